@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+# make help lists what there is.
+
+.PHONY: help run check sparse install-tree clean distclean
+
+help:
+	@echo 'A DMA-IOMMU layer for Linux 6.12, and a lab to run it in.'
+	@echo
+	@echo '  make run                      build, boot arm64 with an SMMUv3, show the layer at work'
+	@echo '  make check                    run all tests; ends with "N passed, N failed"'
+	@echo '  make install-tree KSRC=DIR    put the layer into your own 6.12.y kernel tree'
+	@echo '  make build/arm64              build one kernel; also x86_64, debug-ARCH, stock-ARCH'
+	@echo '  make sparse                   sparse and W=1 over the files of the layer'
+	@echo '  make clean                    remove the kernels, keep what was downloaded and ccache'
+	@echo '  make distclean                remove build/ altogether'
+	@echo
+	@echo 'lab/vm --help tells how to boot a machine and test a driver of your own.'
+
+run:
+	@lab/run
+
+check:
+	@lab/check
+
+sparse:
+	@lab/sparse
+
+install-tree:
+	@test -n '$(KSRC)' || { echo 'which tree? make install-tree KSRC=DIR' >&2; exit 2; }
+	@lab/lay --install '$(KSRC)'
+
+define kernel
+.PHONY: build/$(1)
+build/$(1):
+	@lab/build $(lastword $(subst -, ,$(1))) $(or $(filter debug stock,$(subst -, ,$(1))),lean)
+endef
+$(foreach k,arm64 x86_64 debug-arm64 debug-x86_64 stock-arm64 stock-x86_64,$(eval $(call kernel,$(k))))
+
+clean:
+	rm -rf $(addprefix build/,arm64 x86_64 debug-arm64 debug-x86_64 stock-arm64 stock-x86_64)
+
+distclean:
+	rm -rf build
