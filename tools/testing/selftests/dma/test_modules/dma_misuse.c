@@ -1,0 +1,629 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a bad driver does: mappings of nothing, of too much, out of reach, and
+ * unmaps of what is not there.
+ *
+ * The calls go to the operations of the DMA-IOMMU layer itself
+ * (iommu_dma_ops), not through the DMA core: CONFIG_DMA_API_DEBUG would report
+ * them before the layer has seen them. On a kernel that does not publish these
+ * operations the cases that need them are skipped.
+ *
+ * No driver is bound for this: the device is named by the parameter "device",
+ * and may have a driver with live mappings of its own, which must survive. The
+ * module has live mappings too, and looks after each case whether they still
+ * lead where they should.
+ *
+ *   # insmod dma_misuse.ko device=0000:00:05.0
+ *   # echo unmap_twice > /sys/kernel/debug/dma_misuse/run
+ *   # cat /sys/kernel/debug/dma_misuse/result
+ *
+ * The expected message of the layer, one line with the device's name, is for
+ * the script to look for.
+ */
+#include <linux/debugfs.h>
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
+#include <linux/iommu-dma.h>
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/scatterlist.h>
+#include <linux/seq_file.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#if __has_include("linux/dma-iommu.h")
+#include <linux/dma-iommu.h>
+static const struct dma_map_ops *const misuse_ops = &iommu_dma_ops;
+#else
+static const struct dma_map_ops *const misuse_ops;
+#endif
+
+#define MISUSE_SKIP	1
+#define MISUSE_LIVE	16
+#define MISUSE_LOG	SZ_4K
+
+/* Nothing lives there: the upper end of a 28-bit space, away from the rest. */
+#define MISUSE_NOWHERE	0x0a5a5000UL
+
+static char *device = "";
+module_param(device, charp, 0444);
+MODULE_PARM_DESC(device, "PCI device to misuse, as 0000:00:05.0");
+
+/**
+ * struct misuse_live - a mapping that must survive
+ * @page: its memory
+ * @dma: its address
+ */
+struct misuse_live {
+	struct page *page;
+	dma_addr_t dma;
+};
+
+/* All of it is protected by misuse_lock. */
+static DEFINE_MUTEX(misuse_lock);
+static struct pci_dev *misuse_pdev;
+static struct device *misuse_dev;
+static struct iommu_domain *misuse_domain;
+static struct misuse_live misuse_live[MISUSE_LIVE];
+static struct dentry *misuse_dir;
+static char misuse_log[MISUSE_LOG];
+static size_t misuse_log_len;
+static int misuse_status;
+
+static __printf(1, 2) void misuse_note(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	misuse_log_len += vscnprintf(misuse_log + misuse_log_len,
+				     MISUSE_LOG - misuse_log_len, fmt, args);
+	va_end(args);
+}
+
+static bool misuse_usable(void)
+{
+	return misuse_ops && misuse_domain && use_dma_iommu(misuse_dev);
+}
+
+/* A call that must be refused with DMA_MAPPING_ERROR. */
+static int misuse_refused(const char *what, dma_addr_t dma)
+{
+	if (dma == DMA_MAPPING_ERROR)
+		return 0;
+	misuse_note("%s: mapped at %pad, should be refused\n", what, &dma);
+	return -EINVAL;
+}
+
+static dma_addr_t misuse_map(struct page *page, size_t off, size_t size)
+{
+	return misuse_ops->map_page(misuse_dev, page, off, size, DMA_TO_DEVICE, 0);
+}
+
+static void misuse_unmap(dma_addr_t dma, size_t size)
+{
+	misuse_ops->unmap_page(misuse_dev, dma, size, DMA_TO_DEVICE, 0);
+}
+
+static int misuse_zero(struct page *page)
+{
+	dma_addr_t dma;
+	void *cpu;
+	int ret;
+
+	ret = misuse_refused("page of no bytes", misuse_map(page, 0, 0)) ?:
+	      misuse_refused("page of no bytes inside", misuse_map(page, 100, 0));
+	if (ret)
+		return ret;
+	dma = misuse_ops->map_resource(misuse_dev, page_to_phys(page), 0,
+				       DMA_TO_DEVICE, 0);
+	ret = misuse_refused("resource of no bytes", dma);
+	if (ret)
+		return ret;
+	cpu = misuse_ops->alloc(misuse_dev, 0, &dma, GFP_KERNEL | __GFP_NOWARN, 0);
+	if (cpu) {
+		misuse_note("allocation of no bytes succeeded\n");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int misuse_overflow(struct page *page)
+{
+	static const size_t sizes[] = {
+		SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - SZ_4K, SIZE_MAX - SZ_4K + 1,
+		SIZE_MAX - SZ_64K + 1, SIZE_MAX / 2 + 1, 1UL << 60, 1UL << 52,
+	};
+	dma_addr_t dma;
+	void *cpu;
+	int i, ret = 0;
+
+	for (i = 0; !ret && i < ARRAY_SIZE(sizes); i++) {
+		ret = misuse_refused("page", misuse_map(page, 0, sizes[i])) ?:
+		      misuse_refused("page inside", misuse_map(page, 8, sizes[i]));
+		if (ret)
+			break;
+		dma = misuse_ops->map_resource(misuse_dev, page_to_phys(page),
+					       sizes[i], DMA_TO_DEVICE, 0);
+		ret = misuse_refused("resource", dma);
+		cpu = misuse_ops->alloc(misuse_dev, sizes[i], &dma,
+					GFP_KERNEL | __GFP_NOWARN, 0);
+		if (cpu) {
+			misuse_note("allocation succeeded\n");
+			ret = -EINVAL;
+		}
+		if (ret)
+			misuse_note("size %#zx\n", sizes[i]);
+	}
+	return ret;
+}
+
+/* The end of the physical address space: address plus size wraps. */
+static int misuse_wrap(struct page *page)
+{
+	dma_addr_t dma;
+
+	dma = misuse_ops->map_resource(misuse_dev, ~(phys_addr_t)0 - SZ_4K + 1,
+				       SZ_8K, DMA_TO_DEVICE, 0);
+	return misuse_refused("resource at the end of everything", dma);
+}
+
+/* A mask below the first granule, and one that is soon full. */
+static int misuse_mask(struct page *page)
+{
+	u64 old = dma_get_mask(misuse_dev);
+	dma_addr_t *dma;
+	int i, ret, n = 0, max = (1 << 24) / SZ_4K + 1;
+
+	*misuse_dev->dma_mask = DMA_BIT_MASK(11);
+	ret = misuse_refused("mask of 11 bits", misuse_map(page, 0, SZ_4K));
+	*misuse_dev->dma_mask = DMA_BIT_MASK(24);
+	dma = kvcalloc(max, sizeof(*dma), GFP_KERNEL);
+	if (!dma)
+		ret = -ENOMEM;
+	while (!ret && n < max) {
+		dma[n] = misuse_map(page, 0, SZ_4K);
+		if (dma[n] == DMA_MAPPING_ERROR)
+			break;
+		if (dma[n] >> 24)
+			ret = misuse_refused("mask of 24 bits", dma[n]);
+		n++;
+	}
+	misuse_note("%d pages fit below 16 MiB\n", n);
+	if (!ret && (n == max || n < max / 4))
+		ret = -ERANGE;
+	for (i = 0; i < n; i++)
+		misuse_unmap(dma[i], SZ_4K);
+	*misuse_dev->dma_mask = old;
+	kvfree(dma);
+	if (ret)
+		return ret;
+	/* And the rest of the address space is none the worse for it. */
+	dma = &misuse_live[0].dma;
+	misuse_unmap(*dma, PAGE_SIZE);
+	*dma = misuse_map(misuse_live[0].page, 0, PAGE_SIZE);
+	return *dma == DMA_MAPPING_ERROR ? -ENOMEM : 0;
+}
+
+static bool misuse_sg_same(struct scatterlist *a, struct scatterlist *b, int n)
+{
+	if (!memcmp(a, b, n * sizeof(*a)))
+		return true;
+	misuse_note("the list was changed\n");
+	return false;
+}
+
+/* Map a list that must be refused and left as it was. */
+static int misuse_sg_refused(const char *what, struct scatterlist *sg, int n)
+{
+	struct scatterlist *copy = kmemdup(sg, n * sizeof(*sg), GFP_KERNEL);
+	int ret = 0, got;
+
+	if (!copy)
+		return -ENOMEM;
+	got = misuse_ops->map_sg(misuse_dev, sg, n, DMA_TO_DEVICE, 0);
+	if (got > 0) {
+		misuse_note("%s: %d segments, should be refused\n", what, got);
+		misuse_ops->unmap_sg(misuse_dev, sg, n, DMA_TO_DEVICE, 0);
+		ret = -EINVAL;
+	} else if (got && got != -EINVAL && got != -ENOMEM && got != -EIO) {
+		misuse_note("%s: error %d is none of the documented ones\n",
+			    what, got);
+		ret = -EINVAL;
+	} else if (!misuse_sg_same(sg, copy, n)) {
+		misuse_note("%s\n", what);
+		ret = -EINVAL;
+	}
+	kfree(copy);
+	return ret;
+}
+
+static int misuse_list(struct page *page)
+{
+	struct scatterlist sg[4], *many;
+	int i, n = SG_MAX_SINGLE_ALLOC, ret;
+
+	sg_init_table(sg, ARRAY_SIZE(sg));
+	for (i = 0; i < ARRAY_SIZE(sg); i++)
+		sg_set_page(&sg[i], page, SZ_4K, 0);
+	ret = misuse_ops->map_sg(misuse_dev, sg, 0, DMA_TO_DEVICE, 0);
+	if (ret > 0) {
+		misuse_note("a list of no entries gave %d segments\n", ret);
+		return -EINVAL;
+	}
+	for (i = 0; i < ARRAY_SIZE(sg); i++)
+		sg[i].length = 0;
+	ret = misuse_sg_refused("list of no bytes", sg, ARRAY_SIZE(sg));
+	if (ret)
+		return ret;
+
+	/* Far more than the device's address space. */
+	many = kmalloc_array(n, sizeof(*many), GFP_KERNEL);
+	if (!many)
+		return -ENOMEM;
+	sg_init_table(many, n);
+	for (i = 0; i < n; i++)
+		sg_set_page(&many[i], page, 0xfffff000, 0);
+	ret = misuse_sg_refused("list of half a terabyte", many, n);
+	kfree(many);
+	return ret;
+}
+
+static int misuse_direction(struct page *page)
+{
+	dma_addr_t dma;
+
+	dma = misuse_ops->map_page(misuse_dev, page, 0, SZ_4K, DMA_NONE, 0);
+	if (dma == DMA_MAPPING_ERROR)
+		return 0;
+	/* Mapped without any permission would do no harm either. */
+	misuse_note("mapped at %pad in no direction\n", &dma);
+	misuse_ops->unmap_page(misuse_dev, dma, SZ_4K, DMA_NONE, 0);
+	return -EINVAL;
+}
+
+/* Attributes that do not exist, and those that mean nothing for a page. */
+static int misuse_attrs(struct page *page)
+{
+	static const unsigned long attrs[] = {
+		BIT(30), BIT(31), ~0UL & ~DMA_ATTR_SKIP_CPU_SYNC,
+		DMA_ATTR_NO_KERNEL_MAPPING | DMA_ATTR_FORCE_CONTIGUOUS,
+	};
+	dma_addr_t dma;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(attrs); i++) {
+		dma = misuse_ops->map_page(misuse_dev, page, 0, SZ_4K,
+					   DMA_TO_DEVICE, attrs[i]);
+		if (dma != DMA_MAPPING_ERROR)
+			misuse_ops->unmap_page(misuse_dev, dma, SZ_4K,
+					       DMA_TO_DEVICE, attrs[i]);
+	}
+	return 0;
+}
+
+static int misuse_unmap_nowhere(struct page *page)
+{
+	if (iommu_iova_to_phys(misuse_domain, MISUSE_NOWHERE)) {
+		misuse_note("the test's address is in use\n");
+		return MISUSE_SKIP;
+	}
+	misuse_unmap(MISUSE_NOWHERE, SZ_4K);
+	return 0;
+}
+
+static int misuse_unmap_twice(struct page *page)
+{
+	dma_addr_t dma = misuse_map(page, 0, SZ_4K);
+
+	if (dma == DMA_MAPPING_ERROR)
+		return -ENOMEM;
+	misuse_unmap(dma, SZ_4K);
+	misuse_unmap(dma, SZ_4K);
+	return 0;
+}
+
+/* Is what is left of a wrongly unmapped mapping unmapped? */
+static void misuse_unmap_rest(dma_addr_t dma, size_t size)
+{
+	if (iommu_iova_to_phys(misuse_domain, dma))
+		misuse_unmap(dma, size);
+}
+
+/* More than was mapped: what follows belongs to somebody else. */
+static int misuse_unmap_more(struct page *page)
+{
+	dma_addr_t dma = misuse_map(page, 0, SZ_4K);
+
+	if (dma == DMA_MAPPING_ERROR)
+		return -ENOMEM;
+	misuse_unmap(dma, SZ_64K);
+	misuse_unmap_rest(dma, SZ_4K);
+	return 0;
+}
+
+static int misuse_unmap_live_more(struct page *page)
+{
+	misuse_unmap(misuse_live[5].dma, 4 * PAGE_SIZE);
+	misuse_unmap_rest(misuse_live[5].dma, PAGE_SIZE);
+	misuse_live[5].dma = misuse_map(misuse_live[5].page, 0, PAGE_SIZE);
+	return misuse_live[5].dma == DMA_MAPPING_ERROR ? -ENOMEM : 0;
+}
+
+/* Less than was mapped. */
+static int misuse_unmap_less(struct page *page)
+{
+	dma_addr_t dma = misuse_map(page, 0, SZ_16K);
+
+	if (dma == DMA_MAPPING_ERROR)
+		return -ENOMEM;
+	misuse_unmap(dma, SZ_4K);
+	misuse_unmap_rest(dma, SZ_16K);
+	return 0;
+}
+
+/* From the middle of a mapping. */
+static int misuse_unmap_inside(struct page *page)
+{
+	dma_addr_t dma = misuse_map(page, 0, SZ_16K);
+
+	if (dma == DMA_MAPPING_ERROR)
+		return -ENOMEM;
+	misuse_unmap(dma + SZ_8K, SZ_4K);
+	misuse_unmap_rest(dma, SZ_16K);
+	return 0;
+}
+
+static int misuse_unmap_huge(struct page *page)
+{
+	misuse_unmap(MISUSE_NOWHERE, SIZE_MAX);
+	misuse_unmap(MISUSE_NOWHERE, SIZE_MAX - SZ_4K + 1);
+	misuse_unmap(DMA_MAPPING_ERROR, SZ_4K);
+	return 0;
+}
+
+static int misuse_unmap_zero(struct page *page)
+{
+	misuse_unmap(MISUSE_NOWHERE, 0);
+	return 0;
+}
+
+static int misuse_unmap_list(struct page *page)
+{
+	struct scatterlist sg[2];
+
+	sg_init_table(sg, ARRAY_SIZE(sg));
+	sg_set_page(&sg[0], page, SZ_4K, 0);
+	sg_set_page(&sg[1], page, SZ_4K, 0);
+	sg_dma_address(&sg[0]) = MISUSE_NOWHERE;
+	sg_dma_len(&sg[0]) = SZ_8K;
+	misuse_ops->unmap_sg(misuse_dev, sg, ARRAY_SIZE(sg), DMA_TO_DEVICE, 0);
+	return 0;
+}
+
+static int misuse_unmap_resource(struct page *page)
+{
+	misuse_ops->unmap_resource(misuse_dev, MISUSE_NOWHERE, SZ_4K,
+				   DMA_TO_DEVICE, 0);
+	return 0;
+}
+
+/* Handing parts of nothing to and fro. */
+static int misuse_sync(struct page *page)
+{
+	static const enum dma_data_direction dirs[] = {
+		DMA_TO_DEVICE, DMA_FROM_DEVICE, DMA_BIDIRECTIONAL,
+	};
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(dirs); i++) {
+		misuse_ops->sync_single_for_cpu(misuse_dev, MISUSE_NOWHERE,
+						SZ_4K, dirs[i]);
+		misuse_ops->sync_single_for_device(misuse_dev, MISUSE_NOWHERE,
+						   SZ_4K, dirs[i]);
+	}
+	return 0;
+}
+
+/**
+ * struct misuse_case - one kind of misuse
+ * @name: what scripts call it
+ * @run: do it with a page (of order 4)
+ */
+struct misuse_case {
+	const char *name;
+	int (*run)(struct page *page);
+};
+
+static const struct misuse_case misuse_cases[] = {
+	{ "zero", misuse_zero },
+	{ "overflow", misuse_overflow },
+	{ "wrap", misuse_wrap },
+	{ "mask", misuse_mask },
+	{ "list", misuse_list },
+	{ "direction", misuse_direction },
+	{ "attrs", misuse_attrs },
+	{ "sync", misuse_sync },
+	{ "unmap_nowhere", misuse_unmap_nowhere },
+	{ "unmap_twice", misuse_unmap_twice },
+	{ "unmap_more", misuse_unmap_more },
+	{ "unmap_live_more", misuse_unmap_live_more },
+	{ "unmap_less", misuse_unmap_less },
+	{ "unmap_inside", misuse_unmap_inside },
+	{ "unmap_huge", misuse_unmap_huge },
+	{ "unmap_zero", misuse_unmap_zero },
+	{ "unmap_list", misuse_unmap_list },
+	{ "unmap_resource", misuse_unmap_resource },
+	{ }
+};
+
+static const struct misuse_case *misuse_find(const char *name)
+{
+	const struct misuse_case *c;
+
+	for (c = misuse_cases; c->name; c++)
+		if (!strcmp(c->name, name))
+			return c;
+	return NULL;
+}
+
+/* Whatever happened, the others must not have noticed. */
+static int misuse_check_live(void)
+{
+	int i;
+
+	for (i = 0; i < MISUSE_LIVE; i++) {
+		struct misuse_live *live = &misuse_live[i];
+
+		if (!live->page)
+			continue;
+		if (iommu_iova_to_phys(misuse_domain, live->dma) ==
+		    page_to_phys(live->page))
+			continue;
+		misuse_note("mapping %d at %pad is hurt\n", i, &live->dma);
+		return -EILSEQ;
+	}
+	return 0;
+}
+
+static int misuse_run_case(const struct misuse_case *c)
+{
+	struct page *page;
+	int ret, live;
+
+	misuse_log_len = 0;
+	misuse_log[0] = 0;
+	if (!misuse_ops) {
+		misuse_note("the layer's operations are not published here\n");
+		return MISUSE_SKIP;
+	}
+	if (!misuse_usable()) {
+		misuse_note("no IOMMU translates for the device\n");
+		return MISUSE_SKIP;
+	}
+	page = alloc_pages(GFP_KERNEL, 4);
+	if (!page)
+		return -ENOMEM;
+	ret = c->run(page);
+	live = misuse_check_live();
+	__free_pages(page, 4);
+	return live ?: ret;
+}
+
+static ssize_t misuse_write(struct file *file, const char __user *ubuf,
+			    size_t count, loff_t *pos)
+{
+	const struct misuse_case *c;
+	char name[32] = {};
+
+	if (count >= sizeof(name))
+		return -E2BIG;
+	if (copy_from_user(name, ubuf, count))
+		return -EFAULT;
+	c = misuse_find(strim(name));
+	if (!c)
+		return -EINVAL;
+	mutex_lock(&misuse_lock);
+	misuse_status = misuse_run_case(c);
+	mutex_unlock(&misuse_lock);
+	return count;
+}
+
+static const struct file_operations misuse_run_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.write = misuse_write,
+};
+
+static int misuse_result_show(struct seq_file *s, void *unused)
+{
+	mutex_lock(&misuse_lock);
+	if (misuse_status < 0)
+		seq_printf(s, "not ok %d\n", misuse_status);
+	else
+		seq_puts(s, misuse_status == MISUSE_SKIP ? "skip\n" : "ok\n");
+	seq_puts(s, misuse_log);
+	mutex_unlock(&misuse_lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(misuse_result);
+
+static void misuse_drop_live(void)
+{
+	int i;
+
+	for (i = 0; i < MISUSE_LIVE; i++) {
+		if (!misuse_live[i].page)
+			continue;
+		misuse_unmap(misuse_live[i].dma, PAGE_SIZE);
+		__free_page(misuse_live[i].page);
+		misuse_live[i].page = NULL;
+	}
+}
+
+/* Neighbours, so that an unmap of too much would hit one. */
+static int misuse_make_live(void)
+{
+	int i;
+
+	for (i = 0; i < MISUSE_LIVE; i++) {
+		struct page *page = alloc_page(GFP_KERNEL);
+		dma_addr_t dma;
+
+		if (!page)
+			return -ENOMEM;
+		dma = misuse_map(page, 0, PAGE_SIZE);
+		if (dma == DMA_MAPPING_ERROR) {
+			__free_page(page);
+			return -ENOMEM;
+		}
+		misuse_live[i].page = page;
+		misuse_live[i].dma = dma;
+	}
+	return 0;
+}
+
+static struct pci_dev *misuse_lookup(void)
+{
+	unsigned int domain, bus, slot, func;
+
+	if (sscanf(device, "%x:%x:%x.%x", &domain, &bus, &slot, &func) != 4)
+		return NULL;
+	return pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, func));
+}
+
+static int __init misuse_init(void)
+{
+	int ret;
+
+	misuse_pdev = misuse_lookup();
+	if (!misuse_pdev)
+		return -ENODEV;
+	misuse_dev = &misuse_pdev->dev;
+	misuse_domain = iommu_get_domain_for_dev(misuse_dev);
+	ret = misuse_usable() ? misuse_make_live() : 0;
+	if (ret) {
+		misuse_drop_live();
+		pci_dev_put(misuse_pdev);
+		return ret;
+	}
+	misuse_dir = debugfs_create_dir("dma_misuse", NULL);
+	debugfs_create_file("run", 0200, misuse_dir, NULL, &misuse_run_fops);
+	debugfs_create_file("result", 0400, misuse_dir, NULL, &misuse_result_fops);
+	return 0;
+}
+
+static void __exit misuse_exit(void)
+{
+	debugfs_remove_recursive(misuse_dir);
+	misuse_drop_live();
+	pci_dev_put(misuse_pdev);
+}
+
+module_init(misuse_init);
+module_exit(misuse_exit);
+
+MODULE_DESCRIPTION("Misuse of the DMA API, and who survives it");
+MODULE_LICENSE("GPL");
