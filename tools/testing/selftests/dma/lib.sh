@@ -1,0 +1,290 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# What the DMA tests share. Works in a POSIX shell, busybox's too.
+#
+# A machine that has more than one purpose: nothing is written to a disk, and no
+# driver is taken from a device, unless DMA_TEST_DISKS says which disks may be
+# used ("nvme0n1 vdb", or "auto" for all that carry nothing).
+
+DIR=$(dirname "$(readlink -f "$0")")
+for helpers in "$DIR/../kselftest" "$DIR/kselftest" "$DIR"; do
+	[ -e "$helpers/ktap_helpers.sh" ] || continue
+	. "$helpers/ktap_helpers.sh"
+	break
+done
+
+DMA_TEST_DISKS=${DMA_TEST_DISKS:-}
+PCI=/sys/bus/pci/devices
+TMP=$(mktemp -d)
+
+# skip_all REASON: nothing here can run on this machine
+skip_all() {
+	ktap_print_header
+	ktap_skip_all "$@"
+	exit "$KSFT_SKIP"
+}
+
+# skip NAME REASON
+skip() {
+	echo "# $2"
+	ktap_test_skip "$1"
+}
+
+# try NAME COMMAND...: a test that passes when the command does; its output is
+# shown when it does not
+try() {
+	name=$1
+	shift
+	if "$@" > "$TMP/out" 2>&1; then
+		ktap_test_pass "$name"
+	else
+		echo "# status $? of: $*"
+		tail -n 25 "$TMP/out" | sed 's/^/# /'
+		ktap_test_fail "$name"
+	fi
+}
+
+# need_root
+need_root() {
+	[ "$(id -u)" = 0 ] || skip_all "must be root"
+}
+
+# within SECONDS COMMAND...: wait until the command succeeds
+within() {
+	tries=$(($1 * 10))
+	shift
+	while ! "$@" > /dev/null 2>&1; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || { echo "not within time: $*"; return 1; }
+		sleep 0.1
+	done
+}
+
+# pci_of PATH: the PCI device that a sysfs path lies behind
+pci_of() {
+	readlink -f "$1" | grep -o '[0-9a-f]\{4\}:[0-9a-f]\{2\}:[0-9a-f]\{2\}\.[0-9a-f]' |
+		tail -n 1
+}
+
+# driver_of BDF
+driver_of() {
+	basename "$(readlink "$PCI/$1/driver" 2>/dev/null)"
+}
+
+# kind_of_disk NAME: nvme, virtio-blk, ahci, usb-storage or nothing
+kind_of_disk() {
+	bdf=$(pci_of "/sys/block/$1/device")
+	case $1:$(driver_of "${bdf:-none}") in
+	nvme*:nvme) echo nvme ;;
+	vd*:virtio-pci) echo virtio-blk ;;
+	sd*:ahci) echo ahci ;;
+	sd*:xhci_hcd) echo usb-storage ;;
+	esac
+}
+
+# A disk that may be overwritten: named, or empty and nobody's.
+may_write() {
+	case " $DMA_TEST_DISKS " in
+	*" $1 "*) return 0 ;;
+	*" auto "*) ;;
+	*) return 1 ;;
+	esac
+	[ -z "$(ls "/sys/block/$1/holders")" ] || return 1
+	[ -z "$(ls -d "/sys/block/$1/$1"* 2>/dev/null)" ] || return 1
+	! grep -q "^/dev/$1" /proc/mounts
+}
+
+# disk_of_kind KIND: the first disk of that kind that may be overwritten
+disk_of_kind() {
+	for block in /sys/block/*; do
+		disk=${block##*/}
+		[ "$(kind_of_disk "$disk")" = "$1" ] || continue
+		may_write "$disk" || continue
+		echo "$disk"
+		return
+	done
+}
+
+# disk_behind BDF: the disk of that PCI device
+disk_behind() {
+	for block in /sys/block/*; do
+		[ "$(pci_of "$block/device")" = "$1" ] || continue
+		[ "$(cat "$block/size")" -gt 0 ] || continue
+		echo "${block##*/}"
+		return 0
+	done
+	return 1
+}
+
+# net_of_driver DRIVER: the first interface of that driver
+net_of_driver() {
+	for net in /sys/class/net/*; do
+		[ -e "$net/device" ] || continue
+		[ "$(basename "$(readlink -f "$net/device/driver")")" = "$1" ] || continue
+		echo "${net##*/}"
+		return
+	done
+}
+
+# net_behind BDF
+net_behind() {
+	for net in /sys/class/net/*; do
+		[ -e "$net/device" ] || continue
+		[ "$(pci_of "$net/device")" = "$1" ] || continue
+		echo "${net##*/}"
+		return 0
+	done
+	return 1
+}
+
+# verified_io DISK SIZE FIO-WORD...: write at random, read back, compare
+verified_io() {
+	disk=$1 size=$2
+	shift 2
+	timeout 120 fio --name=v --filename="/dev/$disk" --size="$size" --direct=1 \
+		--ioengine=libaio --verify=crc32c --verify_fatal=1 \
+		--verify_dump=0 --randrepeat=1 --thread \
+		--output-format=terse "$@"
+}
+
+# quick_io DISK: is the disk well?
+quick_io() {
+	verified_io "$1" 2M --rw=randwrite --bs=4k --iodepth=8
+}
+
+# io_start DISK: load in the background until io_stop
+io_start() {
+	before=$(cut -c 1-200 "/sys/block/$1/stat")
+	fio --name=load --filename="/dev/$1" --size=8M --direct=1 --rw=randrw \
+		--bs=16k --ioengine=libaio --iodepth=8 --time_based --runtime=60 \
+		--thread --output-format=terse > "$TMP/load" 2>&1 &
+	io_pid=$!
+	within 20 io_moves "$1" "$before"
+}
+
+io_moves() {
+	[ "$(cut -c 1-200 "/sys/block/$1/stat")" != "$2" ]
+}
+
+io_runs() {
+	kill -0 "$io_pid" 2>/dev/null
+}
+
+io_stop() {
+	kill "$io_pid" 2>/dev/null
+	wait "$io_pid" 2>/dev/null
+	return 0
+}
+
+# net_url IFACE: bring it up; print where the file server is
+net_url() {
+	if [ -n "${DMA_TEST_URL:-}" ]; then
+		echo "$DMA_TEST_URL"
+	else
+		net-up "$1"
+	fi
+}
+
+# fetch_file IFACE: get a file, send it back, compare checksums
+fetch_file() {
+	url=$(net_url "$1") || { echo "no network on $1"; return 1; }
+	timeout 60 wget -q -O "$TMP/blob" "$url/blob" || return 1
+	want=$(timeout 20 wget -q -O - "$url/blob.sha256")
+	sum=$(sha256sum < "$TMP/blob")
+	echo "received ${sum%% *}, should be $want"
+	[ -n "$want" ] && [ "${sum%% *}" = "$want" ]
+}
+
+send_file() {
+	url=$(net_url "$1") || { echo "no network on $1"; return 1; }
+	back=$(timeout 60 wget -q -O - --post-file="$TMP/blob" "$url/sha256")
+	sum=$(sha256sum < "$TMP/blob")
+	echo "sent ${sum%% *}, arrived $back"
+	[ -n "$back" ] && [ "${sum%% *}" = "$back" ]
+}
+
+net_well() {
+	fetch_file "$1" && send_file "$1" && ip link set "$1" down
+}
+
+# group_type BDF: DMA, DMA-FQ, identity, ...
+group_type() {
+	cat "$PCI/$1/iommu_group/type"
+}
+
+# unbind BDF; bind BDF DRIVER
+unbind() {
+	driver=$(driver_of "$1")
+	[ -n "$driver" ] && echo "$1" > "/sys/bus/pci/drivers/$driver/unbind"
+}
+
+bind() {
+	echo "$1" > "/sys/bus/pci/drivers/$2/bind"
+}
+
+# load_module NAME PARAMETERS...
+load_module() {
+	module=$1
+	shift
+	grep -q "^$module " /proc/modules && rmmod "$module"
+	for path in "$DIR/test_modules/$module.ko" "$DIR/$module.ko"; do
+		[ -e "$path" ] || continue
+		insmod "$path" "$@"
+		return
+	done
+	modprobe "$module" "$@"
+}
+
+# edu_device: the first edu device
+edu_device() {
+	for device in "$PCI"/*; do
+		[ "$(cat "$device/vendor"):$(cat "$device/device")" = 0x1234:0x11e8 ] ||
+			continue
+		echo "${device##*/}"
+		return 0
+	done
+	return 1
+}
+
+# op MODULE-DIR WORD...: run one operation of a test module, show what it says
+op() {
+	where=$1
+	shift
+	echo "$*" > "$where/run" || return 1
+	cat "$where/result" > "$TMP/result"
+	cat "$TMP/result"
+	read -r status < "$TMP/result"
+	case $status in
+	ok) return 0 ;;
+	skip) return 4 ;;
+	esac
+	return 1
+}
+
+# try_op NAME MODULE-DIR WORD...: an operation as a test
+try_op() {
+	name=$1
+	shift
+	op "$@" > "$TMP/out" 2>&1
+	code=$?
+	sed '1d; s/^/# /' "$TMP/out"
+	case $code in
+	0) ktap_test_pass "$name" ;;
+	4) ktap_test_skip "$name" ;;
+	*)
+		head -n 1 "$TMP/out" | sed 's/^/# /'
+		ktap_test_fail "$name"
+		;;
+	esac
+}
+
+# Faults that any IOMMU driver has reported so far.
+iommu_faults() {
+	dmesg | grep -c -E 'event(: F_TRANSLATION| 0x10 received)|DMAR: \[DMA (Write|Read)|AMD-Vi: Event logged \[IO_PAGE_FAULT|virtio_iommu.* page fault'
+}
+
+finish() {
+	rm -rf "$TMP"
+	ktap_finished
+}
