@@ -37,13 +37,6 @@ read_disk() {
 	dd if="/dev/$1" of=/dev/null bs=64k count=16 iflag=direct
 }
 
-fetch_once() {
-	fetch_file "$1"
-	status=$?
-	ip link set "$1" down
-	return $status
-}
-
 ktap_print_header
 ktap_set_plan 7
 for kind in nvme virtio-blk usb-storage ahci; do
@@ -59,7 +52,8 @@ for driver in virtio_net e1000e; do
 	iface=$(net_of_driver $driver)
 	if [ -n "$iface" ] && { [ -n "${DMA_TEST_URL:-}" ] || command -v net-up > /dev/null; }; then
 		try "$driver" counted "$(pci_of "/sys/class/net/$iface/device")" \
-			fetch_once "$iface"
+			fetch_file "$iface"
+		ip link set "$iface" down
 	else
 		skip "$driver" "no $driver card, or no file server"
 	fi

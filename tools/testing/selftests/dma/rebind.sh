@@ -65,15 +65,15 @@ for kind in nvme virtio-blk usb-storage ahci; do
 		skip "$kind: device removed and found" "no $kind disk for tests"
 	fi
 done
-for driver in virtio_net e1000e; do
-	iface=$(net_of_driver $driver)
+for card in virtio_net e1000e; do
+	iface=$(net_of_driver $card)
 	if [ -n "$iface" ] && { [ -n "${DMA_TEST_URL:-}" ] || command -v net-up > /dev/null; }; then
 		bdf=$(pci_of "/sys/class/net/$iface/device")
-		try "$driver: driver unbound and bound" cycle_net unbind "$bdf"
-		try "$driver: device removed and found" cycle_net remove "$bdf"
+		try "$card: driver unbound and bound" cycle_net unbind "$bdf"
+		try "$card: device removed and found" cycle_net remove "$bdf"
 	else
-		skip "$driver: driver unbound and bound" "no $driver card, or no file server"
-		skip "$driver: device removed and found" "no $driver card, or no file server"
+		skip "$card: driver unbound and bound" "no $card card, or no file server"
+		skip "$card: device removed and found" "no $card card, or no file server"
 	fi
 done
 finish

@@ -62,8 +62,9 @@ static int edu_mem_get_noncontig(struct edu *edu, struct edu_mem *mem)
 {
 	struct device *dev = edu_dev(edu);
 
+	/* Unlike the others, this one is zeroed only on request. */
 	mem->sgt = dma_alloc_noncontiguous(dev, mem->size, DMA_BIDIRECTIONAL,
-					   GFP_KERNEL, 0);
+					   GFP_KERNEL | __GFP_ZERO, 0);
 	if (!mem->sgt)
 		return -ENOMEM;
 	mem->dma = sg_dma_address(mem->sgt->sgl);
