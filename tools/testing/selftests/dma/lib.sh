@@ -186,7 +186,7 @@ net_url() {
 	fi
 }
 
-# fetch_file IFACE: get a file, send it back, compare checksums
+# fetch_file IFACE: get a file, compare its checksum
 fetch_file() {
 	url=$(net_url "$1") || { echo "no network on $1"; return 1; }
 	timeout 60 wget -q -O "$TMP/blob" "$url/blob" || return 1
@@ -208,10 +208,13 @@ post() {
 	} | timeout 60 nc "${host%:*}" "${host#*:}" | sed '1,/^\r*$/d'
 }
 
+# send_file IFACE: send the beginning of it back, compare checksums
 send_file() {
 	url=$(net_url "$1") || { echo "no network on $1"; return 1; }
-	back=$(post "$TMP/blob" "$url/sha256")
-	sum=$(sha256sum < "$TMP/blob")
+	# Emulated networks take about a second for a MiB in this direction.
+	head -c 2097152 "$TMP/blob" > "$TMP/part"
+	back=$(post "$TMP/part" "$url/sha256")
+	sum=$(sha256sum < "$TMP/part")
 	echo "sent ${sum%% *}, arrived $back"
 	[ -n "$back" ] && [ "${sum%% *}" = "$back" ]
 }
