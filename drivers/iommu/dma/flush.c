@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Deferred invalidation: when a range may be used again.
+ *
+ * In deferred mode an unmap clears the translation and returns; the IOTLB may
+ * hold it for a while longer, at most for the window. One invalidation of the
+ * whole domain per window serves all unmaps in it.
+ *
+ * There are two epochs. Ranges retire into the current one. A flush
+ *
+ *   1. makes the other epoch current,
+ *   2. invalidates the whole domain,
+ *   3. recycles the ranges of the old epoch and releases its pages.
+ *
+ * An unmap clears the translation before it reads the epoch. If it reads the
+ * old one, it did so before step 1, so step 2 covers it, no matter how late it
+ * gets to put its range on the list: then the range is merely recycled by that
+ * epoch's next flush. If it reads the new one, its range waits for the next.
+ *
+ *   unmap                         flush
+ *   clear translation             switch the epoch
+ *   smp_mb()  [A]                 smp_mb()  [B]
+ *   read the epoch                invalidate (sees the cleared translation)
+ *
+ * Step 3 is done in portions, the first by the timer and the rest by a worker,
+ * and while it lasts the epochs cannot switch again. Should a window end then,
+ * the domain is invalidated all the same, so that the window holds whatever
+ * the load; the ranges just wait for another flush.
+ *
+ * Nothing is kept per unmap but bits in the chunk, and unmapping never waits,
+ * allocates or fails.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+
+#include "../iommu-pages.h"
+#include "flush.h"
+
+/*
+ * Protection is promised at most 10 ms after the unmap. The timer may be late
+ * by an interrupt or two, so it aims lower.
+ */
+#define DMA_FLUSH_WINDOW_NS		(8 * NSEC_PER_MSEC)
+
+/*
+ * Where an invalidation costs as much as replaying the page table (it is an
+ * exit to a hypervisor that shadows it), seconds of mappings share one.
+ */
+#define DMA_FLUSH_EXPENSIVE_WINDOW_NS	NSEC_PER_SEC
+
+/*
+ * Chunks and large ranges recycled with interrupts off in one go: some 200
+ * instructions each, so that a portion stays well below 20,000.
+ */
+#define DMA_FLUSH_PORTION		32
+
+static void flush_arm(struct dma_flush *flush)
+{
+	if (atomic_read(&flush->armed) || atomic_xchg(&flush->armed, 1))
+		return;
+	hrtimer_start(&flush->timer, flush->window, HRTIMER_MODE_REL_SOFT);
+}
+
+/* Step 3, a portion of it. Return: whether there is more. */
+static bool flush_recycle(struct dma_flush *flush)
+{
+	lockdep_assert_held(&flush->lock);
+	if (flush->recycling)
+		flush->recycling = iova_recycle(flush->space,
+						DMA_FLUSH_PORTION);
+	return flush->recycling;
+}
+
+/* Steps 1 and 2, where the epoch before is done with. */
+static void flush_switch(struct dma_flush *flush, struct list_head *pages)
+{
+	unsigned int old = flush->epoch;
+
+	lockdep_assert_held(&flush->lock);
+	if (!flush->recycling)
+		WRITE_ONCE(flush->epoch, old ^ 1);
+	smp_mb(); /* [B] pairs with [A] in dma_flush_retire() */
+	iommu_flush_iotlb_all(flush->domain);
+	if (flush->recycling)
+		return;
+
+	iova_recycle_start(flush->space, old);
+	flush->recycling = true;
+	guard(raw_spinlock)(&flush->pages_lock);
+	list_splice_tail_init(&flush->pages[old], pages);
+}
+
+static enum hrtimer_restart flush_timer(struct hrtimer *timer)
+{
+	struct dma_flush *flush = container_of(timer, struct dma_flush, timer);
+	bool more, late;
+	LIST_HEAD(pages);
+
+	/* Before the flush: what retires from now on arms it again. */
+	atomic_set_release(&flush->armed, 0);
+	scoped_guard(spinlock_irqsave, &flush->lock) {
+		/* Then the current epoch waits on with nobody to arm. */
+		late = flush->recycling;
+		flush_switch(flush, &pages);
+		more = flush_recycle(flush);
+	}
+	iommu_put_pages_list(&pages);
+	if (late)
+		flush_arm(flush);
+	if (more)
+		queue_work(system_unbound_wq, &flush->work);
+	return HRTIMER_NORESTART;
+}
+
+static void flush_rest(struct work_struct *work)
+{
+	struct dma_flush *flush = container_of(work, struct dma_flush, work);
+	bool more;
+
+	do {
+		scoped_guard(spinlock_irqsave, &flush->lock)
+			more = flush_recycle(flush);
+		cond_resched();
+	} while (more);
+}
+
+/**
+ * dma_flush_retire - let an unmapped range wait for the end of the window
+ * @flush: deferred invalidation of the domain, enabled
+ * @range: from iova_claim(); its translation has been cleared
+ * @pages: pages that the IOTLB or the device may still refer to; emptied
+ *
+ * Context: Any. Never fails and never allocates memory.
+ */
+void dma_flush_retire(struct dma_flush *flush, const struct iova_range *range,
+		      struct list_head *pages)
+{
+	unsigned int epoch;
+	unsigned long flags;
+
+	smp_mb(); /* [A] pairs with [B] in flush_switch() */
+	epoch = READ_ONCE(flush->epoch);
+	if (!list_empty(pages)) {
+		raw_spin_lock_irqsave(&flush->pages_lock, flags);
+		list_splice_tail_init(pages, &flush->pages[epoch]);
+		raw_spin_unlock_irqrestore(&flush->pages_lock, flags);
+	}
+	iova_retire(flush->space, range, epoch);
+	flush_arm(flush);
+}
+
+/**
+ * dma_flush_now - make everything free that waits for a flush
+ * @flush: deferred invalidation of the domain
+ *
+ * For when addresses run out. Takes as long as it takes, in portions.
+ *
+ * Context: Any.
+ * Return: false in strict mode, where nothing waits.
+ */
+bool dma_flush_now(struct dma_flush *flush)
+{
+	unsigned int pass;
+	LIST_HEAD(pages);
+	bool more;
+
+	if (!dma_flush_enabled(flush))
+		return false;
+	/* What is left of the epoch before, and then the current one */
+	for (pass = 0; pass < 2; pass++) {
+		if (pass) {
+			scoped_guard(spinlock_irqsave, &flush->lock)
+				flush_switch(flush, &pages);
+		}
+		do {
+			scoped_guard(spinlock_irqsave, &flush->lock)
+				more = flush_recycle(flush);
+		} while (more);
+	}
+	iommu_put_pages_list(&pages);
+	return true;
+}
+
+/**
+ * dma_flush_init - set up for strict mode
+ * @flush: deferred invalidation of the domain
+ * @space: the domain's addresses
+ * @expensive: an invalidation costs so much that a long window is better
+ *
+ * Context: Any.
+ */
+void dma_flush_init(struct dma_flush *flush, struct iova_space *space,
+		    bool expensive)
+{
+	unsigned int epoch;
+
+	*flush = (struct dma_flush) { .space = space };
+	flush->window = ns_to_ktime(expensive ? DMA_FLUSH_EXPENSIVE_WINDOW_NS :
+						DMA_FLUSH_WINDOW_NS);
+	spin_lock_init(&flush->lock);
+	raw_spin_lock_init(&flush->pages_lock);
+	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++)
+		INIT_LIST_HEAD(&flush->pages[epoch]);
+	hrtimer_init(&flush->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
+	flush->timer.function = flush_timer;
+	INIT_WORK(&flush->work, flush_rest);
+}
+
+/**
+ * dma_flush_enable - go from strict to deferred mode
+ * @flush: deferred invalidation of the domain
+ * @domain: whose IOTLB entries
+ *
+ * May be called with unmaps under way. Unmaps that began before stay strict.
+ *
+ * Context: Any; the caller serialises.
+ */
+void dma_flush_enable(struct dma_flush *flush, struct iommu_domain *domain)
+{
+	/* Pairs with dma_flush_enabled(). */
+	smp_store_release(&flush->domain, domain);
+}
+
+/**
+ * dma_flush_destroy - take down; nothing is unmapped any more
+ * @flush: deferred invalidation of the domain
+ *
+ * The ranges that still wait go down with their space.
+ *
+ * Context: Process; may sleep.
+ */
+void dma_flush_destroy(struct dma_flush *flush)
+{
+	unsigned int epoch;
+
+	if (!flush->domain)
+		return;
+	/* The timer may queue the work, the work never starts the timer. */
+	hrtimer_cancel(&flush->timer);
+	cancel_work_sync(&flush->work);
+	iommu_flush_iotlb_all(flush->domain);
+	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++)
+		iommu_put_pages_list(&flush->pages[epoch]);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Deferred invalidation: when a range may be used again. See flush.c.
+ */
+#ifndef _DMA_FLUSH_H
+#define _DMA_FLUSH_H
+
+#include <linux/atomic.h>
+#include <linux/hrtimer.h>
+#include <linux/iommu.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "iova.h"
+
+/**
+ * struct dma_flush - deferred invalidation of one domain
+ * @domain: whose IOTLB entries; NULL while the domain is strict
+ * @space: where ranges wait for a flush
+ * @lock: serialises flushes; protects all fields without a note. Not raw:
+ *	IOMMU drivers take locks of their own to invalidate
+ * @epoch: the epoch that ranges retire into; written under @lock
+ * @recycling: the other epoch has been flushed and is being recycled
+ * @pages: per epoch, page-table and copy pages to release with it;
+ *	protected by @pages_lock
+ * @pages_lock: innermost lock
+ * @window: the longest time from retiring to invalidation
+ * @timer: ends the window
+ * @armed: whether @timer is to run
+ * @work: does what is too much for @timer
+ */
+struct dma_flush {
+	struct iommu_domain *domain;
+	struct iova_space *space;
+	spinlock_t lock;
+	unsigned int epoch;
+	bool recycling;
+	struct list_head pages[IOVA_EPOCHS];
+	raw_spinlock_t pages_lock;
+	ktime_t window;
+	struct hrtimer timer;
+	atomic_t armed;
+	struct work_struct work;
+};
+
+void dma_flush_init(struct dma_flush *flush, struct iova_space *space,
+		    bool expensive);
+void dma_flush_enable(struct dma_flush *flush, struct iommu_domain *domain);
+void dma_flush_destroy(struct dma_flush *flush);
+void dma_flush_retire(struct dma_flush *flush, const struct iova_range *range,
+		      struct list_head *pages);
+bool dma_flush_now(struct dma_flush *flush);
+
+/**
+ * dma_flush_enabled - whether the domain is in deferred mode
+ * @flush: deferred invalidation of the domain
+ *
+ * Turns from false to true once, with dma_flush_enable().
+ */
+static inline bool dma_flush_enabled(const struct dma_flush *flush)
+{
+	/* Pairs with the release in dma_flush_enable(). */
+	return smp_load_acquire(&flush->domain);
+}
+
+#endif /* _DMA_FLUSH_H */
