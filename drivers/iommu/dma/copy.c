@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Copies: granules that a device sees in place of memory.
+ *
+ * A translation covers whole granules. Where a buffer begins or ends inside of
+ * one, the rest of the granule is somebody else's, and there are devices that
+ * must not see it (untrusted ones), and caches that may not be maintained in
+ * parts (small kmalloc() buffers of non-coherent devices). So the granule at
+ * that end is replaced by one of the layer's own, zeroed and with just the
+ * buffer's bytes copied in. All granules between are the buffer's alone and
+ * stay where they are:
+ *
+ *   memory    ..aa|bbbb|cc..        . is somebody else's
+ *   device    00aa|bbbb|cc00
+ *             copy      copy
+ *
+ * Thus no mapping has more than two copies for a piece of contiguous memory, a
+ * copy is never more than a granule, and there is no limit to a mapping's size.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/dma-map-ops.h>
+#include <linux/highmem.h>
+#include <linux/pci.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+
+#include "../iommu-pages.h"
+#include "copy.h"
+
+/**
+ * struct dma_copy - a granule that stands in for memory
+ * @page: pages of the granule
+ * @phys: the memory it stands for, first byte
+ * @offset: where that is in the granule
+ * @len: bytes; the rest is zero
+ *
+ * In &iommu_dma_cookie.copies by granule. Whoever has the mapping, has it.
+ */
+struct dma_copy {
+	struct page *page;
+	phys_addr_t phys;
+	unsigned int offset;
+	unsigned int len;
+};
+
+static bool is_untrusted(struct device *dev)
+{
+	return dev_is_pci(dev) && to_pci_dev(dev)->untrusted;
+}
+
+/**
+ * dma_copy_needed - whether a device must not get parts of granules
+ * @dev: device
+ * @size: bytes of the buffer
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ * Return: whether ends of the buffer that do not fill a granule need copies.
+ */
+bool dma_copy_needed(struct device *dev, size_t size,
+		     enum dma_data_direction dir)
+{
+	return is_untrusted(dev) || dma_kmalloc_needs_bounce(dev, size, dir);
+}
+
+/**
+ * dma_copy_needed_sg - whether a device must not get parts of granules
+ * @dev: device
+ * @sgl: list
+ * @nents: its entries
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ * Return: whether ends of entries that do not fill a granule need copies.
+ */
+bool dma_copy_needed_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			enum dma_data_direction dir)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (is_untrusted(dev))
+		return true;
+	if (dma_kmalloc_safe(dev, dir))
+		return false;
+	for_each_sg(sgl, sg, nents, i)
+		if (!dma_kmalloc_size_aligned(sg->length))
+			return true;
+	return false;
+}
+
+static unsigned int copy_order(const struct iommu_dma_cookie *cookie)
+{
+	return get_order(dma_granule(cookie));
+}
+
+static phys_addr_t copy_phys(const struct dma_copy *copy, size_t skip)
+{
+	return page_to_phys(copy->page) + copy->offset + skip;
+}
+
+/* Copy @len bytes at @skip in or out, through whatever pages they are in. */
+static void copy_bytes(const struct dma_copy *copy, size_t skip, size_t len,
+		       bool in)
+{
+	char *buf = page_address(copy->page) + copy->offset + skip;
+	phys_addr_t phys = copy->phys + skip;
+	size_t part;
+
+	for (; len; len -= part, buf += part, phys += part) {
+		struct page *page = pfn_to_page(PHYS_PFN(phys));
+
+		part = min_t(size_t, len, PAGE_SIZE - offset_in_page(phys));
+		if (in)
+			memcpy_from_page(buf, page, offset_in_page(phys), part);
+		else
+			memcpy_to_page(page, offset_in_page(phys), buf, part);
+	}
+}
+
+static struct dma_copy *copy_create(struct device *dev,
+				    struct iommu_dma_cookie *cookie,
+				    phys_addr_t phys, size_t len)
+{
+	struct dma_copy *copy = kmalloc(sizeof(*copy), GFP_ATOMIC | __GFP_NOWARN);
+	void *buf;
+
+	if (!copy)
+		return NULL;
+	buf = iommu_alloc_pages_node(dev_to_node(dev), GFP_ATOMIC | __GFP_NOWARN,
+				     copy_order(cookie));
+	if (!buf) {
+		kfree(copy);
+		return NULL;
+	}
+	*copy = (struct dma_copy) {
+		.page = virt_to_page(buf),
+		.phys = phys,
+		.offset = dma_granule_offset(cookie, phys),
+		.len = len,
+	};
+	/* So that each is freed by itself, with other pages of an unmap */
+	split_page(copy->page, copy_order(cookie));
+	copy_bytes(copy, 0, len, true);
+	return copy;
+}
+
+static void copy_destroy(struct iommu_dma_cookie *cookie, struct dma_copy *copy,
+			 struct list_head *pages)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1U << copy_order(cookie); i++)
+		list_add_tail(&copy->page[i].lru, pages);
+	kfree(copy);
+}
+
+/**
+ * dma_copy_map - map a copy for a device
+ * @dev: device
+ * @cookie: its domain's
+ * @addr: address for the first byte; the granule is the mapping's and free
+ * @phys: memory of it, with the same offset in a granule
+ * @len: bytes, which do not leave the granule
+ * @prot: IOMMU_*
+ *
+ * The copy has the memory's bytes whatever the direction: a device may write
+ * less than the mapping, and then the rest is to be what it was.
+ *
+ * Context: Any.
+ * Return: 0; -ENOMEM; or the error of iommu_map().
+ */
+int dma_copy_map(struct device *dev, struct iommu_dma_cookie *cookie,
+		 dma_addr_t addr, phys_addr_t phys, size_t len, int prot)
+{
+	struct dma_copy *copy = copy_create(dev, cookie, phys, len);
+	LIST_HEAD(pages);
+	unsigned long flags;
+	int ret;
+
+	if (!copy)
+		return -ENOMEM;
+	/* What has a copy needs syncing, also if the device is coherent. */
+	dma_reset_need_sync(dev);
+	if (!dev_is_dma_coherent(dev))
+		arch_sync_dma_for_device(page_to_phys(copy->page),
+					 dma_granule(cookie), DMA_BIDIRECTIONAL);
+
+	xa_lock_irqsave(&cookie->copies, flags);
+	ret = xa_err(__xa_store(&cookie->copies, addr >> cookie->granule_lg2,
+				copy, GFP_ATOMIC | __GFP_NOWARN));
+	xa_unlock_irqrestore(&cookie->copies, flags);
+	if (ret) {
+		copy_destroy(cookie, copy, &pages);
+		iommu_put_pages_list(&pages);
+		return ret;
+	}
+
+	addr -= copy->offset;
+	ret = iommu_map(cookie->domain, addr, page_to_phys(copy->page),
+			dma_granule(cookie), prot, GFP_ATOMIC);
+	if (ret) {
+		dma_copy_drop(cookie, addr, 1, &pages);
+		iommu_put_pages_list(&pages);
+	}
+	return ret;
+}
+
+/**
+ * dma_copy_drop - remove the copies of a mapping
+ * @cookie: the domain's
+ * @addr: first byte of the mapping
+ * @size: bytes
+ * @pages: gets the pages, to be freed when no IOTLB refers to them
+ *
+ * Context: Any. Never fails and never allocates memory.
+ */
+void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+		   size_t size, struct list_head *pages)
+{
+	unsigned long index, last = (addr + size - 1) >> cookie->granule_lg2;
+	struct dma_copy *copy;
+	unsigned long flags;
+
+	xa_for_each_range(&cookie->copies, index, copy,
+			  addr >> cookie->granule_lg2, last) {
+		xa_lock_irqsave(&cookie->copies, flags);
+		__xa_erase(&cookie->copies, index);
+		xa_unlock_irqrestore(&cookie->copies, flags);
+		copy_destroy(cookie, copy, pages);
+	}
+}
+
+/* One granule, or part of it: [addr, addr + len) */
+static void sync_granule(struct device *dev, struct iommu_dma_cookie *cookie,
+			 dma_addr_t addr, size_t len,
+			 enum dma_data_direction dir, bool for_cpu)
+{
+	struct dma_copy *copy = xa_load(&cookie->copies,
+					addr >> cookie->granule_lg2);
+	bool coherent = dev_is_dma_coherent(dev);
+	size_t offset = dma_granule_offset(cookie, addr), skip;
+	phys_addr_t phys;
+
+	if (!copy) {
+		if (coherent)
+			return;
+		phys = iommu_iova_to_phys(cookie->domain, addr);
+		if (for_cpu)
+			arch_sync_dma_for_cpu(phys, len, dir);
+		else
+			arch_sync_dma_for_device(phys, len, dir);
+		return;
+	}
+
+	/* A list's segments may include what is between entries. */
+	if (offset + len <= copy->offset || offset >= copy->offset + copy->len)
+		return;
+	skip = offset > copy->offset ? offset - copy->offset : 0;
+	len = min(offset + len, (size_t)copy->offset + copy->len) -
+	      (copy->offset + skip);
+	phys = copy_phys(copy, skip);
+	if (for_cpu) {
+		if (!coherent)
+			arch_sync_dma_for_cpu(phys, len, dir);
+		if (dir != DMA_TO_DEVICE)
+			copy_bytes(copy, skip, len, false);
+	} else {
+		if (dir != DMA_FROM_DEVICE)
+			copy_bytes(copy, skip, len, true);
+		if (!coherent)
+			arch_sync_dma_for_device(phys, len, dir);
+	}
+}
+
+static void sync_granules(struct device *dev, dma_addr_t addr, size_t size,
+			  enum dma_data_direction dir, bool for_cpu)
+{
+	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	size_t part;
+
+	for (; size; addr += part, size -= part) {
+		part = min(size, dma_granule(cookie) -
+				 dma_granule_offset(cookie, addr));
+		sync_granule(dev, cookie, addr, part, dir, for_cpu);
+	}
+}
+
+/**
+ * dma_copy_sync_for_device - give a mapping that may have copies to the device
+ * @dev: device
+ * @addr: first byte
+ * @size: bytes
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ */
+void dma_copy_sync_for_device(struct device *dev, dma_addr_t addr, size_t size,
+			      enum dma_data_direction dir)
+{
+	sync_granules(dev, addr, size, dir, false);
+}
+
+/**
+ * dma_copy_sync_for_cpu - take a mapping that may have copies from the device
+ * @dev: device
+ * @addr: first byte
+ * @size: bytes
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ */
+void dma_copy_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
+			   enum dma_data_direction dir)
+{
+	sync_granules(dev, addr, size, dir, true);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Copies: granules that a device sees in place of memory. See copy.c.
+ */
+#ifndef _DMA_COPY_H
+#define _DMA_COPY_H
+
+#include <linux/dma-direction.h>
+#include <linux/types.h>
+
+#include "domain.h"
+
+struct scatterlist;
+
+bool dma_copy_needed(struct device *dev, size_t size,
+		     enum dma_data_direction dir);
+bool dma_copy_needed_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			enum dma_data_direction dir);
+int dma_copy_map(struct device *dev, struct iommu_dma_cookie *cookie,
+		 dma_addr_t addr, phys_addr_t phys, size_t len, int prot);
+void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+		   size_t size, struct list_head *pages);
+void dma_copy_sync_for_device(struct device *dev, dma_addr_t addr, size_t size,
+			      enum dma_data_direction dir);
+void dma_copy_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
+			   enum dma_data_direction dir);
+
+/* Whether a mapping has copies; in almost all domains none does. */
+static inline bool dma_has_copies(struct iommu_dma_cookie *cookie,
+				  dma_addr_t addr, size_t size)
+{
+	unsigned long index = addr >> cookie->granule_lg2;
+
+	return unlikely(!xa_empty(&cookie->copies)) && size &&
+	       xa_find(&cookie->copies, &index,
+		       (addr + size - 1) >> cookie->granule_lg2, XA_PRESENT);
+}
+
+#endif /* _DMA_COPY_H */
