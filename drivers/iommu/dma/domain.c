@@ -1,0 +1,570 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One IOMMU address space: mapping and unmapping ranges of it.
+ *
+ * A mapping is made in the order addresses, translation; and torn down in the
+ * order claim, translation, invalidation, addresses:
+ *
+ *   dma_teardown_begin()  claims the range, or reports a wrong unmap
+ *   dma_teardown_run()    clears the translation of a part, as often as needed
+ *   dma_teardown_end()    strict: invalidates, and the range is free
+ *                         deferred: the range waits for the end of the window
+ *
+ * The claim comes first so that a wrong unmap cannot touch what is not its own.
+ */
+
+#include <linux/crash_dump.h>
+#include <linux/device.h>
+#include <linux/dma-direct.h>
+#include <linux/dma-map-ops.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include "../dma-iommu.h"
+#include "../iommu-pages.h"
+#include "domain.h"
+
+/*
+ * A kdump kernel finds devices doing DMA for the kernel that crashed. Their
+ * IOMMU domain is left alone until their new driver maps something.
+ */
+static DEFINE_STATIC_KEY_FALSE(dma_deferred_attach);
+
+bool iommu_dma_forcedac __read_mostly;
+
+static int __init dma_forcedac_setup(char *str)
+{
+	int ret = kstrtobool(str, &iommu_dma_forcedac);
+
+	if (!ret && iommu_dma_forcedac)
+		pr_info("iommu: PCI devices get addresses above 4 GiB from the start\n");
+	return ret;
+}
+early_param("iommu.forcedac", dma_forcedac_setup);
+
+static int __init dma_domain_setup(void)
+{
+	if (is_kdump_kernel())
+		static_branch_enable(&dma_deferred_attach);
+	return 0;
+}
+arch_initcall(dma_domain_setup);
+
+/**
+ * dma_domain_attach - attach a device whose attachment was put off
+ * @dev: device that is about to get its first mapping
+ * @domain: its domain
+ *
+ * Context: Any.
+ * Return: 0, or the error of the IOMMU driver.
+ */
+int dma_domain_attach(struct device *dev, struct iommu_domain *domain)
+{
+	if (static_branch_unlikely(&dma_deferred_attach))
+		return iommu_deferred_attach(dev, domain);
+	return 0;
+}
+
+/**
+ * dma_protection - what a device may do with a mapping
+ * @dir: direction of the transfer
+ * @coherent: whether the device snoops the CPU's caches
+ * @attrs: DMA_ATTR_*
+ *
+ * Context: Any.
+ * Return: IOMMU_* flags for iommu_map().
+ */
+int dma_protection(enum dma_data_direction dir, bool coherent,
+		   unsigned long attrs)
+{
+	int prot = 0;
+
+	if (dir == DMA_TO_DEVICE || dir == DMA_BIDIRECTIONAL)
+		prot |= IOMMU_READ;
+	if (dir == DMA_FROM_DEVICE || dir == DMA_BIDIRECTIONAL)
+		prot |= IOMMU_WRITE;
+	if (coherent)
+		prot |= IOMMU_CACHE;
+	if (attrs & DMA_ATTR_PRIVILEGED)
+		prot |= IOMMU_PRIV;
+	return prot;
+}
+
+/**
+ * dma_domain_limit - the highest address that a device can be given
+ * @dev: device
+ * @mask: its own limit, as it told the DMA API
+ *
+ * Context: Any.
+ * Return: inclusive limit in bytes, from mask, bus and IOMMU.
+ */
+u64 dma_domain_limit(struct device *dev, u64 mask)
+{
+	struct iommu_domain *domain = iommu_get_dma_domain(dev);
+	u64 limit = min_not_zero(mask, dev->bus_dma_limit);
+
+	if (domain->geometry.force_aperture)
+		limit = min_t(u64, limit, domain->geometry.aperture_end);
+	return limit;
+}
+
+/*
+ * Addresses.
+ */
+
+dma_addr_t dma_range_start(const struct iommu_dma_cookie *cookie,
+			   const struct iova_range *range)
+{
+	return (dma_addr_t)range->first << cookie->granule_lg2;
+}
+
+/* Large pages need aligned addresses, so that is what is tried first. */
+static u64 preferred_align(const struct iommu_dma_cookie *cookie,
+			   const struct dma_need *need)
+{
+	unsigned long sizes = cookie->domain->pgsize_bitmap;
+
+	if (need->size < ULONG_MAX)
+		sizes &= GENMASK(__fls(need->size), 0);
+	return max_t(u64, need->align, sizes ? BIT(__fls(sizes)) : 0);
+}
+
+static bool range_try(struct iommu_dma_cookie *cookie,
+		      const struct dma_need *need, u64 limit,
+		      struct iova_range *range)
+{
+	unsigned int lg2 = cookie->granule_lg2;
+	struct iova_request req = {
+		.size = need->size >> lg2,
+		.align = preferred_align(cookie, need) >> lg2,
+		.limit = min_t(u64, (limit + 1) >> lg2 ?: BIT_ULL(64 - lg2),
+			       ULONG_MAX) - 1,
+		.boundary = need->boundary >> lg2,
+	};
+
+	if (limit < dma_granule(cookie))
+		return false;
+	if (iova_alloc(&cookie->space, &req, range))
+		return true;
+	if (req.align == need->align >> lg2)
+		return false;
+	req.align = need->align >> lg2;
+	return iova_alloc(&cookie->space, &req, range);
+}
+
+/* Before giving up, take back what only waits for its flush. */
+static bool range_try_hard(struct iommu_dma_cookie *cookie,
+			   const struct dma_need *need, u64 limit,
+			   struct iova_range *range)
+{
+	return range_try(cookie, need, limit, range) ||
+	       (dma_flush_now(&cookie->flush) &&
+		range_try(cookie, need, limit, range));
+}
+
+/**
+ * dma_range_alloc - find addresses for a mapping
+ * @dev: device that is going to use them
+ * @cookie: of its domain
+ * @need: what the mapping asks for
+ * @range: where to store the range
+ *
+ * PCI devices get addresses below 4 GiB while there are any: the mask that a
+ * driver sets is not always what device, bridges and firmware can really do.
+ *
+ * Context: Any.
+ * Return: true; or false, and a message says what did not fit.
+ */
+bool dma_range_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
+		     const struct dma_need *need, struct iova_range *range)
+{
+	u64 limit = dma_domain_limit(dev, need->mask), largest;
+
+	if (dev->iommu->pci_32bit_workaround && limit > DMA_BIT_MASK(32)) {
+		if (range_try_hard(cookie, need, DMA_BIT_MASK(32), range))
+			return true;
+		dev->iommu->pci_32bit_workaround = false;
+		dev_notice(dev, "DMA addresses below 4 GiB are used up, going on with %d bits\n",
+			   fls64(limit));
+	}
+	if (range_try_hard(cookie, need, limit, range))
+		return true;
+
+	largest = (u64)iova_largest_gap(&cookie->space,
+					limit >> cookie->granule_lg2) <<
+		  cookie->granule_lg2;
+	dev_err_ratelimited(dev, "no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
+			    need->size, limit, largest);
+	return false;
+}
+
+/*
+ * Taking a mapping down.
+ */
+
+/**
+ * dma_teardown_begin - claim a mapping in order to unmap it
+ * @dev: device that the mapping was made for
+ * @td: to be filled in
+ * @addr: DMA address of its first byte
+ * @size: bytes
+ *
+ * A mapping that is there but has another size is taken down as it is: the
+ * caller believes it gone, so the device must not reach it any more.
+ *
+ * Context: Any.
+ * Return: false if there is no such mapping, which has been reported.
+ */
+bool dma_teardown_begin(struct device *dev, struct dma_teardown *td,
+			dma_addr_t addr, size_t size)
+{
+	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	dma_addr_t start = ALIGN_DOWN(addr, dma_unit(dev, cookie));
+	u64 end;
+
+	if (!iova_claim(&cookie->space, start >> cookie->granule_lg2,
+			&td->range)) {
+		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: nothing is mapped there, or it has been unmapped before\n",
+				    &addr, size);
+		return false;
+	}
+
+	td->cookie = cookie;
+	td->failed = false;
+	INIT_LIST_HEAD(&td->pages);
+	iommu_iotlb_gather_init(&td->gather);
+	td->gather.queued = dma_flush_enabled(&cookie->flush);
+
+	end = dma_teardown_limit(td);
+	if (!size || addr + size > end || end - (addr + size) >= dma_granule(cookie))
+		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: mapped were up to %llu bytes from there\n",
+				    &addr, size, end - addr);
+	return true;
+}
+
+/**
+ * dma_teardown_run - clear the translation of a part of a mapping
+ * @dev: as in dma_teardown_begin()
+ * @td: the unmap under way
+ * @addr: first byte, at a granule
+ * @size: bytes, whole granules that are all mapped
+ *
+ * Context: Any.
+ */
+void dma_teardown_run(struct device *dev, struct dma_teardown *td,
+		      dma_addr_t addr, size_t size)
+{
+	size_t unmapped;
+
+	unmapped = iommu_unmap_fast(td->cookie->domain, addr, size,
+				    &td->gather);
+	if (likely(unmapped == size))
+		return;
+	td->failed = true;
+	dev_err_ratelimited(dev, "IOMMU unmapped %zu of %zu bytes at %pad, these addresses are not used again\n",
+			    unmapped, size, &addr);
+}
+
+/**
+ * dma_teardown_end - the translation is cleared, finish the unmap
+ * @dev: as in dma_teardown_begin()
+ * @td: the unmap under way
+ *
+ * Strict: when this returns, the device cannot reach the memory.
+ *
+ * Context: Any.
+ */
+void dma_teardown_end(struct device *dev, struct dma_teardown *td)
+{
+	struct iommu_dma_cookie *cookie = td->cookie;
+
+	if (td->gather.queued && !td->failed) {
+		list_splice_tail_init(&td->gather.freelist, &td->pages);
+		dma_flush_retire(&cookie->flush, &td->range, &td->pages);
+		return;
+	}
+	if (td->gather.queued) {
+		iommu_flush_iotlb_all(cookie->domain);
+		iommu_put_pages_list(&td->gather.freelist);
+	} else {
+		iommu_iotlb_sync(cookie->domain, &td->gather);
+	}
+	iommu_put_pages_list(&td->pages);
+	if (!td->failed)
+		iova_release(&cookie->space, &td->range);
+}
+
+/**
+ * dma_teardown_rest - clear the translation from an address to the end
+ * @dev: as in dma_teardown_begin()
+ * @td: the unmap under way, of a mapping without holes
+ * @addr: in the first granule to unmap
+ *
+ * Context: Any.
+ */
+void dma_teardown_rest(struct device *dev, struct dma_teardown *td,
+		       dma_addr_t addr)
+{
+	addr -= dma_granule_offset(td->cookie, addr);
+	dma_teardown_run(dev, td, addr, dma_teardown_limit(td) - addr);
+}
+
+/*
+ * Mappings of one piece of memory.
+ */
+
+/**
+ * dma_range_alloc_for - find addresses for physically contiguous memory
+ * @dev: device that is going to use them
+ * @cookie: of its domain
+ * @phys: first byte
+ * @size: bytes
+ * @align: the address is a multiple of this power of two as far as @phys is
+ * @mask: highest address that the device can use for this
+ * @range: where to store the range
+ *
+ * Context: Any.
+ * Return: the address for the first byte, or DMA_MAPPING_ERROR.
+ */
+dma_addr_t dma_range_alloc_for(struct device *dev,
+			       struct iommu_dma_cookie *cookie,
+			       phys_addr_t phys, size_t size, u64 align,
+			       u64 mask, struct iova_range *range)
+{
+	u64 unit = dma_unit(dev, cookie);
+	/* Bits of the address that the device wants as they are in memory */
+	u64 offset = phys & (unit - 1);
+	struct dma_need need = {
+		.size = ALIGN(offset + size, dma_granule(cookie)),
+		.align = max(unit, align),
+		.mask = mask,
+	};
+
+	/* Nothing, or past the end of memory or addresses */
+	if (!size || phys + size - 1 < phys || need.size < size)
+		return DMA_MAPPING_ERROR;
+	if (!dma_range_alloc(dev, cookie, &need, range))
+		return DMA_MAPPING_ERROR;
+	return dma_range_start(cookie, range) + offset;
+}
+
+/**
+ * dma_domain_map - map physically contiguous memory
+ * @dev: device
+ * @phys: first byte
+ * @size: bytes
+ * @align: as in dma_range_alloc_for()
+ * @prot: IOMMU_*
+ * @mask: highest address that the device can use for this
+ *
+ * Context: Any.
+ * Return: the address for the device, or DMA_MAPPING_ERROR.
+ */
+dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
+			  u64 align, int prot, u64 mask)
+{
+	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	size_t offset = dma_granule_offset(cookie, phys);
+	struct iova_range range;
+	dma_addr_t addr;
+
+	if (!dma_allowed(prot) || dma_domain_attach(dev, cookie->domain))
+		return DMA_MAPPING_ERROR;
+	addr = dma_range_alloc_for(dev, cookie, phys, size, align, mask, &range);
+	if (addr == DMA_MAPPING_ERROR)
+		return addr;
+	if (iommu_map(cookie->domain, addr - offset, phys - offset,
+		      ALIGN(offset + size, dma_granule(cookie)), prot,
+		      GFP_ATOMIC)) {
+		iova_release(&cookie->space, &range);
+		return DMA_MAPPING_ERROR;
+	}
+	return addr;
+}
+
+/**
+ * dma_domain_unmap - take down what dma_domain_map() made
+ * @dev: device
+ * @addr: what dma_domain_map() returned
+ * @size: what dma_domain_map() was given
+ *
+ * Context: Any. Never fails; a wrong unmap is reported.
+ */
+void dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size)
+{
+	struct dma_teardown td;
+
+	if (!dma_teardown_begin(dev, &td, addr, size))
+		return;
+	dma_teardown_rest(dev, &td, addr);
+	dma_teardown_end(dev, &td);
+}
+
+/*
+ * Life of a domain.
+ */
+
+static int cookie_create(struct iommu_domain *domain, enum dma_cookie_type type,
+			 dma_addr_t msi_base)
+{
+	struct iommu_dma_cookie *cookie;
+
+	if (domain->iova_cookie)
+		return -EEXIST;
+	cookie = kzalloc(sizeof(*cookie), GFP_KERNEL);
+	if (!cookie)
+		return -ENOMEM;
+	cookie->domain = domain;
+	cookie->type = type;
+	cookie->msi_next = msi_base;
+	INIT_LIST_HEAD(&cookie->msi_pages);
+	mutex_init(&cookie->lock);
+	domain->iova_cookie = cookie;
+	return 0;
+}
+
+/**
+ * iommu_get_dma_cookie - prepare a domain for the DMA API
+ * @domain: domain that is going to be a default domain
+ *
+ * Context: Process; may sleep.
+ * Return: 0; -EEXIST if it has been prepared before; -ENOMEM.
+ */
+int iommu_get_dma_cookie(struct iommu_domain *domain)
+{
+	return cookie_create(domain, DMA_COOKIE_IOVA, 0);
+}
+
+/**
+ * iommu_get_msi_cookie - prepare a domain for mapping doorbells only
+ * @domain: domain whose addresses the caller manages
+ * @base: where the window for doorbells begins
+ *
+ * For VFIO and iommufd. The caller keeps a page at @base free for each doorbell
+ * that the devices of the domain may use.
+ *
+ * Context: Process; may sleep.
+ * Return: 0; -EINVAL if the DMA API manages the addresses; -EEXIST if it has
+ * been prepared before; -ENOMEM.
+ */
+int iommu_get_msi_cookie(struct iommu_domain *domain, dma_addr_t base)
+{
+	if (domain->type != IOMMU_DOMAIN_UNMANAGED)
+		return -EINVAL;
+	return cookie_create(domain, DMA_COOKIE_MSI, base);
+}
+EXPORT_SYMBOL(iommu_get_msi_cookie);
+
+/**
+ * iommu_put_dma_cookie - undo iommu_get_dma_cookie() or iommu_get_msi_cookie()
+ * @domain: domain that is about to be freed; no device is attached to it
+ *
+ * Context: Process; may sleep.
+ */
+void iommu_put_dma_cookie(struct iommu_domain *domain)
+{
+	struct iommu_dma_cookie *cookie = domain->iova_cookie;
+
+	if (!cookie)
+		return;
+	dma_msi_destroy(cookie);
+	if (cookie->granule_lg2) {
+		dma_flush_destroy(&cookie->flush);
+		iova_space_destroy(&cookie->space);
+		xa_destroy(&cookie->copies);
+	}
+	mutex_destroy(&cookie->lock);
+	kfree(cookie);
+	domain->iova_cookie = NULL;
+}
+
+/**
+ * iommu_dma_init_fq - switch a domain to deferred invalidation
+ * @domain: default domain, in use or not
+ *
+ * Context: Process; the group's mutex serialises.
+ * Return: 0; -ENODEV if no device has been set up.
+ */
+int iommu_dma_init_fq(struct iommu_domain *domain)
+{
+	struct iommu_dma_cookie *cookie = domain->iova_cookie;
+
+	if (!cookie || cookie->type != DMA_COOKIE_IOVA || !cookie->granule_lg2)
+		return -ENODEV;
+	dma_flush_enable(&cookie->flush, domain);
+	return 0;
+}
+
+static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
+{
+	const struct iommu_domain_geometry *geometry = &cookie->domain->geometry;
+	unsigned int lg2 = __ffs(cookie->domain->pgsize_bitmap);
+	u64 last = U64_MAX >> lg2;
+	int ret;
+
+	if (geometry->force_aperture)
+		last = min_t(u64, last, geometry->aperture_end >> lg2);
+	ret = iova_space_init(&cookie->space,
+			      max_t(u64, geometry->aperture_start >> lg2, 1),
+			      min_t(u64, last, ULONG_MAX - 1), lg2);
+	if (ret)
+		return ret;
+
+	xa_init_flags(&cookie->copies, XA_FLAGS_LOCK_IRQ);
+	dma_flush_init(&cookie->flush, &cookie->space,
+		       dev->iommu->shadow_on_flush);
+	cookie->granule_lg2 = lg2;
+
+	if (cookie->domain->type == IOMMU_DOMAIN_DMA_FQ) {
+		if (device_iommu_capable(dev, IOMMU_CAP_DEFERRED_FLUSH)) {
+			dma_flush_enable(&cookie->flush, cookie->domain);
+		} else {
+			dev_notice(dev, "the IOMMU cannot defer invalidation, DMA is strict\n");
+			cookie->domain->type = IOMMU_DOMAIN_DMA;
+		}
+	}
+	return 0;
+}
+
+/**
+ * dma_domain_init - let a device use a domain for the DMA API
+ * @dev: device
+ * @domain: its default domain
+ *
+ * Called for each device of the domain, and again when anything about it may
+ * have changed.
+ *
+ * Context: Process; may sleep.
+ * Return: 0; -EINVAL if this is no domain of the DMA API; -EFAULT if the device
+ * and the IOMMU have no addresses in common, or the domain does not suit the
+ * device; -ENOMEM.
+ */
+int dma_domain_init(struct device *dev, struct iommu_domain *domain)
+{
+	struct iommu_dma_cookie *cookie = domain->iova_cookie;
+	const struct bus_dma_region *map = dev->dma_range_map;
+	int ret = 0;
+
+	if (!cookie || cookie->type != DMA_COOKIE_IOVA)
+		return -EINVAL;
+	if (map && (dma_range_map_min(map) > domain->geometry.aperture_end ||
+		    dma_range_map_max(map) < domain->geometry.aperture_start)) {
+		dev_err(dev, "its dma-ranges [%#llx, %#llx] are out of the IOMMU's reach [%#llx, %#llx]\n",
+			(u64)dma_range_map_min(map), (u64)dma_range_map_max(map),
+			(u64)domain->geometry.aperture_start,
+			(u64)domain->geometry.aperture_end);
+		return -EFAULT;
+	}
+
+	mutex_lock(&cookie->lock);
+	if (!cookie->granule_lg2) {
+		ret = space_init(dev, cookie);
+	} else if (cookie->granule_lg2 != __ffs(domain->pgsize_bitmap)) {
+		dev_err(dev, "its IOMMU domain is in use with another page size\n");
+		ret = -EFAULT;
+	}
+	if (!ret)
+		ret = dma_reserve_regions(dev, cookie);
+	mutex_unlock(&cookie->lock);
+	return ret;
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Doorbells: the addresses that devices write to for an interrupt.
+ *
+ * Where such a write goes through the IOMMU like any other, the doorbell needs
+ * a mapping, and the device has to be told its address. One mapping serves all
+ * interrupts of a domain that use the doorbell, and lasts as long as the domain.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/dma-mapping.h>
+#include <linux/msi.h>
+#include <linux/slab.h>
+
+#include "domain.h"
+
+/**
+ * struct dma_msi_page - doorbells that devices of a domain can reach
+ * @list: in &iommu_dma_cookie.msi_pages
+ * @phys: first address
+ * @iova: where devices see it
+ * @size: bytes
+ * @mapped: the layer has mapped it; otherwise the hardware passes it through
+ */
+struct dma_msi_page {
+	struct list_head list;
+	phys_addr_t phys;
+	dma_addr_t iova;
+	size_t size;
+	bool mapped;
+};
+
+static int msi_page_add(struct iommu_dma_cookie *cookie,
+			const struct dma_msi_page *page)
+{
+	struct dma_msi_page *copy = kmemdup(page, sizeof(*page), GFP_KERNEL);
+
+	lockdep_assert_held(&cookie->lock);
+	if (!copy)
+		return -ENOMEM;
+	list_add(&copy->list, &cookie->msi_pages);
+	return 0;
+}
+
+static const struct dma_msi_page *
+msi_page_find(struct iommu_dma_cookie *cookie, phys_addr_t addr)
+{
+	const struct dma_msi_page *page;
+
+	lockdep_assert_held(&cookie->lock);
+	list_for_each_entry(page, &cookie->msi_pages, list)
+		if (addr >= page->phys && addr - page->phys < page->size)
+			return page;
+	return NULL;
+}
+
+/**
+ * dma_msi_reserve - note a region that the hardware passes through
+ * @cookie: the domain's, with its lock held
+ * @start: first address, the same for CPU and devices
+ * @length: bytes
+ *
+ * Context: Process; may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int dma_msi_reserve(struct iommu_dma_cookie *cookie, phys_addr_t start,
+		    size_t length)
+{
+	size_t offset = dma_granule_offset(cookie, start);
+
+	if (msi_page_find(cookie, start))
+		return 0;
+	return msi_page_add(cookie, &(struct dma_msi_page) {
+		.phys = start - offset,
+		.iova = start - offset,
+		.size = length + offset,
+	});
+}
+
+static unsigned int msi_page_lg2(const struct iommu_dma_cookie *cookie)
+{
+	return cookie->type == DMA_COOKIE_IOVA ? cookie->granule_lg2 :
+						 PAGE_SHIFT;
+}
+
+/* Find an address for @page, and map it. */
+static int msi_page_map(struct device *dev, struct iommu_dma_cookie *cookie,
+			struct dma_msi_page *page)
+{
+	struct dma_need need = {
+		.size = page->size,
+		.align = page->size,
+		.mask = dma_get_mask(dev),
+	};
+	struct iova_range range;
+	int ret;
+
+	if (cookie->type == DMA_COOKIE_MSI)
+		page->iova = cookie->msi_next;
+	else if (dma_range_alloc(dev, cookie, &need, &range))
+		page->iova = dma_range_start(cookie, &range);
+	else
+		return -ENOSPC;
+
+	ret = iommu_map(cookie->domain, page->iova, page->phys, page->size,
+			IOMMU_WRITE | IOMMU_NOEXEC | IOMMU_MMIO, GFP_KERNEL);
+	if (!ret) {
+		ret = msi_page_add(cookie, page);
+		if (ret)
+			iommu_unmap(cookie->domain, page->iova, page->size);
+	}
+	if (!ret)
+		cookie->msi_next += page->size;
+	else if (cookie->type == DMA_COOKIE_IOVA)
+		iova_release(&cookie->space, &range);
+	return ret;
+}
+
+/**
+ * iommu_dma_prepare_msi - make a doorbell reachable for a device
+ * @desc: interrupt; the address of the doorbell for its device is stored in it
+ * @msi_addr: physical address of the doorbell
+ *
+ * Context: Process; may sleep.
+ * Return: 0; -ENOMEM; -ENOSPC if there is no address for it; -ENODEV if the
+ * domain has not been set up; or the error of iommu_map().
+ */
+int iommu_dma_prepare_msi(struct msi_desc *desc, phys_addr_t msi_addr)
+{
+	struct device *dev = msi_desc_to_dev(desc);
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+	struct iommu_dma_cookie *cookie = domain ? domain->iova_cookie : NULL;
+	const struct dma_msi_page *page;
+	struct dma_msi_page new;
+	unsigned int lg2;
+	int ret;
+
+	if (!cookie) {
+		msi_desc_set_iommu_msi_iova(desc, 0, 0);
+		return 0;
+	}
+	lg2 = msi_page_lg2(cookie);
+	/* The device could not be set up for the domain; that was reported. */
+	if (!lg2)
+		return -ENODEV;
+	msi_addr = ALIGN_DOWN(msi_addr, BIT_ULL(lg2));
+
+	guard(mutex)(&cookie->lock);
+	page = msi_page_find(cookie, msi_addr);
+	if (!page) {
+		new = (struct dma_msi_page) {
+			.phys = msi_addr,
+			.size = BIT_ULL(lg2),
+			.mapped = true,
+		};
+		ret = msi_page_map(dev, cookie, &new);
+		if (ret)
+			return ret;
+		page = &new;
+	}
+	msi_desc_set_iommu_msi_iova(desc, page->iova + (msi_addr - page->phys),
+				    lg2);
+	return 0;
+}
+
+/**
+ * iommu_dma_compose_msi_msg - tell a device the doorbell's address
+ * @desc: interrupt that iommu_dma_prepare_msi() was called for
+ * @msg: message with the doorbell's physical address, to be translated
+ *
+ * Context: Any.
+ */
+void iommu_dma_compose_msi_msg(struct msi_desc *desc, struct msi_msg *msg)
+{
+#ifdef CONFIG_IRQ_MSI_IOMMU
+	u64 page = (u64)desc->iommu_msi_iova << desc->iommu_msi_shift;
+	u32 offset = msg->address_lo & (BIT(desc->iommu_msi_shift) - 1);
+
+	if (!desc->iommu_msi_shift)
+		return;
+	msg->address_hi = upper_32_bits(page);
+	msg->address_lo = lower_32_bits(page) | offset;
+#endif
+}
+
+/**
+ * dma_msi_destroy - unmap all doorbells of a domain
+ * @cookie: the domain's; no device is attached
+ *
+ * Context: Process; may sleep.
+ */
+void dma_msi_destroy(struct iommu_dma_cookie *cookie)
+{
+	struct dma_msi_page *page, *next;
+
+	list_for_each_entry_safe(page, next, &cookie->msi_pages, list) {
+		if (page->mapped)
+			iommu_unmap(cookie->domain, page->iova, page->size);
+		kfree(page);
+	}
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Windows and reserved regions: addresses that no mapping may have.
+ *
+ * A PCI device's request to an address that a bridge routes to a device's
+ * registers does not reach the IOMMU, nor does one that the host bridge does
+ * not let through (dma_ranges). And firmware or the IOMMU driver reserve
+ * regions of their own. Each device of a domain adds what holds for it, at any
+ * time.
+ */
+
+#include <linux/acpi_iort.h>
+#include <linux/of_iommu.h>
+#include <linux/pci.h>
+
+#include "../dma-iommu.h"
+#include "domain.h"
+
+static int reserve(struct device *dev, struct iommu_dma_cookie *cookie,
+		   u64 first, u64 last)
+{
+	unsigned int lg2 = cookie->granule_lg2;
+	int ret;
+
+	ret = iova_reserve(&cookie->space, min_t(u64, first >> lg2, ULONG_MAX),
+			   min_t(u64, last >> lg2, ULONG_MAX));
+	if (ret != -EBUSY)
+		return ret;
+	dev_warn(dev, "DMA addresses [%#llx, %#llx] are reserved for it but in use by its IOMMU group\n",
+		 first, last);
+	return 0;
+}
+
+/* The window of @bridge that holds @addr, or the next above it */
+static struct resource_entry *dma_window(struct pci_host_bridge *bridge,
+					 u64 addr)
+{
+	struct resource_entry *window, *found = NULL;
+
+	resource_list_for_each_entry(window, &bridge->dma_ranges) {
+		if (window->res->end - window->offset < addr)
+			continue;
+		if (!found || window->res->start - window->offset <
+			      found->res->start - found->offset)
+			found = window;
+	}
+	return found;
+}
+
+/* All that no inbound window of @bridge lets through */
+static int reserve_outside_dma_ranges(struct device *dev,
+				      struct iommu_dma_cookie *cookie,
+				      struct pci_host_bridge *bridge)
+{
+	struct resource_entry *window;
+	u64 addr = 0, start;
+	int ret;
+
+	if (list_empty(&bridge->dma_ranges))
+		return 0;
+	do {
+		window = dma_window(bridge, addr);
+		if (!window)
+			return reserve(dev, cookie, addr, U64_MAX);
+		start = window->res->start - window->offset;
+		if (start > addr) {
+			ret = reserve(dev, cookie, addr, start - 1);
+			if (ret)
+				return ret;
+		}
+		addr = window->res->end - window->offset + 1;
+	} while (addr);
+	return 0;
+}
+
+static int reserve_pci(struct device *dev, struct iommu_dma_cookie *cookie)
+{
+	struct pci_host_bridge *bridge =
+		pci_find_host_bridge(to_pci_dev(dev)->bus);
+	struct resource_entry *window;
+	int ret;
+
+	resource_list_for_each_entry(window, &bridge->windows) {
+		if (resource_type(window->res) != IORESOURCE_MEM)
+			continue;
+		ret = reserve(dev, cookie, window->res->start - window->offset,
+			      window->res->end - window->offset);
+		if (ret)
+			return ret;
+	}
+	return reserve_outside_dma_ranges(dev, cookie, bridge);
+}
+
+static int reserve_region(struct device *dev, struct iommu_dma_cookie *cookie,
+			  const struct iommu_resv_region *region)
+{
+	int ret;
+
+	/* A proposal for others; here doorbells get addresses like the rest. */
+	if (region->type == IOMMU_RESV_SW_MSI || !region->length)
+		return 0;
+	ret = reserve(dev, cookie, region->start,
+		      region->start + region->length - 1);
+	if (!ret && region->type == IOMMU_RESV_MSI)
+		ret = dma_msi_reserve(cookie, region->start, region->length);
+	return ret;
+}
+
+/**
+ * dma_reserve_regions - keep off the addresses that a device cannot use
+ * @dev: device that is being added to the domain
+ * @cookie: the domain's, with its lock held
+ *
+ * Context: Process; may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int dma_reserve_regions(struct device *dev, struct iommu_dma_cookie *cookie)
+{
+	struct iommu_resv_region *region;
+	LIST_HEAD(regions);
+	int ret = 0;
+
+	lockdep_assert_held(&cookie->lock);
+	if (dev_is_pci(dev))
+		ret = reserve_pci(dev, cookie);
+	if (ret)
+		return ret;
+
+	iommu_get_resv_regions(dev, &regions);
+	list_for_each_entry(region, &regions, list) {
+		ret = reserve_region(dev, cookie, region);
+		if (ret)
+			break;
+	}
+	iommu_put_resv_regions(dev, &regions);
+	return ret;
+}
+
+/**
+ * iommu_dma_get_resv_regions - list what firmware reserves for a device
+ * @dev: device
+ * @list: list of &struct iommu_resv_region to add to
+ *
+ * For the get_resv_regions() of IOMMU drivers: what IORT or the device tree
+ * say, whichever IOMMU it is.
+ *
+ * Context: Process; may sleep.
+ */
+void iommu_dma_get_resv_regions(struct device *dev, struct list_head *list)
+{
+	struct iommu_fwspec *fwspec = dev_iommu_fwspec_get(dev);
+
+	if (!is_of_node(fwspec->iommu_fwnode))
+		iort_iommu_get_resv_regions(dev, list);
+	if (dev->of_node)
+		of_iommu_get_resv_regions(dev, list);
+}
+EXPORT_SYMBOL(iommu_dma_get_resv_regions);
