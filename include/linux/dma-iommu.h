@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The DMA API for devices behind an IOMMU.
+ *
+ * Drivers use <linux/dma-mapping.h> and need nothing from here. This is for
+ * architecture and bus code that wires DMA operations by table, and for tests.
+ */
+#ifndef _LINUX_DMA_IOMMU_H
+#define _LINUX_DMA_IOMMU_H
+
+#include <linux/dma-map-ops.h>
+#include <linux/iommu-dma.h>
+
+#ifdef CONFIG_IOMMU_DMA
+/**
+ * iommu_dma_ops - the operations of the DMA-IOMMU layer
+ *
+ * The DMA core calls these functions directly for a device whose
+ * &device.dma_iommu is set; the table holds the same functions. They may be
+ * used for such a device only.
+ */
+extern const struct dma_map_ops iommu_dma_ops;
+#endif
+
+#endif /* _LINUX_DMA_IOMMU_H */
