@@ -551,12 +551,10 @@ static void list_sync_for_cpu(struct scatterlist *sgl, int nents,
 		arch_sync_dma_for_cpu(sg_phys(sg), sg->length, dir);
 }
 
-/* The segments of a mapped list that go through the IOMMU */
-#define for_each_iommu_segment(sgl, sg, nents, i)			\
-	for_each_sg(sgl, sg, nents, i)					\
-		if (!sg_dma_len(sg))					\
-			break;						\
-		else if (!sg_dma_is_bus_address(sg))
+/*
+ * Of a mapped list, the segments up to the first without bytes count, and of
+ * these the ones that are no bus addresses are the IOMMU's.
+ */
 
 /* What the IOMMU has of a mapped list: [*start, *end); false if nothing */
 static bool segments_span(struct scatterlist *sgl, int nents,
@@ -566,7 +564,11 @@ static bool segments_span(struct scatterlist *sgl, int nents,
 	bool found = false;
 	int i;
 
-	for_each_iommu_segment(sgl, sg, nents, i) {
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break;
+		if (sg_dma_is_bus_address(sg))
+			continue;
 		if (!found)
 			*start = sg_dma_address(sg);
 		*end = sg_dma_address(sg) + sg_dma_len(sg);
@@ -593,7 +595,11 @@ static void segments_sync(struct device *dev, struct scatterlist *sgl,
 	struct scatterlist *sg;
 	int i;
 
-	for_each_iommu_segment(sgl, sg, nents, i) {
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break;
+		if (sg_dma_is_bus_address(sg))
+			continue;
 		if (for_cpu)
 			dma_copy_sync_for_cpu(dev, sg_dma_address(sg),
 					      sg_dma_len(sg), dir);
@@ -667,7 +673,11 @@ static void segments_teardown(struct device *dev, struct dma_teardown *td,
 	size_t size = 0;
 	int i;
 
-	for_each_iommu_segment(sgl, sg, nents, i) {
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break;
+		if (sg_dma_is_bus_address(sg))
+			continue;
 		first = sg_dma_address(sg) -
 			dma_granule_offset(td->cookie, sg_dma_address(sg));
 		end = ALIGN(sg_dma_address(sg) + sg_dma_len(sg),

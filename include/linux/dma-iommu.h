@@ -12,12 +12,9 @@
 #include <linux/iommu-dma.h>
 
 #ifdef CONFIG_IOMMU_DMA
-/**
- * iommu_dma_ops - the operations of the DMA-IOMMU layer
- *
- * The DMA core calls these functions directly for a device whose
- * &device.dma_iommu is set; the table holds the same functions. They may be
- * used for such a device only.
+/*
+ * The operations of the DMA-IOMMU layer, for devices whose dma_iommu is set and
+ * for no others. The DMA core calls the same functions without the table.
  */
 extern const struct dma_map_ops iommu_dma_ops;
 #endif

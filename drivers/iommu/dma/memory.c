@@ -214,6 +214,7 @@ static struct page *alloc_contiguous(struct device *dev, size_t size,
 				     void **cpu_addr, gfp_t gfp,
 				     unsigned long attrs)
 {
+	pgprot_t prot = dma_pgprot(dev, PAGE_KERNEL, attrs);
 	bool coherent = dev_is_dma_coherent(dev);
 	struct page *page;
 
@@ -229,9 +230,8 @@ static struct page *alloc_contiguous(struct device *dev, size_t size,
 	if (coherent && !PageHighMem(page)) {
 		*cpu_addr = page_address(page);
 	} else {
-		*cpu_addr = dma_common_contiguous_remap(page, size,
-				dma_pgprot(dev, PAGE_KERNEL, attrs),
-				__builtin_return_address(0));
+		*cpu_addr = dma_common_contiguous_remap(page, size, prot,
+							__builtin_return_address(0));
 		if (!*cpu_addr) {
 			dma_free_contiguous(dev, page, size);
 			return NULL;
