@@ -138,33 +138,21 @@ net_behind() {
 	return 1
 }
 
-# verified_io DISK SIZE FIO-WORD...: write at random, read back, compare
-verified_io() {
-	disk=$1 size=$2
-	shift 2
-	timeout 120 fio --name=v --filename="/dev/$disk" --size="$size" --direct=1 \
-		--ioengine=libaio --verify=crc32c --verify_fatal=1 \
-		--verify_dump=0 --randrepeat=1 --thread \
-		--output-format=terse "$@"
-}
-
 # quick_io DISK: is the disk well?
 quick_io() {
-	verified_io "$1" 2M --rw=randwrite --bs=4k --iodepth=8
+	timeout 60 "$DIR/dma_disk" verify "/dev/$1" 2097152
 }
 
 # io_start DISK: load in the background until io_stop
 io_start() {
-	before=$(cut -c 1-200 "/sys/block/$1/stat")
-	fio --name=load --filename="/dev/$1" --size=8M --direct=1 --rw=randrw \
-		--bs=16k --ioengine=libaio --iodepth=8 --time_based --runtime=60 \
-		--thread --output-format=terse > "$TMP/load" 2>&1 &
+	before=$(cat "/sys/block/$1/stat")
+	"$DIR/dma_disk" load "/dev/$1" > "$TMP/load" 2>&1 &
 	io_pid=$!
 	within 20 io_moves "$1" "$before"
 }
 
 io_moves() {
-	[ "$(cut -c 1-200 "/sys/block/$1/stat")" != "$2" ]
+	[ "$(cat "/sys/block/$1/stat")" != "$2" ]
 }
 
 io_runs() {
@@ -212,15 +200,19 @@ post() {
 send_file() {
 	url=$(net_url "$1") || { echo "no network on $1"; return 1; }
 	# Emulated networks take about a second for a MiB in this direction.
-	head -c 2097152 "$TMP/blob" > "$TMP/part"
+	head -c 524288 "$TMP/blob" > "$TMP/part"
 	back=$(post "$TMP/part" "$url/sha256")
 	sum=$(sha256sum < "$TMP/part")
 	echo "sent ${sum%% *}, arrived $back"
 	[ -n "$back" ] && [ "${sum%% *}" = "$back" ]
 }
 
-net_well() {
-	fetch_file "$1" && send_file "$1" && ip link set "$1" down
+# fetch_part IFACE: the beginning of the file, compared with what fetch_file got
+fetch_part() {
+	url=$(net_url "$1") || { echo "no network on $1"; return 1; }
+	head -c 1048576 "$TMP/blob" > "$TMP/part"
+	timeout 60 wget -q -O - "$url/blob" 2> /dev/null | head -c 1048576 |
+		cmp - "$TMP/part"
 }
 
 # group_type BDF: DMA, DMA-FQ, identity, ...

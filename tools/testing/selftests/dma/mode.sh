@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 need_root
-command -v fio > /dev/null || skip_all "fio is not installed"
+[ -x "$DIR/dma_disk" ] || skip_all "dma_disk is not built"
 [ -n "$DMA_TEST_DISKS" ] || skip_all "DMA_TEST_DISKS names no disk to write to"
 
 # switch_unbound BDF TYPE: and the driver gets its device back

@@ -76,7 +76,8 @@ vfio_tests() {
 		try "and the DMA API has it again" edu_again "$bdf"
 	fi
 	disk=$(disk_of_kind nvme)
-	if [ ! -d $VFIO ] || [ ! -x "$DIR/dma_vfio" ] || [ -z "$disk" ]; then
+	if [ ! -d $VFIO ] || [ ! -x "$DIR/dma_vfio" ] ||
+	   [ ! -x "$DIR/dma_disk" ] || [ -z "$disk" ]; then
 		skip "nvme to VFIO under I/O and back" "no vfio-pci, no dma_vfio or no nvme disk for tests"
 	else
 		try "nvme to VFIO under I/O and back" \

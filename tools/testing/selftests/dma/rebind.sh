@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 need_root
-command -v fio > /dev/null || skip_all "fio is not installed"
+[ -x "$DIR/dma_disk" ] || skip_all "dma_disk is not built"
 [ -n "$DMA_TEST_DISKS" ] || skip_all "DMA_TEST_DISKS names no disk to write to"
 
 # Take the device away, in one of two ways, and bring it back.
@@ -49,7 +49,11 @@ cycle_net() {
 	back_$how "$bdf" "$driver" || return 1
 	[ "$(driver_of "$bdf")" = "$driver" ] || { echo "no driver"; return 1; }
 	within 10 net_behind "$bdf" || return 1
-	net_well "$(net_behind "$bdf")"
+	iface=$(net_behind "$bdf")
+	fetch_part "$iface" && send_file "$iface"
+	status=$?
+	ip link set "$iface" down
+	return $status
 }
 
 ktap_print_header
@@ -69,6 +73,7 @@ for card in virtio_net e1000e; do
 	iface=$(net_of_driver $card)
 	if [ -n "$iface" ] && { [ -n "${DMA_TEST_URL:-}" ] || command -v net-up > /dev/null; }; then
 		bdf=$(pci_of "/sys/class/net/$iface/device")
+		fetch_file "$iface" > /dev/null 2>&1
 		try "$card: driver unbound and bound" cycle_net unbind "$bdf"
 		try "$card: device removed and found" cycle_net remove "$bdf"
 	else
