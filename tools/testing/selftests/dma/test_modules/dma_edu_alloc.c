@@ -143,7 +143,8 @@ static int edu_mem_fresh(struct edu *edu, struct edu_mem *mem)
 		return -ERANGE;
 	}
 	/* DMA-API-HOWTO: what is 64 KiB or less does not cross such a border. */
-	if (mem->size <= SZ_64K && (mem->dma ^ last) & ~(dma_addr_t)(SZ_64K - 1)) {
+	if (!mem->kind->noncontig && mem->size <= SZ_64K &&
+	    (mem->dma ^ last) & ~(dma_addr_t)(SZ_64K - 1)) {
 		edu_note(edu, "%s %zu bytes at %pad cross 64 KiB\n",
 			 mem->kind->name, mem->size, &mem->dma);
 		return -ERANGE;
