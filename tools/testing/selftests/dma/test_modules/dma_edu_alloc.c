@@ -176,18 +176,27 @@ static int edu_mem_check(struct edu *edu, struct edu_mem *mem, u8 seed, int step
 	return ret;
 }
 
+/* Where a driver holds a lock. */
+static int edu_mem_get_atomic(struct edu *edu, struct edu_mem *mem,
+			      const struct edu_mem_kind *kind, size_t size)
+{
+	static DEFINE_SPINLOCK(lock);
+	int ret;
+
+	spin_lock(&lock);
+	ret = edu_mem_get(edu, mem, kind, size, GFP_ATOMIC);
+	spin_unlock(&lock);
+	return ret;
+}
+
 static int edu_class_one(struct edu *edu, const struct edu_mem_kind *kind,
 			 size_t size, bool atomic)
 {
-	static DEFINE_SPINLOCK(lock);
 	struct edu_mem mem;
 	int ret;
 
-	if (atomic)
-		spin_lock(&lock);
-	ret = edu_mem_get(edu, &mem, kind, size, atomic ? GFP_ATOMIC : GFP_KERNEL);
-	if (atomic)
-		spin_unlock(&lock);
+	ret = atomic ? edu_mem_get_atomic(edu, &mem, kind, size) :
+		       edu_mem_get(edu, &mem, kind, size, GFP_KERNEL);
 	if (ret) {
 		edu_note(edu, "%s %zu bytes%s: no memory\n", kind->name, size,
 			 atomic ? " atomic" : "");

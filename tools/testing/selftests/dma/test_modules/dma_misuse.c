@@ -34,7 +34,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#if __has_include("linux/dma-iommu.h")
+#ifdef MISUSE_HAVE_OPS
 #include <linux/dma-iommu.h>
 static const struct dma_map_ops *const misuse_ops = &iommu_dma_ops;
 #else
