@@ -159,7 +159,7 @@ static void job_abandon(struct dma_job *job, const struct iova_range *range,
 	LIST_HEAD(pages);
 
 	if (job->copy)
-		dma_copy_drop(job->cookie, start, end - start, &pages);
+		dma_copy_drop(job->cookie, start, end - 1, &pages);
 	iommu_put_pages_list(&pages);
 	iova_release(&job->cookie->space, range);
 }
@@ -234,15 +234,29 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 }
 
 /* Nothing to do for coherent devices, and no page table walk for them */
-static void sync_for_cpu(struct device *dev, struct iommu_dma_cookie *cookie,
-			 dma_addr_t addr, size_t size,
-			 enum dma_data_direction dir)
+static void sync_single(struct device *dev, struct iommu_dma_cookie *cookie,
+			dma_addr_t addr, size_t size,
+			enum dma_data_direction dir, bool for_cpu)
 {
-	if (dma_has_copies(cookie, addr, size))
-		dma_copy_sync_for_cpu(dev, addr, size, dir);
-	else if (!dev_is_dma_coherent(dev))
-		arch_sync_dma_for_cpu(iommu_iova_to_phys(cookie->domain, addr),
-				      size, dir);
+	phys_addr_t phys;
+
+	if (dma_has_copies(cookie, addr, size)) {
+		if (for_cpu)
+			dma_copy_sync_for_cpu(dev, addr, size, dir);
+		else
+			dma_copy_sync_for_device(dev, addr, size, dir);
+		return;
+	}
+	if (dev_is_dma_coherent(dev))
+		return;
+	phys = iommu_iova_to_phys(cookie->domain, addr);
+	if (!phys)
+		dev_err_ratelimited(dev, "DMA sync of %pad, %zu bytes: nothing is mapped there\n",
+				    &addr, size);
+	else if (for_cpu)
+		arch_sync_dma_for_cpu(phys, size, dir);
+	else
+		arch_sync_dma_for_device(phys, size, dir);
 }
 
 /**
@@ -264,10 +278,8 @@ void iommu_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 		return;
 	size = min_t(u64, size, dma_teardown_limit(&td) - addr);
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
-		sync_for_cpu(dev, td.cookie, addr, size, dir);
+		sync_single(dev, td.cookie, addr, size, dir, true);
 	dma_teardown_rest(dev, &td, addr);
-	if (dma_has_copies(td.cookie, addr, size))
-		dma_copy_drop(td.cookie, addr, size, &td.pages);
 	dma_teardown_end(dev, &td);
 }
 
@@ -319,7 +331,7 @@ void iommu_dma_unmap_resource(struct device *dev, dma_addr_t addr, size_t size,
 void iommu_dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr,
 				   size_t size, enum dma_data_direction dir)
 {
-	sync_for_cpu(dev, dma_cookie(dev), addr, size, dir);
+	sync_single(dev, dma_cookie(dev), addr, size, dir, true);
 }
 
 /**
@@ -334,13 +346,7 @@ void iommu_dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr,
 void iommu_dma_sync_single_for_device(struct device *dev, dma_addr_t addr,
 				      size_t size, enum dma_data_direction dir)
 {
-	struct iommu_dma_cookie *cookie = dma_cookie(dev);
-
-	if (dma_has_copies(cookie, addr, size))
-		dma_copy_sync_for_device(dev, addr, size, dir);
-	else if (!dev_is_dma_coherent(dev))
-		arch_sync_dma_for_device(iommu_iova_to_phys(cookie->domain,
-							    addr), size, dir);
+	sync_single(dev, dma_cookie(dev), addr, size, dir, false);
 }
 
 /*
@@ -376,21 +382,33 @@ static struct dma_layout device_layout(struct device *dev,
 	};
 }
 
-static void list_unmark(struct scatterlist *sgl, int nents)
-{
-	struct scatterlist *sg;
-	int i;
+/**
+ * struct dma_walk - a pass over a list
+ * @cursor: of the layout
+ * @peers: what is known of other devices' memory
+ *
+ * All zero to begin with.
+ */
+struct dma_walk {
+	struct dma_cursor cursor;
+	struct pci_p2pdma_map_state peers;
+};
 
-	for_each_sg(sgl, sg, nents, i)
-		sg_dma_unmark_bus_address(sg);
-}
-
-/* Memory of another PCI device, which may be reached without the IOMMU */
-static int list_mark_peer(struct pci_p2pdma_map_state *state,
-			  struct device *dev, struct scatterlist *sg)
+/*
+ * Another PCI device's memory may be reached without the IOMMU.
+ * Return: 1 if so, with the address in @place; 0 if not; or -EREMOTEIO.
+ */
+static int list_place_peer(const struct dma_list *list, struct dma_walk *walk,
+			   const struct scatterlist *sg, struct dma_place *place)
 {
-	switch (pci_p2pdma_map_segment(state, dev, sg)) {
+	/* The answer comes in the entry, which is not ours to change yet. */
+	struct scatterlist peer = *sg;
+
+	switch (pci_p2pdma_map_segment(&walk->peers, list->job.dev, &peer)) {
 	case PCI_P2PDMA_MAP_BUS_ADDR:
+		dma_layout_break(&walk->cursor);
+		*place = (struct dma_place) { .start = sg_dma_address(&peer) };
+		return 1;
 	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
 		return 0;
 	default:
@@ -398,71 +416,73 @@ static int list_mark_peer(struct pci_p2pdma_map_state *state,
 	}
 }
 
+/*
+ * Place the next entry.
+ * Return: 0 for one in the list's range; 1 for a bus address; or -EREMOTEIO.
+ */
+static int list_place(const struct dma_list *list, struct dma_walk *walk,
+		      struct scatterlist *sg, struct dma_place *place)
+{
+	int ret;
+
+	if (is_pci_p2pdma_page(sg_page(sg))) {
+		ret = list_place_peer(list, walk, sg, place);
+		if (ret)
+			return ret;
+	}
+	*place = dma_layout_next(&list->layout, &walk->cursor, sg_phys(sg),
+				 sg->length);
+	return 0;
+}
+
 /* Return: bytes of the list's range, or an error of iommu_dma_map_sg(). */
 static s64 list_measure(const struct dma_list *list)
 {
-	struct pci_p2pdma_map_state peers = {};
-	struct dma_cursor cursor = {};
-	struct scatterlist *sg;
-	int i, ret;
-
-	for_each_sg(list->sgl, sg, list->nents, i) {
-		if (!sg->length)
-			return -EINVAL;
-		if (is_pci_p2pdma_page(sg_page(sg))) {
-			ret = list_mark_peer(&peers, list->job.dev, sg);
-			if (ret)
-				return ret;
-		}
-		if (sg_dma_is_bus_address(sg))
-			dma_layout_break(&cursor);
-		else
-			dma_layout_next(&list->layout, &cursor, sg_phys(sg),
-					sg->length);
-	}
-	return ALIGN(cursor.end, list->layout.granule);
-}
-
-static int list_map_entries(struct dma_list *list)
-{
-	struct dma_cursor cursor = {};
+	struct dma_walk walk = {};
 	struct scatterlist *sg;
 	struct dma_place place;
 	int i, ret;
 
 	for_each_sg(list->sgl, sg, list->nents, i) {
-		if (sg_dma_is_bus_address(sg)) {
-			dma_layout_break(&cursor);
+		if (!sg->length)
+			return -EINVAL;
+		ret = list_place(list, &walk, sg, &place);
+		if (ret < 0)
+			return ret;
+	}
+	return ALIGN(walk.cursor.end, list->layout.granule);
+}
+
+static int list_map_entries(struct dma_list *list)
+{
+	struct dma_walk walk = {};
+	struct scatterlist *sg;
+	struct dma_place place;
+	int i, ret;
+
+	for_each_sg(list->sgl, sg, list->nents, i) {
+		if (list_place(list, &walk, sg, &place))
 			continue;
-		}
-		place = dma_layout_next(&list->layout, &cursor, sg_phys(sg),
-					sg->length);
 		ret = job_piece(&list->job, list->start + place.start,
 				sg_phys(sg), sg->length);
 		if (ret)
 			return ret;
 	}
 	return job_finish(&list->job, list->start, list->start +
-			  ALIGN(cursor.end, list->layout.granule));
+			  ALIGN(walk.cursor.end, list->layout.granule));
 }
 
 static void list_undo_entries(struct dma_list *list)
 {
-	struct dma_cursor cursor = {};
+	struct dma_walk walk = {};
 	struct scatterlist *sg;
 	struct dma_place place;
 	int i;
 
-	for_each_sg(list->sgl, sg, list->nents, i) {
-		if (sg_dma_is_bus_address(sg)) {
-			dma_layout_break(&cursor);
-			continue;
-		}
-		place = dma_layout_next(&list->layout, &cursor, sg_phys(sg),
-					sg->length);
-		job_undo_piece(&list->job, list->start + place.start,
-			       sg->length);
-	}
+	for_each_sg(list->sgl, sg, list->nents, i)
+		if (!list_place(list, &walk, sg, &place))
+			job_undo_piece(&list->job, list->start + place.start,
+				       sg->length);
 }
 
 /*
@@ -473,22 +493,13 @@ static void list_undo_entries(struct dma_list *list)
 static int list_write(struct dma_list *list)
 {
 	struct scatterlist *sg, *segment = NULL;
-	struct dma_cursor cursor = {};
-	struct dma_place place = {};
+	struct dma_walk walk = {};
+	struct dma_place place;
 	int i, count = 0;
+	bool bus;
 
 	for_each_sg(list->sgl, sg, list->nents, i) {
-		bool bus = sg_dma_is_bus_address(sg);
-		dma_addr_t addr = sg_dma_address(sg);
-
-		if (bus) {
-			dma_layout_break(&cursor);
-			sg_dma_unmark_bus_address(sg);
-		} else {
-			place = dma_layout_next(&list->layout, &cursor,
-						sg_phys(sg), sg->length);
-			addr = list->start + place.start;
-		}
+		bus = list_place(list, &walk, sg, &place);
 		sg_dma_address(sg) = DMA_MAPPING_ERROR;
 		sg_dma_len(sg) = 0;
 		if (!bus && place.joins) {
@@ -496,7 +507,7 @@ static int list_write(struct dma_list *list)
 			continue;
 		}
 		segment = count++ ? sg_next(segment) : list->sgl;
-		sg_dma_address(segment) = addr;
+		sg_dma_address(segment) = place.start + (bus ? 0 : list->start);
 		sg_dma_len(segment) = sg->length;
 		if (bus)
 			sg_dma_mark_bus_address(segment);
@@ -653,14 +664,23 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		list_sync_for_device(sgl, nents, dir);
 	if (size > 0 && list_map(&list, size))
 		size = -ENOMEM;
-	if (size < 0) {
-		list_unmark(sgl, nents);
+	if (size < 0)
 		return size;
-	}
 	count = list_write(&list);
 	if (sync && list.job.copy)
 		segments_sync(dev, sgl, count, dir, false);
 	return count;
+}
+
+static void segments_unmark(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (!IS_ENABLED(CONFIG_PCI_P2PDMA))
+		return;
+	for_each_sg(sgl, sg, nents, i)
+		sg_dma_unmark_bus_address(sg);
 }
 
 /* Unmap the segments, as few runs as possible and not what is between them. */
@@ -715,25 +735,22 @@ static void segments_teardown(struct device *dev, struct dma_teardown *td,
 void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			enum dma_data_direction dir, unsigned long attrs)
 {
-	bool sync = !(attrs & DMA_ATTR_SKIP_CPU_SYNC), copies;
+	bool sync = !(attrs & DMA_ATTR_SKIP_CPU_SYNC);
 	dma_addr_t start, end;
 	struct dma_teardown td;
 
 	if (!segments_span(sgl, nents, &start, &end)) {
-		list_unmark(sgl, nents);
+		segments_unmark(sgl, nents);
 		return;
 	}
 	if (!dma_teardown_begin(dev, &td, start, end - start))
 		return;
-	copies = dma_has_copies(td.cookie, start, end - start);
-	if (sync && copies)
+	if (sync && dma_has_copies(td.cookie, start, end - start))
 		segments_sync(dev, sgl, nents, dir, true);
 	else if (sync && !dev_is_dma_coherent(dev))
 		list_sync_for_cpu(sgl, nents, dir);
 	segments_teardown(dev, &td, sgl, nents);
-	if (copies)
-		dma_copy_drop(td.cookie, start, end - start, &td.pages);
-	list_unmark(sgl, nents);
+	segments_unmark(sgl, nents);
 	dma_teardown_end(dev, &td);
 }
 
@@ -843,7 +860,7 @@ int iommu_dma_mmap_noncontiguous(struct device *dev, struct vm_area_struct *vma,
  */
 unsigned long iommu_dma_get_merge_boundary(struct device *dev)
 {
-	return dma_granule(dma_cookie(dev)) - 1;
+	return dma_unit(dev, dma_cookie(dev)) - 1;
 }
 
 /**

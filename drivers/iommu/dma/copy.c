@@ -201,7 +201,7 @@ int dma_copy_map(struct device *dev, struct iommu_dma_cookie *cookie,
 	ret = iommu_map(cookie->domain, addr, page_to_phys(copy->page),
 			dma_granule(cookie), prot, GFP_ATOMIC);
 	if (ret) {
-		dma_copy_drop(cookie, addr, 1, &pages);
+		dma_copy_drop(cookie, addr, addr, &pages);
 		iommu_put_pages_list(&pages);
 	}
 	return ret;
@@ -210,21 +210,22 @@ int dma_copy_map(struct device *dev, struct iommu_dma_cookie *cookie,
 /**
  * dma_copy_drop - remove the copies of a mapping
  * @cookie: the domain's
- * @addr: first byte of the mapping
- * @size: bytes
+ * @start: first byte of its range
+ * @last: last byte of its range
  * @pages: gets the pages, to be freed when no IOTLB refers to them
  *
  * Context: Any. Never fails and never allocates memory.
  */
-void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t addr,
-		   size_t size, struct list_head *pages)
+void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
+		   dma_addr_t last, struct list_head *pages)
 {
-	unsigned long index, last = (addr + size - 1) >> cookie->granule_lg2;
 	struct dma_copy *copy;
+	unsigned long index;
 	unsigned long flags;
 
 	xa_for_each_range(&cookie->copies, index, copy,
-			  addr >> cookie->granule_lg2, last) {
+			  start >> cookie->granule_lg2,
+			  last >> cookie->granule_lg2) {
 		xa_lock_irqsave(&cookie->copies, flags);
 		__xa_erase(&cookie->copies, index);
 		xa_unlock_irqrestore(&cookie->copies, flags);
@@ -232,27 +233,14 @@ void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 	}
 }
 
-/* One granule, or part of it: [addr, addr + len) */
-static void sync_granule(struct device *dev, struct iommu_dma_cookie *cookie,
-			 dma_addr_t addr, size_t len,
-			 enum dma_data_direction dir, bool for_cpu)
+/* What of a copy is in [offset, offset + len) of its granule */
+static void sync_copy(struct device *dev, const struct dma_copy *copy,
+		      size_t offset, size_t len, enum dma_data_direction dir,
+		      bool for_cpu)
 {
-	struct dma_copy *copy = xa_load(&cookie->copies,
-					addr >> cookie->granule_lg2);
 	bool coherent = dev_is_dma_coherent(dev);
-	size_t offset = dma_granule_offset(cookie, addr), skip;
 	phys_addr_t phys;
-
-	if (!copy) {
-		if (coherent)
-			return;
-		phys = iommu_iova_to_phys(cookie->domain, addr);
-		if (for_cpu)
-			arch_sync_dma_for_cpu(phys, len, dir);
-		else
-			arch_sync_dma_for_device(phys, len, dir);
-		return;
-	}
+	size_t skip;
 
 	/* A list's segments may include what is between entries. */
 	if (offset + len <= copy->offset || offset >= copy->offset + copy->len)
@@ -274,16 +262,46 @@ static void sync_granule(struct device *dev, struct iommu_dma_cookie *cookie,
 	}
 }
 
+/* A granule of memory, or part of one, for a device that is not coherent */
+static void sync_memory(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+			size_t len, enum dma_data_direction dir, bool for_cpu)
+{
+	phys_addr_t phys = iommu_iova_to_phys(cookie->domain, addr);
+
+	if (for_cpu)
+		arch_sync_dma_for_cpu(phys, len, dir);
+	else
+		arch_sync_dma_for_device(phys, len, dir);
+}
+
+/*
+ * From copy to copy; for a device that is not coherent also what is between,
+ * granule by granule, as that need not be contiguous.
+ */
 static void sync_granules(struct device *dev, dma_addr_t addr, size_t size,
 			  enum dma_data_direction dir, bool for_cpu)
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
-	size_t part;
+	unsigned long index = addr >> cookie->granule_lg2;
+	dma_addr_t end = addr + size, next;
+	unsigned long last = (end - 1) >> cookie->granule_lg2;
+	struct dma_copy *copy = xa_find(&cookie->copies, &index, last,
+					XA_PRESENT);
 
-	for (; size; addr += part, size -= part) {
-		part = min(size, dma_granule(cookie) -
-				 dma_granule_offset(cookie, addr));
-		sync_granule(dev, cookie, addr, part, dir, for_cpu);
+	for (; addr < end; addr = next) {
+		next = min(end, ALIGN(addr + 1, dma_granule(cookie)));
+		if (copy && addr >> cookie->granule_lg2 == index) {
+			sync_copy(dev, copy, dma_granule_offset(cookie, addr),
+				  next - addr, dir, for_cpu);
+			copy = xa_find_after(&cookie->copies, &index, last,
+					     XA_PRESENT);
+		} else if (dev_is_dma_coherent(dev)) {
+			if (!copy)
+				break;
+			next = (dma_addr_t)index << cookie->granule_lg2;
+		} else {
+			sync_memory(cookie, addr, next - addr, dir, for_cpu);
+		}
 	}
 }
 

@@ -18,8 +18,8 @@ bool dma_copy_needed_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			enum dma_data_direction dir);
 int dma_copy_map(struct device *dev, struct iommu_dma_cookie *cookie,
 		 dma_addr_t addr, phys_addr_t phys, size_t len, int prot);
-void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t addr,
-		   size_t size, struct list_head *pages);
+void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
+		   dma_addr_t last, struct list_head *pages);
 void dma_copy_sync_for_device(struct device *dev, dma_addr_t addr, size_t size,
 			      enum dma_data_direction dir);
 void dma_copy_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,

@@ -22,6 +22,7 @@
 
 #include "../dma-iommu.h"
 #include "../iommu-pages.h"
+#include "copy.h"
 #include "domain.h"
 
 /*
@@ -129,6 +130,16 @@ static u64 preferred_align(const struct iommu_dma_cookie *cookie,
 	return max_t(u64, need->align, sizes ? BIT(__fls(sizes)) : 0);
 }
 
+/* The last granule that ends at @limit or below it; IOVA_NONE if none does */
+static unsigned long limit_granule(const struct iommu_dma_cookie *cookie,
+				   u64 limit)
+{
+	u64 end = limit == U64_MAX ? BIT_ULL(64 - cookie->granule_lg2) :
+				     (limit + 1) >> cookie->granule_lg2;
+
+	return end ? min_t(u64, end - 1, ULONG_MAX) : IOVA_NONE;
+}
+
 static bool range_try(struct iommu_dma_cookie *cookie,
 		      const struct dma_need *need, u64 limit,
 		      struct iova_range *range)
@@ -137,13 +148,10 @@ static bool range_try(struct iommu_dma_cookie *cookie,
 	struct iova_request req = {
 		.size = need->size >> lg2,
 		.align = preferred_align(cookie, need) >> lg2,
-		.limit = min_t(u64, (limit + 1) >> lg2 ?: BIT_ULL(64 - lg2),
-			       ULONG_MAX) - 1,
+		.limit = limit_granule(cookie, limit),
 		.boundary = need->boundary >> lg2,
 	};
 
-	if (limit < dma_granule(cookie))
-		return false;
 	if (iova_alloc(&cookie->space, &req, range))
 		return true;
 	if (req.align == need->align >> lg2)
@@ -191,7 +199,7 @@ bool dma_range_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
 		return true;
 
 	largest = (u64)iova_largest_gap(&cookie->space,
-					limit >> cookie->granule_lg2) <<
+					limit_granule(cookie, limit)) <<
 		  cookie->granule_lg2;
 	dev_err_ratelimited(dev, "no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
 			    need->size, limit, largest);
@@ -220,10 +228,10 @@ bool dma_teardown_begin(struct device *dev, struct dma_teardown *td,
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
 	dma_addr_t start = ALIGN_DOWN(addr, dma_unit(dev, cookie));
-	u64 end;
+	u64 granule = start >> cookie->granule_lg2, end;
 
-	if (!iova_claim(&cookie->space, start >> cookie->granule_lg2,
-			&td->range)) {
+	if (granule > ULONG_MAX ||
+	    !iova_claim(&cookie->space, granule, &td->range)) {
 		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: nothing is mapped there, or it has been unmapped before\n",
 				    &addr, size);
 		return false;
@@ -231,12 +239,12 @@ bool dma_teardown_begin(struct device *dev, struct dma_teardown *td,
 
 	td->cookie = cookie;
 	td->failed = false;
-	INIT_LIST_HEAD(&td->pages);
 	iommu_iotlb_gather_init(&td->gather);
 	td->gather.queued = dma_flush_enabled(&cookie->flush);
 
 	end = dma_teardown_limit(td);
-	if (!size || addr + size > end || end - (addr + size) >= dma_granule(cookie))
+	if (!size || size > end - addr ||
+	    end - addr - size >= dma_granule(cookie))
 		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: mapped were up to %llu bytes from there\n",
 				    &addr, size, end - addr);
 	return true;
@@ -277,21 +285,24 @@ void dma_teardown_run(struct device *dev, struct dma_teardown *td,
 void dma_teardown_end(struct device *dev, struct dma_teardown *td)
 {
 	struct iommu_dma_cookie *cookie = td->cookie;
+	LIST_HEAD(pages);
 
-	if (td->gather.queued && !td->failed) {
-		list_splice_tail_init(&td->gather.freelist, &td->pages);
-		dma_flush_retire(&cookie->flush, &td->range, &td->pages);
+	if (unlikely(!xa_empty(&cookie->copies)))
+		dma_copy_drop(cookie, dma_range_start(cookie, &td->range),
+			      dma_teardown_limit(td) - 1, &pages);
+	if (unlikely(td->failed)) {
+		/* The device may still reach what is behind: leave all of it. */
+		iommu_flush_iotlb_all(cookie->domain);
 		return;
 	}
 	if (td->gather.queued) {
-		iommu_flush_iotlb_all(cookie->domain);
-		iommu_put_pages_list(&td->gather.freelist);
+		list_splice_tail_init(&td->gather.freelist, &pages);
+		dma_flush_retire(&cookie->flush, &td->range, &pages);
 	} else {
 		iommu_iotlb_sync(cookie->domain, &td->gather);
-	}
-	iommu_put_pages_list(&td->pages);
-	if (!td->failed)
+		iommu_put_pages_list(&pages);
 		iova_release(&cookie->space, &td->range);
+	}
 }
 
 /**
@@ -499,7 +510,8 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 {
 	const struct iommu_domain_geometry *geometry = &cookie->domain->geometry;
 	unsigned int lg2 = __ffs(cookie->domain->pgsize_bitmap);
-	u64 last = U64_MAX >> lg2;
+	/* Without the top granule, so that the end of any range is a u64. */
+	u64 last = (U64_MAX >> lg2) - 1;
 	int ret;
 
 	if (geometry->force_aperture)

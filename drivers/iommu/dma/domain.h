@@ -98,18 +98,16 @@ struct dma_need {
  * @cookie: the domain's
  * @range: what has been claimed
  * @gather: what to invalidate
- * @failed: the IOMMU did not unmap all; the range is never used again
- * @pages: pages to free when no IOTLB refers to them
+ * @failed: some of it is still mapped; the range is never used again
  */
 struct dma_teardown {
 	struct iommu_dma_cookie *cookie;
 	struct iova_range range;
 	struct iommu_iotlb_gather gather;
 	bool failed;
-	struct list_head pages;
 };
 
-/* The first byte behind the mapping, which is never the top of a u64. */
+/* The first byte behind the mapping; see space_init() for why it is a u64. */
 static inline u64 dma_teardown_limit(const struct dma_teardown *td)
 {
 	return ((u64)td->range.last + 1) << td->cookie->granule_lg2;

@@ -58,6 +58,11 @@
 
 static void flush_arm(struct dma_flush *flush)
 {
+	/*
+	 * [C] Pairs with [D] in flush_timer(): whoever retired into the new
+	 * epoch sees that the timer is not going to come for it.
+	 */
+	smp_rmb();
 	if (atomic_read(&flush->armed) || atomic_xchg(&flush->armed, 1))
 		return;
 	hrtimer_start(&flush->timer, flush->window, HRTIMER_MODE_REL_SOFT);
@@ -66,50 +71,65 @@ static void flush_arm(struct dma_flush *flush)
 /* Step 3, a portion of it. Return: whether there is more. */
 static bool flush_recycle(struct dma_flush *flush)
 {
-	lockdep_assert_held(&flush->lock);
+	guard(spinlock_irqsave)(&flush->lock);
 	if (flush->recycling)
 		flush->recycling = iova_recycle(flush->space,
 						DMA_FLUSH_PORTION);
 	return flush->recycling;
 }
 
-/* Steps 1 and 2, where the epoch before is done with. */
-static void flush_switch(struct dma_flush *flush, struct list_head *pages)
+/* And of its pages */
+static bool flush_free(struct dma_flush *flush)
 {
-	unsigned int old = flush->epoch;
+	unsigned int budget = DMA_FLUSH_PORTION;
+	LIST_HEAD(pages);
+	bool more;
 
-	lockdep_assert_held(&flush->lock);
+	scoped_guard(raw_spinlock_irqsave, &flush->pages_lock) {
+		while (budget-- && !list_empty(&flush->released))
+			list_move(flush->released.next, &pages);
+		more = !list_empty(&flush->released);
+	}
+	iommu_put_pages_list(&pages);
+	return more;
+}
+
+/*
+ * Steps 1 and 2.
+ * Return: false if the epochs could not switch, as the one before is not done
+ * with; then the current epoch needs another flush.
+ */
+static bool flush_switch(struct dma_flush *flush)
+{
+	unsigned int old;
+
+	guard(spinlock_irqsave)(&flush->lock);
+	old = flush->epoch;
 	if (!flush->recycling)
 		WRITE_ONCE(flush->epoch, old ^ 1);
 	smp_mb(); /* [B] pairs with [A] in dma_flush_retire() */
 	iommu_flush_iotlb_all(flush->domain);
 	if (flush->recycling)
-		return;
+		return false;
 
 	iova_recycle_start(flush->space, old);
 	flush->recycling = true;
-	guard(raw_spinlock)(&flush->pages_lock);
-	list_splice_tail_init(&flush->pages[old], pages);
+	guard(raw_spinlock_irqsave)(&flush->pages_lock);
+	list_splice_tail_init(&flush->pages[old], &flush->released);
+	return true;
 }
 
 static enum hrtimer_restart flush_timer(struct hrtimer *timer)
 {
 	struct dma_flush *flush = container_of(timer, struct dma_flush, timer);
-	bool more, late;
-	LIST_HEAD(pages);
+	bool more;
 
-	/* Before the flush: what retires from now on arms it again. */
-	atomic_set_release(&flush->armed, 0);
-	scoped_guard(spinlock_irqsave, &flush->lock) {
-		/* Then the current epoch waits on with nobody to arm. */
-		late = flush->recycling;
-		flush_switch(flush, &pages);
-		more = flush_recycle(flush);
-	}
-	iommu_put_pages_list(&pages);
-	if (late)
+	atomic_set(&flush->armed, 0);
+	smp_mb(); /* [D] pairs with [C] in flush_arm() */
+	if (!flush_switch(flush))
 		flush_arm(flush);
-	if (more)
+	more = flush_recycle(flush);
+	if (flush_free(flush) || more)
 		queue_work(system_unbound_wq, &flush->work);
 	return HRTIMER_NORESTART;
 }
@@ -117,13 +137,11 @@ static enum hrtimer_restart flush_timer(struct hrtimer *timer)
 static void flush_rest(struct work_struct *work)
 {
 	struct dma_flush *flush = container_of(work, struct dma_flush, work);
-	bool more;
 
-	do {
-		scoped_guard(spinlock_irqsave, &flush->lock)
-			more = flush_recycle(flush);
+	while (flush_recycle(flush))
 		cond_resched();
-	} while (more);
+	while (flush_free(flush))
+		cond_resched();
 }
 
 /**
@@ -162,24 +180,20 @@ void dma_flush_retire(struct dma_flush *flush, const struct iova_range *range,
  */
 bool dma_flush_now(struct dma_flush *flush)
 {
-	unsigned int pass;
-	LIST_HEAD(pages);
-	bool more;
+	unsigned int epoch;
 
 	if (!dma_flush_enabled(flush))
 		return false;
-	/* What is left of the epoch before, and then the current one */
-	for (pass = 0; pass < 2; pass++) {
-		if (pass) {
-			scoped_guard(spinlock_irqsave, &flush->lock)
-				flush_switch(flush, &pages);
-		}
-		do {
-			scoped_guard(spinlock_irqsave, &flush->lock)
-				more = flush_recycle(flush);
-		} while (more);
+	/* What is left of a flush, then the current epoch, then late ranges */
+	while (flush_recycle(flush))
+		;
+	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++) {
+		flush_switch(flush);
+		while (flush_recycle(flush))
+			;
 	}
-	iommu_put_pages_list(&pages);
+	while (flush_free(flush))
+		;
 	return true;
 }
 
@@ -203,6 +217,7 @@ void dma_flush_init(struct dma_flush *flush, struct iova_space *space,
 	raw_spin_lock_init(&flush->pages_lock);
 	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++)
 		INIT_LIST_HEAD(&flush->pages[epoch]);
+	INIT_LIST_HEAD(&flush->released);
 	hrtimer_init(&flush->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
 	flush->timer.function = flush_timer;
 	INIT_WORK(&flush->work, flush_rest);
@@ -243,4 +258,5 @@ void dma_flush_destroy(struct dma_flush *flush)
 	iommu_flush_iotlb_all(flush->domain);
 	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++)
 		iommu_put_pages_list(&flush->pages[epoch]);
+	iommu_put_pages_list(&flush->released);
 }

@@ -23,6 +23,7 @@
  * @recycling: the other epoch has been flushed and is being recycled
  * @pages: per epoch, page-table and copy pages to release with it;
  *	protected by @pages_lock
+ * @released: pages that have seen their flush, to be freed; likewise
  * @pages_lock: innermost lock
  * @window: the longest time from retiring to invalidation
  * @timer: ends the window
@@ -36,6 +37,7 @@ struct dma_flush {
 	unsigned int epoch;
 	bool recycling;
 	struct list_head pages[IOVA_EPOCHS];
+	struct list_head released;
 	raw_spinlock_t pages_lock;
 	ktime_t window;
 	struct hrtimer timer;

@@ -46,6 +46,7 @@
 #include <linux/percpu.h>
 #include <linux/rbtree_augmented.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "iova.h"
@@ -63,8 +64,12 @@
  */
 #define IOVA_TIGHT_TRIES	32
 
-/* Parked chunks at the head of a list that may lie above an odd limit */
-#define IOVA_ADOPT_TRIES	4
+/*
+ * Parked chunks to look at on a list. All suit a request whose limit is that of
+ * its zone; with another limit some may lie above it, and go to the tail so that
+ * the next request sees others.
+ */
+#define IOVA_ADOPT_TRIES	16
 
 /* Empty chunks to keep, against giving the same one back again and again */
 #define IOVA_EMPTY_MAX		16
@@ -87,11 +92,12 @@
  * @queued: bit per epoch, set while on that epoch's list
  * @cursor: where the search for free granules begins
  * @list: in &iova_space.parked; protected by &iova_space.lock
+ * @rcu: frees the chunk after the last lookup that may have found it
  * @used: granules that are not free
+ * @reserved: granules that stay @used for ever
  * @head: first granules of mapped ranges
  * @tail: last granules of ranges
  * @dirty: granules that wait for the flush of an epoch, a subset of @used
- * @rcu: frees the chunk after the last lookup that may have found it
  */
 struct iova_chunk {
 	struct iova_extent extent;
@@ -100,12 +106,15 @@ struct iova_chunk {
 	u8 zone;
 	u8 queued;
 	u16 cursor;
-	struct list_head list;
+	union {
+		struct list_head list;
+		struct rcu_head rcu;
+	};
 	u64 used[IOVA_CHUNK_WORDS];
+	u64 reserved[IOVA_CHUNK_WORDS];
 	u64 head[IOVA_CHUNK_WORDS];
 	u64 tail[IOVA_CHUNK_WORDS];
 	u64 dirty[IOVA_EPOCHS][IOVA_CHUNK_WORDS];
-	struct rcu_head rcu;
 };
 
 /**
@@ -138,8 +147,8 @@ static unsigned int iova_zone(const struct iova_space *space,
 static struct iova_gaps extent_gap(const struct iova_extent *x)
 {
 	unsigned long end = x->first >> IOVA_CHUNK_LG2;
-	unsigned long begin = (x->gap_first + IOVA_CHUNK_GRANULES - 1) >>
-			      IOVA_CHUNK_LG2;
+	unsigned long begin = (x->gap_first >> IOVA_CHUNK_LG2) +
+			      !IS_ALIGNED(x->gap_first, IOVA_CHUNK_GRANULES);
 
 	return (struct iova_gaps) {
 		.granules = x->first - x->gap_first,
@@ -360,6 +369,16 @@ static void bits_clear(u64 *map, unsigned int first, unsigned int last)
 		map[w] &= ~word_bits(w, first, last);
 }
 
+/* [first, last] become free, but for what has been reserved meanwhile. */
+static void granules_free(struct iova_chunk *c, unsigned int first,
+			  unsigned int last)
+{
+	unsigned int w;
+
+	for (w = first / 64; w <= last / 64; w++)
+		c->used[w] &= ~word_bits(w, first, last) | c->reserved[w];
+}
+
 /* The first set bit at @from or above; a mapped range always has one. */
 static unsigned int bits_next(const u64 *map, unsigned int from)
 {
@@ -573,7 +592,7 @@ static struct iova_chunk *chunk_create(struct iova_space *space,
 	};
 	struct iova_chunk *c;
 	unsigned long flags;
-	bool placed;
+	bool placed, reserved;
 	void *err;
 
 	if (limit < IOVA_CHUNK_GRANULES - 1)
@@ -598,11 +617,19 @@ static struct iova_chunk *chunk_create(struct iova_space *space,
 	err = __xa_store(&space->chunks, c->extent.first >> IOVA_CHUNK_LG2, c,
 			 IOVA_GFP);
 	xa_unlock_irqrestore(&space->chunks, flags);
-	if (xa_is_err(err)) {
+	if (!xa_is_err(err))
+		return c;
+
+	/* A reservation that came in between keeps its place in the tree. */
+	raw_spin_lock_irqsave(&c->lock, flags);
+	reserved = chunk_class(c) != IOVA_CLASS_EMPTY;
+	raw_spin_lock(&space->lock);
+	WRITE_ONCE(c->class, reserved ? IOVA_CLASS_FULL : IOVA_CLASS_DYING);
+	raw_spin_unlock(&space->lock);
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	if (!reserved)
 		chunk_destroy(space, c);
-		return NULL;
-	}
-	return c;
+	return NULL;
 }
 
 /* Become the owner of a parked chunk with a place for @class: the tightest. */
@@ -610,20 +637,22 @@ static struct iova_chunk *chunk_adopt(struct iova_space *space,
 				      unsigned int zone, unsigned int class,
 				      unsigned long limit)
 {
+	struct list_head *list;
 	struct iova_chunk *c;
 	unsigned int tries;
 
 	guard(raw_spinlock_irqsave)(&space->lock);
 	for (; class < IOVA_CLASSES; class++) {
-		tries = IOVA_ADOPT_TRIES;
-		list_for_each_entry(c, &space->parked[zone][class], list) {
+		list = &space->parked[zone][class];
+		for (tries = IOVA_ADOPT_TRIES; tries && !list_empty(list);
+		     tries--) {
+			c = list_first_entry(list, struct iova_chunk, list);
 			if (c->extent.last <= limit) {
 				chunk_unlist(space, c);
 				WRITE_ONCE(c->class, IOVA_CLASS_OWNED);
 				return c;
 			}
-			if (!--tries)
-				break;
+			list_move_tail(&c->list, list);
 		}
 	}
 	return NULL;
@@ -722,7 +751,7 @@ static bool alloc_foreign(struct iova_space *space, unsigned int zone,
 				continue;
 			guard(raw_spinlock_irqsave)(&c->lock);
 			/* It may have been given up since; see @class. */
-			if (c->class == IOVA_CLASS_OWNED &&
+			if (READ_ONCE(c->class) == IOVA_CLASS_OWNED &&
 			    chunk_take(c, req, range))
 				return true;
 		}
@@ -910,7 +939,7 @@ void iova_release(struct iova_space *space, const struct iova_range *range)
 	raw_spin_lock_irqsave(&c->lock, flags);
 	bits_clear(c->head, first, first);
 	bits_clear(c->tail, last, last);
-	bits_clear(c->used, first, last);
+	granules_free(c, first, last);
 	dying = chunk_freed(space, c);
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 	if (dying)
@@ -959,7 +988,7 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 	raw_spin_lock_irqsave(&c->lock, flags);
 	c->queued &= ~BIT(epoch);
 	for (w = 0; w < IOVA_CHUNK_WORDS; w++) {
-		c->used[w] &= ~c->dirty[epoch][w];
+		c->used[w] &= ~c->dirty[epoch][w] | c->reserved[w];
 		c->dirty[epoch][w] = 0;
 	}
 	dying = chunk_freed(space, c);
@@ -1025,7 +1054,7 @@ unsigned long iova_largest_gap(struct iova_space *space, unsigned long limit)
 	struct iova_request req = { .align = 1, .limit = limit };
 	unsigned long least = 0, most;
 
-	most = limit;
+	most = min(limit, space->ceiling.first - 1);
 	while (least < most) {
 		struct iova_gaps need;
 
@@ -1060,8 +1089,9 @@ static int chunk_reserve(struct iova_space *space, struct iova_chunk *c,
 	if (c->class == IOVA_CLASS_DYING)
 		return -EAGAIN;
 	for (w = from / 64; w <= to / 64; w++)
-		busy |= c->used[w] & word_bits(w, from, to);
+		busy |= c->used[w] & ~c->reserved[w] & word_bits(w, from, to);
 	bits_set(c->used, from, to);
+	bits_set(c->reserved, from, to);
 	if (c->class < IOVA_CLASSES) {
 		class = chunk_class(c);
 		chunk_unlist(space, c);
@@ -1111,10 +1141,11 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
  * @first: first granule
  * @last: last granule
  *
- * May come at any time; what is free is reserved, whatever the outcome.
+ * May come at any time. What has been handed out is reserved when it comes back,
+ * but for large ranges.
  *
  * Context: Process; may sleep.
- * Return: 0; -EBUSY if a range is or was handed out there; -ENOMEM.
+ * Return: 0; -EBUSY if a range has been handed out there; -ENOMEM.
  */
 int iova_reserve(struct iova_space *space, unsigned long first,
 		 unsigned long last)
@@ -1128,6 +1159,8 @@ int iova_reserve(struct iova_space *space, unsigned long first,
 			return ret;
 		if (ret == -EBUSY)
 			result = ret;
+		if (ret == -EAGAIN)
+			schedule_timeout_uninterruptible(1);
 		/* The top of the address space wraps. */
 		if (!first)
 			break;
