@@ -186,8 +186,8 @@ static dma_addr_t map_with_copies(struct device *dev, phys_addr_t phys,
 	if (!dma_allowed(job.prot) ||
 	    dma_domain_attach(dev, job.cookie->domain))
 		return DMA_MAPPING_ERROR;
-	addr = dma_range_alloc_for(dev, job.cookie, phys, size, 1,
-				   dma_get_mask(dev), &range);
+	addr = dma_iova_alloc_for(dev, job.cookie, phys, size, 1,
+				  dma_get_mask(dev), &range);
 	if (addr == DMA_MAPPING_ERROR)
 		return addr;
 	if (job_piece(&job, addr, phys, size) ||
@@ -219,6 +219,7 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 {
 	phys_addr_t phys = page_to_phys(page) + offset;
 	bool coherent = dev_is_dma_coherent(dev);
+	dma_addr_t addr;
 
 	if (unlikely(!size || phys + size - 1 < phys))
 		return DMA_MAPPING_ERROR;
@@ -226,11 +227,14 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 	    dma_granule_offset(dma_cookie(dev), phys | size))
 		return map_with_copies(dev, phys, size, dir, attrs);
 
-	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
-		arch_sync_dma_for_device(phys, size, dir);
-	return dma_domain_map(dev, phys, size, 1,
+	addr = dma_domain_map(dev, phys, size, 1,
 			      dma_protection(dir, coherent, attrs),
 			      dma_get_mask(dev));
+	/* The device has not been told the address, so it is not too late. */
+	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
+	    addr != DMA_MAPPING_ERROR)
+		arch_sync_dma_for_device(phys, size, dir);
+	return addr;
 }
 
 /* Nothing to do for coherent devices, and no page table walk for them */
@@ -530,10 +534,10 @@ static int list_map(struct dma_list *list, u64 size)
 		need.align = max(need.align, list->layout.boundary);
 	else
 		need.boundary = list->layout.boundary;
-	if (!dma_range_alloc(list->job.dev, list->job.cookie, &need, &range))
+	if (!dma_iova_alloc(list->job.dev, list->job.cookie, &need, &range))
 		return -ENOMEM;
 
-	list->start = dma_range_start(list->job.cookie, &range);
+	list->start = dma_iova_start(list->job.cookie, &range);
 	ret = list_map_entries(list);
 	if (ret) {
 		list_undo_entries(list);
@@ -660,8 +664,6 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		return -EINVAL;
 
 	size = list_measure(&list);
-	if (sync && !list.job.copy && size > 0)
-		list_sync_for_device(sgl, nents, dir);
 	if (size > 0 && list_map(&list, size))
 		size = -ENOMEM;
 	if (size < 0)
@@ -669,6 +671,8 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	count = list_write(&list);
 	if (sync && list.job.copy)
 		segments_sync(dev, sgl, count, dir, false);
+	else if (sync)
+		list_sync_for_device(sgl, nents, dir);
 	return count;
 }
 
@@ -687,7 +691,7 @@ static void segments_unmark(struct scatterlist *sgl, int nents)
 static void segments_teardown(struct device *dev, struct dma_teardown *td,
 			      struct scatterlist *sgl, int nents)
 {
-	dma_addr_t low = dma_range_start(td->cookie, &td->range), addr = low;
+	dma_addr_t low = dma_iova_start(td->cookie, &td->range), addr = low;
 	dma_addr_t limit = dma_teardown_limit(td), first, end;
 	struct scatterlist *sg;
 	size_t size = 0;
@@ -717,9 +721,11 @@ static void segments_teardown(struct device *dev, struct dma_teardown *td,
 	}
 	if (size)
 		dma_teardown_run(dev, td, addr, size);
-	/* Some of it is still mapped. */
 	if (addr + size != limit)
 		td->failed = true;
+	if (td->failed)
+		dev_err_ratelimited(dev, "DMA unmap of a list that is not what it was when mapped, or not all of it: addresses from %pad on are not used again\n",
+				    &low);
 }
 
 /**

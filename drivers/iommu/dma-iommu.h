@@ -9,6 +9,10 @@
 
 #include <linux/iommu.h>
 
+/* From the core: iommu_map() without telling the driver that it is complete */
+int iommu_map_nosync(struct iommu_domain *domain, unsigned long iova,
+		     phys_addr_t paddr, size_t size, int prot, gfp_t gfp);
+
 #ifdef CONFIG_IOMMU_DMA
 
 void iommu_setup_dma_ops(struct device *dev);
@@ -19,10 +23,6 @@ int iommu_dma_init_fq(struct iommu_domain *domain);
 void iommu_dma_get_resv_regions(struct device *dev, struct list_head *list);
 
 extern bool iommu_dma_forcedac;
-
-/* From the core: iommu_map() without telling the driver that it is complete */
-int iommu_map_nosync(struct iommu_domain *domain, unsigned long iova,
-		     phys_addr_t paddr, size_t size, int prot, gfp_t gfp);
 
 #else /* CONFIG_IOMMU_DMA */
 

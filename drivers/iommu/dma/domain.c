@@ -113,8 +113,8 @@ u64 dma_domain_limit(struct device *dev, u64 mask)
  * Addresses.
  */
 
-dma_addr_t dma_range_start(const struct iommu_dma_cookie *cookie,
-			   const struct iova_range *range)
+dma_addr_t dma_iova_start(const struct iommu_dma_cookie *cookie,
+			  const struct iova_range *range)
 {
 	return (dma_addr_t)range->first << cookie->granule_lg2;
 }
@@ -171,7 +171,7 @@ static bool range_try_hard(struct iommu_dma_cookie *cookie,
 }
 
 /**
- * dma_range_alloc - find addresses for a mapping
+ * dma_iova_alloc - find addresses for a mapping
  * @dev: device that is going to use them
  * @cookie: of its domain
  * @need: what the mapping asks for
@@ -183,8 +183,8 @@ static bool range_try_hard(struct iommu_dma_cookie *cookie,
  * Context: Any.
  * Return: true; or false, and a message says what did not fit.
  */
-bool dma_range_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
-		     const struct dma_need *need, struct iova_range *range)
+bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
+		    const struct dma_need *need, struct iova_range *range)
 {
 	u64 limit = dma_domain_limit(dev, need->mask), largest;
 
@@ -232,7 +232,7 @@ bool dma_teardown_begin(struct device *dev, struct dma_teardown *td,
 
 	if (granule > ULONG_MAX ||
 	    !iova_claim(&cookie->space, granule, &td->range)) {
-		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: nothing is mapped there, or it has been unmapped before\n",
+		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: no mapping begins there, or it has been unmapped before\n",
 				    &addr, size);
 		return false;
 	}
@@ -288,7 +288,7 @@ void dma_teardown_end(struct device *dev, struct dma_teardown *td)
 	LIST_HEAD(pages);
 
 	if (unlikely(!xa_empty(&cookie->copies)))
-		dma_copy_drop(cookie, dma_range_start(cookie, &td->range),
+		dma_copy_drop(cookie, dma_iova_start(cookie, &td->range),
 			      dma_teardown_limit(td) - 1, &pages);
 	if (unlikely(td->failed)) {
 		/* The device may still reach what is behind: leave all of it. */
@@ -325,7 +325,7 @@ void dma_teardown_rest(struct device *dev, struct dma_teardown *td,
  */
 
 /**
- * dma_range_alloc_for - find addresses for physically contiguous memory
+ * dma_iova_alloc_for - find addresses for physically contiguous memory
  * @dev: device that is going to use them
  * @cookie: of its domain
  * @phys: first byte
@@ -337,8 +337,8 @@ void dma_teardown_rest(struct device *dev, struct dma_teardown *td,
  * Context: Any.
  * Return: the address for the first byte, or DMA_MAPPING_ERROR.
  */
-dma_addr_t dma_range_alloc_for(struct device *dev,
-			       struct iommu_dma_cookie *cookie,
+dma_addr_t dma_iova_alloc_for(struct device *dev,
+			      struct iommu_dma_cookie *cookie,
 			       phys_addr_t phys, size_t size, u64 align,
 			       u64 mask, struct iova_range *range)
 {
@@ -354,9 +354,9 @@ dma_addr_t dma_range_alloc_for(struct device *dev,
 	/* Nothing, or past the end of memory or addresses */
 	if (!size || phys + size - 1 < phys || need.size < size)
 		return DMA_MAPPING_ERROR;
-	if (!dma_range_alloc(dev, cookie, &need, range))
+	if (!dma_iova_alloc(dev, cookie, &need, range))
 		return DMA_MAPPING_ERROR;
-	return dma_range_start(cookie, range) + offset;
+	return dma_iova_start(cookie, range) + offset;
 }
 
 /**
@@ -364,7 +364,7 @@ dma_addr_t dma_range_alloc_for(struct device *dev,
  * @dev: device
  * @phys: first byte
  * @size: bytes
- * @align: as in dma_range_alloc_for()
+ * @align: as in dma_iova_alloc_for()
  * @prot: IOMMU_*
  * @mask: highest address that the device can use for this
  *
@@ -381,7 +381,7 @@ dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
 
 	if (!dma_allowed(prot) || dma_domain_attach(dev, cookie->domain))
 		return DMA_MAPPING_ERROR;
-	addr = dma_range_alloc_for(dev, cookie, phys, size, align, mask, &range);
+	addr = dma_iova_alloc_for(dev, cookie, phys, size, align, mask, &range);
 	if (addr == DMA_MAPPING_ERROR)
 		return addr;
 	if (iommu_map(cookie->domain, addr - offset, phys - offset,
@@ -494,7 +494,8 @@ void iommu_put_dma_cookie(struct iommu_domain *domain)
  * @domain: default domain, in use or not
  *
  * Context: Process; the group's mutex serialises.
- * Return: 0; -ENODEV if no device has been set up.
+ * Return: 0; -ENODEV if no device has been set up; -EINVAL if the IOMMU cannot
+ * put off invalidation.
  */
 int iommu_dma_init_fq(struct iommu_domain *domain)
 {
@@ -502,6 +503,8 @@ int iommu_dma_init_fq(struct iommu_domain *domain)
 
 	if (!cookie || cookie->type != DMA_COOKIE_IOVA || !cookie->granule_lg2)
 		return -ENODEV;
+	if (!cookie->deferrable)
+		return -EINVAL;
 	dma_flush_enable(&cookie->flush, domain);
 	return 0;
 }
@@ -526,14 +529,12 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 	dma_flush_init(&cookie->flush, &cookie->space,
 		       dev->iommu->shadow_on_flush);
 	cookie->granule_lg2 = lg2;
+	cookie->deferrable = device_iommu_capable(dev, IOMMU_CAP_DEFERRED_FLUSH);
 
-	if (cookie->domain->type == IOMMU_DOMAIN_DMA_FQ) {
-		if (device_iommu_capable(dev, IOMMU_CAP_DEFERRED_FLUSH)) {
-			dma_flush_enable(&cookie->flush, cookie->domain);
-		} else {
-			dev_notice(dev, "the IOMMU cannot defer invalidation, DMA is strict\n");
-			cookie->domain->type = IOMMU_DOMAIN_DMA;
-		}
+	if (cookie->domain->type == IOMMU_DOMAIN_DMA_FQ &&
+	    iommu_dma_init_fq(cookie->domain)) {
+		dev_notice(dev, "the IOMMU cannot put off invalidation, DMA is strict\n");
+		cookie->domain->type = IOMMU_DOMAIN_DMA;
 	}
 	return 0;
 }

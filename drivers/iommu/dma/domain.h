@@ -30,9 +30,13 @@ enum dma_cookie_type {
  * @copies: &struct dma_copy by granule
  * @msi_next: next address of the window of a DMA_COOKIE_MSI
  * @msi_pages: doorbells mapped so far
+ * @deferrable: the IOMMU can put off invalidation
  * @lock: protects all of the above while a device is added, and @msi_next
- *	and @msi_pages at all times. The outermost lock of the layer; the
- *	others are @flush's, @copies' and then @space's.
+ *	and @msi_pages at all times
+ *
+ * Lock order: @lock; &dma_flush.lock; then those that are never held together
+ * but for a chunk's and the space's, in this order: the locks of @copies and
+ * &iova_space.chunks, &iova_chunk.lock, &iova_space.lock, &dma_flush.pages_lock.
  *
  * For DMA_COOKIE_MSI only the msi fields and @lock are used.
  */
@@ -43,6 +47,7 @@ struct iommu_dma_cookie {
 	struct iova_space space;
 	struct dma_flush flush;
 	struct xarray copies;
+	bool deferrable;
 	dma_addr_t msi_next;
 	struct list_head msi_pages;
 	struct mutex lock;
@@ -113,13 +118,13 @@ static inline u64 dma_teardown_limit(const struct dma_teardown *td)
 	return ((u64)td->range.last + 1) << td->cookie->granule_lg2;
 }
 
-bool dma_range_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
-		     const struct dma_need *need, struct iova_range *range);
-dma_addr_t dma_range_start(const struct iommu_dma_cookie *cookie,
-			   const struct iova_range *range);
+bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
+		    const struct dma_need *need, struct iova_range *range);
+dma_addr_t dma_iova_start(const struct iommu_dma_cookie *cookie,
+			  const struct iova_range *range);
 
-dma_addr_t dma_range_alloc_for(struct device *dev,
-			       struct iommu_dma_cookie *cookie,
+dma_addr_t dma_iova_alloc_for(struct device *dev,
+			      struct iommu_dma_cookie *cookie,
 			       phys_addr_t phys, size_t size, u64 align,
 			       u64 mask, struct iova_range *range);
 

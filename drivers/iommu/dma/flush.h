@@ -57,7 +57,7 @@ bool dma_flush_now(struct dma_flush *flush);
  * dma_flush_enabled - whether the domain is in deferred mode
  * @flush: deferred invalidation of the domain
  *
- * Turns from false to true once, with dma_flush_enable().
+ * Return: true from dma_flush_enable() on.
  */
 static inline bool dma_flush_enabled(const struct dma_flush *flush)
 {

@@ -34,9 +34,9 @@
  * in three bitmaps, so the lock is what costs fewer instructions, and the
  * checks that find a wrong unmap need the marks to be consistent.
  *
- * No operation takes more than O(log n) steps, claiming and freeing never
- * allocate memory or fail, and nothing here sleeps but iova_space_init(),
- * iova_space_destroy() and iova_reserve().
+ * No operation takes more than O(log n) steps, and one per CPU where addresses
+ * have run out. Claiming and freeing never allocate memory or fail. Nothing here
+ * sleeps but iova_space_init(), iova_space_destroy() and iova_reserve().
  */
 
 #include <linux/bits.h>
@@ -323,8 +323,9 @@ static bool extent_place(struct iova_space *space, struct iova_extent *x,
 	struct iova_gaps tight = { .granules = req->size }, roomy = {};
 	struct iova_extent *above;
 
-	if (req->align == IOVA_CHUNK_GRANULES && !req->boundary)
-		roomy.chunks = DIV_ROUND_UP(req->size, IOVA_CHUNK_GRANULES);
+	if (req->align == IOVA_CHUNK_GRANULES && !req->boundary &&
+	    IS_ALIGNED(req->size, IOVA_CHUNK_GRANULES))
+		roomy.chunks = req->size / IOVA_CHUNK_GRANULES;
 	else
 		roomy.granules = req->size + req->align - 1 +
 				 (req->boundary ? req->size : 0);

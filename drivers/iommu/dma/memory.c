@@ -25,7 +25,7 @@
 #include "domain.h"
 #include "memory.h"
 
-/* The zone is the pages' alone, what is needed besides may be anywhere. */
+/* How the pages are to be had is no concern of what is needed besides. */
 #define DMA_ZONE_GFP	(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP)
 
 static unsigned long page_count_of(size_t size)
@@ -126,15 +126,15 @@ static int pages_map(struct device *dev, struct sg_table *sgt, u64 size,
 	struct iova_range range;
 	ssize_t mapped;
 
-	if (!dma_range_alloc(dev, cookie, &need, &range))
+	if (!dma_iova_alloc(dev, cookie, &need, &range))
 		return -ENOSPC;
-	mapped = iommu_map_sg(cookie->domain, dma_range_start(cookie, &range),
+	mapped = iommu_map_sg(cookie->domain, dma_iova_start(cookie, &range),
 			      sgt->sgl, sgt->orig_nents, prot, gfp);
 	if (mapped < 0 || mapped < size) {
 		iova_release(&cookie->space, &range);
 		return -ENOMEM;
 	}
-	sg_dma_address(sgt->sgl) = dma_range_start(cookie, &range);
+	sg_dma_address(sgt->sgl) = dma_iova_start(cookie, &range);
 	sg_dma_len(sgt->sgl) = size;
 	return 0;
 }

@@ -97,8 +97,8 @@ static int msi_page_map(struct device *dev, struct iommu_dma_cookie *cookie,
 
 	if (cookie->type == DMA_COOKIE_MSI)
 		page->iova = cookie->msi_next;
-	else if (dma_range_alloc(dev, cookie, &need, &range))
-		page->iova = dma_range_start(cookie, &range);
+	else if (dma_iova_alloc(dev, cookie, &need, &range))
+		page->iova = dma_iova_start(cookie, &range);
 	else
 		return -ENOSPC;
 
