@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tests of flush.c, with an IOMMU that is two arrays: what is translated, and
+ * what the IOTLB holds. The IOTLB keeps each entry until it is invalidated, so
+ * a range that is handed out too early is found at once.
+ */
+
+/*
+ * The kernel as flush.c sees it. A timer or work that is due waits until some
+ * thread of the test runs it.
+ */
+
+typedef s64 ktime_t;
+
+enum hrtimer_restart { HRTIMER_NORESTART };
+
+struct hrtimer {
+	enum hrtimer_restart (*function)(struct hrtimer *timer);
+	int due;
+};
+
+struct work_struct {
+	void (*function)(struct work_struct *work);
+	int due;
+};
+
+struct page {
+	struct list_head lru;
+	unsigned int id;
+	unsigned long granule;
+};
+
+struct iommu_domain {
+	unsigned int flushes;
+};
+
+#define CLOCK_MONOTONIC		1
+#define HRTIMER_MODE_REL_SOFT	0
+#define system_unbound_wq	NULL
+#define ns_to_ktime(ns)		(ns)
+#define hrtimer_init(timer, clock, mode)	(*(timer) = (struct hrtimer) {})
+#define hrtimer_start(timer, window, mode)	((void)xchg(&(timer)->due, 1))
+#define hrtimer_cancel(timer)			((void)xchg(&(timer)->due, 0))
+#define INIT_WORK(work, func)	(*(work) = (struct work_struct) { func })
+#define queue_work(queue, work)			((void)xchg(&(work)->due, 1))
+#define cancel_work_sync(work)			((void)xchg(&(work)->due, 0))
+#define cond_resched()				sched_yield()
+
+static void iommu_flush_iotlb_all(struct iommu_domain *domain);
+static void iommu_put_pages_list(struct list_head *pages);
+
+#include "iova.c"
+#include "flush.c"
+
+/*
+ * The IOMMU. A mapping has a number of its own, that of its entries.
+ */
+
+#define GRANULES	8192UL
+
+static unsigned int translation[GRANULES], iotlb[GRANULES];
+static unsigned int pages_live, next_id;
+static struct iommu_domain domain;
+static struct iova_space space;
+static struct dma_flush flush;
+
+#define load(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define store(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
+
+static void invalidate(unsigned long granule)
+{
+	unsigned int id = load(iotlb[granule]);
+
+	if (id && load(translation[granule]) != id)
+		__atomic_compare_exchange_n(&iotlb[granule], &id, 0, false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+static void iommu_flush_iotlb_all(struct iommu_domain *domain)
+{
+	unsigned long g;
+
+	domain->flushes++;
+	for (g = 0; g < GRANULES; g++)
+		invalidate(g);
+}
+
+/* What is freed is not in the IOTLB. */
+static void iommu_put_pages_list(struct list_head *pages)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, pages, lru) {
+		FAIL_IF(load(iotlb[page->granule]) == page->id);
+		list_del(&page->lru);
+		free(page);
+		__atomic_sub_fetch(&pages_live, 1, __ATOMIC_RELAXED);
+	}
+}
+
+static bool map(struct iova_range *range, unsigned long size)
+{
+	struct iova_request req = {
+		.size = size, .align = 1, .limit = GRANULES - 1,
+	};
+	unsigned int id = __atomic_add_fetch(&next_id, 1, __ATOMIC_RELAXED);
+	unsigned long g;
+
+	if (!iova_alloc(&space, &req, range))
+		return false;
+	for (g = range->first; g <= range->last; g++) {
+		FAIL_IF(load(translation[g]));
+		FAIL_IF(load(iotlb[g]));
+		store(translation[g], id);
+		/* Whatever can be in the IOTLB is. */
+		store(iotlb[g], id);
+	}
+	return true;
+}
+
+static void unmap(const struct iova_range *range)
+{
+	bool deferred = dma_flush_enabled(&flush);
+	struct iova_range claimed;
+	LIST_HEAD(pages);
+	struct page *page;
+	unsigned long g;
+
+	FAIL_IF(!iova_claim(&space, range->first, &claimed));
+	FAIL_IF(claimed.last != range->last);
+	if (shim_one_in(4)) {
+		page = malloc(sizeof(*page));
+		page->granule = range->first;
+		page->id = load(translation[range->first]);
+		list_add(&page->lru, &pages);
+		__atomic_add_fetch(&pages_live, 1, __ATOMIC_RELAXED);
+	}
+	for (g = range->first; g <= range->last; g++)
+		store(translation[g], 0);
+	if (deferred) {
+		dma_flush_retire(&flush, &claimed, &pages);
+		FAIL_IF(!list_empty(&pages));
+		return;
+	}
+	for (g = range->first; g <= range->last; g++)
+		invalidate(g);
+	iommu_put_pages_list(&pages);
+	iova_release(&space, &claimed);
+}
+
+/* Return: whether there was something to do. */
+static bool run_timer(void)
+{
+	if (!xchg(&flush.timer.due, 0))
+		return false;
+	flush.timer.function(&flush.timer);
+	return true;
+}
+
+static bool run_work(void)
+{
+	if (!xchg(&flush.work.due, 0))
+		return false;
+	flush.work.function(&flush.work);
+	return true;
+}
+
+static void begin(void)
+{
+	memset(translation, 0, sizeof(translation));
+	memset(iotlb, 0, sizeof(iotlb));
+	domain.flushes = 0;
+	FAIL_IF(iova_space_init(&space, 1, GRANULES - 1, 12));
+	dma_flush_init(&flush, &space, false);
+}
+
+static void end(void)
+{
+	unsigned long g;
+
+	/* Whatever waits, a timer or work is under way for it. */
+	while (run_timer() || run_work())
+		;
+	for (g = 0; g < GRANULES; g++) {
+		FAIL_IF(translation[g]);
+		FAIL_IF(iotlb[g]);
+	}
+	dma_flush_destroy(&flush);
+	FAIL_IF(pages_live);
+	iova_space_destroy(&space);
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+}
+
+/* One thread: what waits is not handed out, and then it is. */
+static void window_test(void)
+{
+	static const unsigned int sizes[] = { 300, 40, 6, 1 };
+	static struct iova_range ranges[GRANULES];
+	unsigned int count = 0, i;
+	struct iova_range range;
+
+	begin();
+	/* Strict: free at once, and no timer */
+	FAIL_IF(dma_flush_now(&flush));
+	FAIL_IF(!map(&range, 3));
+	unmap(&range);
+	FAIL_IF(run_timer() || domain.flushes);
+
+	dma_flush_enable(&flush, &domain);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		while (map(&ranges[count], sizes[i]))
+			count++;
+	FAIL_IF(dma_flush_now(&flush) != true);
+	FAIL_IF(map(&range, 1));
+	for (i = 0; i < count; i++)
+		unmap(&ranges[i]);
+	FAIL_IF(map(&range, 1));
+	i = domain.flushes;
+	FAIL_IF(!run_timer() || domain.flushes != i + 1);
+	/* Work is shared out, so all of it is not free yet. */
+	FAIL_IF(!map(&range, 1));
+	while (run_work())
+		;
+	unmap(&range);
+	for (i = 0; map(&ranges[i], 1); i++)
+		;
+	FAIL_IF(i < GRANULES - 2 - IOVA_SMALL_MAX);
+	for (count = i, i = 0; i < count; i++)
+		unmap(&ranges[i]);
+	/* Instead of the timer, when addresses run out */
+	FAIL_IF(map(&range, 1));
+	FAIL_IF(!dma_flush_now(&flush));
+	FAIL_IF(!map(&range, 1));
+	unmap(&range);
+	end();
+	shim_report("flush: a window");
+}
+
+/*
+ * Threads that map and unmap, one that runs what is due, and a switch from
+ * strict to deferred on the way.
+ */
+
+#define THREADS		4
+#define MINE		64
+
+static unsigned int steps;
+static int stop, unmaps;
+
+static void *mapper(void *seed)
+{
+	struct iova_range mine[MINE];
+	unsigned int i, count = 0, k;
+
+	shim_seed = (u64)seed * 0x9e3779b97f4a7c15;
+	for (i = 0; i < steps; i++) {
+		unsigned long size = 1 + shim_below(shim_one_in(8) ? 300 : 6);
+
+		if (count < MINE && shim_one_in(2)) {
+			if (map(&mine[count], size) ||
+			    (dma_flush_now(&flush) && map(&mine[count], size)))
+				count++;
+		} else if (count) {
+			k = shim_below(count);
+			unmap(&mine[k]);
+			mine[k] = mine[--count];
+			__atomic_add_fetch(&unmaps, 1, __ATOMIC_RELAXED);
+		}
+	}
+	while (count)
+		unmap(&mine[--count]);
+	return NULL;
+}
+
+static void *timers(void *seed)
+{
+	shim_seed = (u64)seed * 0x9e3779b97f4a7c15;
+	while (!load(stop)) {
+		if (shim_one_in(2))
+			run_timer();
+		else
+			run_work();
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void thread_test(unsigned int count)
+{
+	pthread_t threads[THREADS], timer;
+	unsigned long i;
+
+	steps = count;
+	stop = 0;
+	unmaps = 0;
+	begin();
+	for (i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, mapper, (void *)(shim_seed + i));
+	pthread_create(&timer, NULL, timers, (void *)(shim_seed + i));
+	while (load(unmaps) < (int)count / 10)
+		sched_yield();
+	dma_flush_enable(&flush, &domain);
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	store(stop, 1);
+	pthread_join(timer, NULL);
+	end();
+	shim_report("flush: %d unmaps by %u threads, %u flushes", unmaps,
+		    THREADS, domain.flushes);
+}
+
+int main(int argc, char **argv)
+{
+	bool plain = argc > 1 && !strcmp(argv[1], "plain");
+
+	shim_seed *= argc > 2 ? 2 * strtoull(argv[2], NULL, 0) + 1 : 1;
+	window_test();
+	thread_test(plain ? 1000000 : 50000);
+	return 0;
+}

@@ -1,0 +1,873 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tests of iova.c: random operations against an oracle that knows the state of
+ * each granule, a validator of all that the allocator believes, and threads
+ * that allocate and free each other's ranges.
+ *
+ * iova.c is included, not linked, for the validator to see its insides.
+ */
+
+#include "iova.c"
+
+/*
+ * The oracle: a byte for each granule, in pages made on demand.
+ */
+
+enum {
+	FREE,
+	RESERVED,	/* by iova_reserve() */
+	LIVE,		/* handed out */
+	CLAIMED,
+	MAYBE,		/* being recycled: may be handed out, or not yet */
+	DIRTY,		/* DIRTY + epoch: must not be handed out */
+	LATER = 0x80,	/* a flag: reserved as soon as it comes back */
+};
+
+#define ORACLE_BUCKETS	BIT(16)
+
+struct page {
+	struct page *next;
+	unsigned long index;
+	u8 state[IOVA_CHUNK_GRANULES];
+};
+
+static struct page *oracle[ORACLE_BUCKETS];
+
+static u8 *state(unsigned long granule)
+{
+	unsigned long index = granule >> IOVA_CHUNK_LG2;
+	struct page **bucket = &oracle[index % ORACLE_BUCKETS], *page;
+
+	for (page = *bucket; page; page = page->next)
+		if (page->index == index)
+			goto found;
+	page = calloc(1, sizeof(*page));
+	page->index = index;
+	page->next = *bucket;
+	*bucket = page;
+found:
+	return &page->state[granule % IOVA_CHUNK_GRANULES];
+}
+
+static void move(u8 *s, u8 to)
+{
+	bool later = *s & LATER;
+
+	if (to == FREE && later)
+		*s = RESERVED;
+	else
+		*s = to | (*s & LATER);
+}
+
+/* All of @range are in @from or in @also; they are in @to now. */
+static void change(const struct iova_range *range, u8 from, u8 also, u8 to)
+{
+	unsigned long g;
+
+	for (g = range->first; g <= range->last; g++) {
+		u8 *s = state(g), was = *s & ~LATER;
+
+		FAIL_IF(was != from && was != also);
+		FAIL_IF(to == LIVE && *s & LATER);
+		move(s, to);
+	}
+}
+
+static void oracle_replace(u8 from, u8 to)
+{
+	struct page *page;
+	unsigned long i, k;
+
+	for (i = 0; i < ORACLE_BUCKETS; i++)
+		for (page = oracle[i]; page; page = page->next)
+			for (k = 0; k < IOVA_CHUNK_GRANULES; k++)
+				if ((page->state[k] & ~LATER) == from)
+					move(&page->state[k], to);
+}
+
+static void oracle_clear(void)
+{
+	struct page *page;
+	unsigned long i;
+
+	for (i = 0; i < ORACLE_BUCKETS; i++) {
+		while ((page = oracle[i])) {
+			oracle[i] = page->next;
+			free(page);
+		}
+	}
+}
+
+/*
+ * The validator. Nothing else happens meanwhile.
+ */
+
+static struct iova_gaps check_subtree(const struct rb_node *node)
+{
+	const struct iova_extent *x = to_extent(node);
+	struct iova_gaps most = extent_gap(x), below;
+	unsigned int side;
+
+	for (side = 0; side < 2; side++) {
+		const struct rb_node *child = side ? node->rb_left :
+						     node->rb_right;
+
+		if (!child)
+			continue;
+		FAIL_IF(rb_parent(child) != node);
+		below = check_subtree(child);
+		most.granules = max(most.granules, below.granules);
+		most.chunks = max(most.chunks, below.chunks);
+	}
+	FAIL_IF(x->below.granules != most.granules);
+	FAIL_IF(x->below.chunks != most.chunks);
+	return most;
+}
+
+static bool chunk_owned(struct iova_space *space, const struct iova_chunk *c)
+{
+	unsigned int cpu, zone, owners = 0;
+
+	for_each_possible_cpu(cpu)
+		for (zone = 0; zone < IOVA_ZONES; zone++)
+			owners += per_cpu_ptr(space->cpu,
+					cpu)->current_chunk[zone] == c;
+	FAIL_IF(owners > 1);
+	return owners;
+}
+
+static bool chunk_listed(struct iova_space *space, const struct iova_chunk *c)
+{
+	const struct iova_chunk *at;
+
+	list_for_each_entry(at, &space->parked[c->zone][c->class], list)
+		if (at == c)
+			return true;
+	return false;
+}
+
+static bool retired_listed(struct iova_space *space, struct iova_extent *x,
+			   unsigned int epoch)
+{
+	struct llist_node *node;
+
+	llist_for_each(node, space->retired[epoch].first)
+		if (node == &x->retired[epoch])
+			return true;
+	if (space->recycling_epoch == epoch)
+		llist_for_each(node, space->recycling)
+			if (node == &x->retired[epoch])
+				return true;
+	return false;
+}
+
+static void check_chunk(struct iova_space *space, struct iova_chunk *c)
+{
+	unsigned int i, epoch;
+	bool inside = false;
+
+	FAIL_IF(c->extent.first % IOVA_CHUNK_GRANULES);
+	FAIL_IF(c->extent.last != c->extent.first + IOVA_CHUNK_GRANULES - 1);
+	FAIL_IF(xa_load(&space->chunks, c->extent.first >> IOVA_CHUNK_LG2) != c);
+	FAIL_IF(c->zone != iova_zone(space, c->extent.last));
+	FAIL_IF(c->class == IOVA_CLASS_DYING);
+	FAIL_IF((c->class == IOVA_CLASS_OWNED) != chunk_owned(space, c));
+	if (c->class != IOVA_CLASS_OWNED)
+		FAIL_IF(c->class != chunk_class(c));
+	if (c->class < IOVA_CLASSES)
+		FAIL_IF(!chunk_listed(space, c));
+
+	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++) {
+		bool queued = c->queued & BIT(epoch);
+		u64 any = 0;
+
+		for (i = 0; i < IOVA_CHUNK_WORDS; i++)
+			any |= c->dirty[epoch][i];
+		FAIL_IF(any && !queued);
+		FAIL_IF(queued != retired_listed(space, &c->extent, epoch));
+	}
+	for (i = 0; i < IOVA_CHUNK_GRANULES; i++) {
+		u64 bit = BIT_ULL(i % 64);
+		bool used = c->used[i / 64] & bit;
+		bool head = c->head[i / 64] & bit;
+		bool tail = c->tail[i / 64] & bit;
+		u8 s = *state(c->extent.first + i) & ~LATER;
+
+		FAIL_IF((head || tail) && !used);
+		FAIL_IF(head && inside);
+		FAIL_IF((s == LIVE) != (head || inside));
+		inside = (head || inside) && !tail;
+		FAIL_IF(used && s == FREE);
+		FAIL_IF(!used && s != FREE && s != MAYBE);
+		for (epoch = 0; epoch < IOVA_EPOCHS; epoch++) {
+			bool dirty = c->dirty[epoch][i / 64] & bit;
+
+			FAIL_IF(dirty && !used);
+			FAIL_IF(dirty && s != DIRTY + epoch && s != MAYBE);
+			FAIL_IF(s == DIRTY + epoch && !dirty);
+		}
+	}
+	FAIL_IF(inside);
+}
+
+static void check_lists(struct iova_space *space, unsigned int parked)
+{
+	unsigned int zone, class, found = 0, empty = 0;
+	struct iova_chunk *c;
+
+	for (zone = 0; zone < IOVA_ZONES; zone++) {
+		for (class = 0; class < IOVA_CLASSES; class++) {
+			list_for_each_entry(c, &space->parked[zone][class], list) {
+				FAIL_IF(c->zone != zone || c->class != class);
+				found++;
+				empty += class == IOVA_CLASS_EMPTY;
+			}
+		}
+	}
+	FAIL_IF(found != parked);
+	FAIL_IF(empty != space->nr_empty || empty > IOVA_EMPTY_MAX);
+}
+
+static void check_space(struct iova_space *space)
+{
+	struct iova_extent *x, *before = NULL;
+	unsigned int parked = 0;
+	struct rb_node *node;
+
+	check_subtree(space->extents.rb_node);
+	for (node = rb_first(&space->extents); node; node = rb_next(node)) {
+		x = to_extent(node);
+		FAIL_IF(x->gap_first > x->first || x->first > x->last);
+		FAIL_IF(x->gap_first != (before ? before->last + 1 : 0));
+		FAIL_IF(!before && x != &space->floor);
+		if (x->kind == IOVA_KIND_CHUNK) {
+			check_chunk(space, to_chunk(x));
+			parked += to_chunk(x)->class < IOVA_CLASSES;
+		} else if (x->kind == IOVA_KIND_LARGE) {
+			FAIL_IF(x->mapped != (*state(x->first) == LIVE));
+			FAIL_IF(*state(x->first) != *state(x->last));
+		}
+		before = x;
+	}
+	FAIL_IF(before != &space->ceiling || before->last != ULONG_MAX);
+	check_lists(space, parked);
+}
+
+/* By looking at all gaps */
+static unsigned long largest_gap(struct iova_space *space, unsigned long limit)
+{
+	unsigned long most = 0;
+	struct rb_node *node;
+
+	for (node = rb_first(&space->extents); node; node = rb_next(node)) {
+		struct iova_extent *x = to_extent(node);
+		unsigned long first = x->gap_first;
+
+		if (x->first > first && first <= limit)
+			most = max(most, min(x->first - 1, limit) - first + 1);
+	}
+	return most;
+}
+
+/* Give back what CPUs keep at hand. */
+static void settle(struct iova_space *space)
+{
+	struct iova_chunk **slot;
+	unsigned int cpu, zone;
+
+	for_each_possible_cpu(cpu) {
+		for (zone = 0; zone < IOVA_ZONES; zone++) {
+			slot = &per_cpu_ptr(space->cpu, cpu)->current_chunk[zone];
+			if (*slot)
+				chunk_disown(space, *slot);
+			*slot = NULL;
+		}
+	}
+	chunks_trim(space);
+}
+
+/*
+ * Random operations, one thread.
+ */
+
+struct setup {
+	const char *name;
+	unsigned int granule_lg2;
+	unsigned long first, last;
+	unsigned int steps;
+	unsigned long max_size;
+	unsigned int fail_one_in;
+	bool reserve;
+};
+
+struct live {
+	struct iova_range range;
+	u64 id;
+};
+
+#define MAX_LIVE	20000
+
+static struct live live[MAX_LIVE];
+static unsigned int nr_live;
+static unsigned int nr_alloc_failed, nr_allocs;
+static int recycling;	/* epoch, or -1 */
+
+static unsigned long random_size(unsigned long most)
+{
+	static const unsigned long mosts[] = { 1, 1, 1, 4, 16, 64, 65, 128, 600, ~0UL };
+
+	return 1 + shim_below(min(most, mosts[shim_below(ARRAY_SIZE(mosts))]));
+}
+
+static struct iova_request random_request(const struct setup *setup)
+{
+	unsigned int width = fls_long(setup->last);
+	struct iova_request req = {
+		.size = random_size(setup->max_size),
+		.align = 1,
+		.limit = setup->last,
+	};
+
+	if (shim_one_in(3))
+		req.align = 1UL << shim_below(shim_one_in(4) ? 13 : 7);
+	if (shim_one_in(4))
+		req.boundary = roundup_pow_of_two(req.size) << shim_below(6);
+	switch (shim_below(8)) {
+	case 0:
+		req.limit = shim_below(setup->last) + 1;
+		break;
+	case 1:
+		req.limit = BIT(width - 1 - shim_below(min(width - 1, 30))) - 1;
+		break;
+	case 2:
+		req.limit = ULONG_MAX;
+		break;
+	}
+	return req;
+}
+
+static void check_range(const struct setup *setup, const struct iova_request *req,
+			const struct iova_range *range)
+{
+	FAIL_IF(range->last - range->first + 1 != req->size);
+	FAIL_IF(range->first < setup->first || range->last > setup->last);
+	FAIL_IF(range->last > req->limit);
+	FAIL_IF(range->first % req->align);
+	FAIL_IF(req->boundary && req->boundary >= req->size &&
+		range->first / req->boundary != range->last / req->boundary);
+	FAIL_IF(!range->extent);
+}
+
+/* Room enough for certain, wherever it is: then failing is wrong. */
+static bool must_succeed(struct iova_space *space, const struct iova_request *req)
+{
+	unsigned long need = req->size + req->align +
+			     (req->boundary ? req->size : 0);
+
+	return largest_gap(space, req->limit) >= need;
+}
+
+static void do_alloc(const struct setup *setup, struct iova_space *space)
+{
+	struct iova_request req = random_request(setup);
+	struct iova_range range;
+
+	if (nr_live == MAX_LIVE)
+		return;
+	nr_allocs++;
+	if (!iova_alloc(space, &req, &range)) {
+		nr_alloc_failed++;
+		FAIL_IF(!setup->fail_one_in && must_succeed(space, &req));
+		return;
+	}
+	check_range(setup, &req, &range);
+	change(&range, FREE, MAYBE, LIVE);
+	live[nr_live++].range = range;
+}
+
+static void do_free(struct iova_space *space)
+{
+	struct iova_range *expected, range, again;
+	unsigned int i, epoch;
+
+	if (!nr_live)
+		return;
+	i = shim_below(nr_live);
+	expected = &live[i].range;
+	FAIL_IF(!iova_claim(space, expected->first, &range));
+	FAIL_IF(range.first != expected->first || range.last != expected->last ||
+		range.extent != expected->extent);
+	FAIL_IF(iova_claim(space, range.first, &again));
+	change(&range, LIVE, LIVE, CLAIMED);
+	live[i] = live[--nr_live];
+
+	epoch = shim_below(4);
+	if (epoch >= IOVA_EPOCHS) {
+		change(&range, CLAIMED, CLAIMED, FREE);
+		iova_release(space, &range);
+	} else {
+		/* Late for its epoch: recycled now or by the next flush */
+		change(&range, CLAIMED, CLAIMED,
+		       (int)epoch == recycling ? MAYBE : DIRTY + epoch);
+		iova_retire(space, &range, epoch);
+	}
+	FAIL_IF(iova_claim(space, range.first, &again));
+}
+
+/* Anywhere, most of all in the middle and just behind what is mapped */
+static void do_wrong_claim(const struct setup *setup, struct iova_space *space)
+{
+	unsigned long granule = shim_below(setup->last) + 1;
+	struct iova_range range;
+	unsigned int i;
+
+	if (nr_live && !shim_one_in(3)) {
+		i = shim_below(nr_live);
+		granule = live[i].range.first + 1 +
+			  shim_below(live[i].range.last - live[i].range.first + 1);
+	}
+	if (shim_one_in(50))
+		granule = ULONG_MAX - shim_below(2);
+	for (i = 0; i < nr_live; i++)
+		if (live[i].range.first == granule)
+			return;
+	FAIL_IF(iova_claim(space, granule, &range));
+}
+
+static void do_recycle(struct iova_space *space)
+{
+	unsigned int epoch = shim_below(IOVA_EPOCHS);
+
+	if (recycling < 0) {
+		recycling = epoch;
+		oracle_replace(DIRTY + epoch, MAYBE);
+		iova_recycle_start(space, epoch);
+		return;
+	}
+	if (iova_recycle(space, 1 + shim_below(20)))
+		return;
+	/* What came late waits for that epoch's next flush. */
+	recycling = -1;
+}
+
+static void recycle_all(struct iova_space *space)
+{
+	unsigned int epoch;
+
+	while (iova_recycle(space, 7))
+		;
+	recycling = -1;
+	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++) {
+		iova_recycle_start(space, epoch);
+		while (iova_recycle(space, 3))
+			;
+		oracle_replace(DIRTY + epoch, FREE);
+	}
+	oracle_replace(MAYBE, FREE);
+}
+
+static void do_reserve(const struct setup *setup, struct iova_space *space)
+{
+	unsigned long first = setup->first +
+			      shim_below(setup->last - setup->first + 1);
+	unsigned long last = first + random_size(1000) - 1, g;
+	unsigned int one_in = shim_fail_one_in;
+	bool busy = false;
+	int ret;
+
+	if (shim_one_in(10)) {
+		first = setup->last - shim_below(10);
+		last = ULONG_MAX;
+	}
+	/* What may be free or not would be reserved at once or later. */
+	for (g = first; g <= last && g <= setup->last; g++)
+		if (*state(g) == MAYBE)
+			return;
+	shim_fail_one_in = 0;
+	ret = iova_reserve(space, first, last);
+	for (g = first; g <= last && g <= setup->last; g++) {
+		u8 *s = state(g);
+
+		if (*s == FREE)
+			*s = RESERVED;
+		if (*s == RESERVED || *s & LATER)
+			continue;
+		busy = true;
+		if (xa_load(&space->chunks, g >> IOVA_CHUNK_LG2))
+			*s |= LATER;
+	}
+	FAIL_IF(ret != (busy ? -EBUSY : 0));
+	shim_fail_one_in = one_in;
+}
+
+static void end_empty(const struct setup *setup, struct iova_space *space)
+{
+	struct iova_range range;
+
+	while (nr_live) {
+		range = live[--nr_live].range;
+		FAIL_IF(!iova_claim(space, range.first, &range));
+		change(&range, LIVE, LIVE, FREE);
+		iova_release(space, &range);
+	}
+	recycle_all(space);
+	settle(space);
+	check_space(space);
+	if (setup->reserve)
+		return;
+	FAIL_IF(space->extents.rb_node->rb_right);
+	FAIL_IF(space->ceiling.gap_first != setup->first);
+	FAIL_IF(space->ceiling.first != setup->last + 1);
+	FAIL_IF(iova_largest_gap(space, setup->last) !=
+	       setup->last - setup->first + 1);
+}
+
+static void random_test(const struct setup *setup, unsigned int divide)
+{
+	unsigned int step, target = MAX_LIVE;
+	struct iova_space space;
+	unsigned long limit;
+
+	nr_live = 0;
+	nr_allocs = 0;
+	nr_alloc_failed = 0;
+	recycling = -1;
+	FAIL_IF(iova_space_init(&space, setup->first, setup->last,
+				setup->granule_lg2));
+	shim_fail_one_in = setup->fail_one_in;
+	for (step = 0; step < setup->steps / divide; step++) {
+		unsigned int what = shim_below(100);
+
+		/* Ebb and flow */
+		if (step % 2000 == 0)
+			target = shim_below(shim_one_in(2) ? MAX_LIVE : 300);
+		if (what < 80)
+			nr_live < target ? do_alloc(setup, &space) :
+					   do_free(&space);
+		else if (what < 94)
+			do_free(&space);
+		else if (what < 96)
+			do_wrong_claim(setup, &space);
+		else if (what < 97 || recycling >= 0)
+			do_recycle(&space);
+		else if (setup->reserve && shim_one_in(step < 20000 ? 20 : 2000))
+			do_reserve(setup, &space);
+		if (step % 9973 == 0) {
+			check_space(&space);
+			limit = random_request(setup).limit;
+			limit = min(limit, setup->last);
+			FAIL_IF(iova_largest_gap(&space, limit) !=
+			       largest_gap(&space, limit));
+		}
+	}
+	shim_fail_one_in = 0;
+	check_space(&space);
+	end_empty(setup, &space);
+	iova_space_destroy(&space);
+	oracle_clear();
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+	shim_report("random: %s: %u allocations, %u found no room", setup->name,
+		    nr_allocs, nr_alloc_failed);
+}
+
+/* Each granule of a narrow space can be had, over and over. */
+static void exhaust_test(unsigned int bits, unsigned int granule_lg2)
+{
+	unsigned long last = BIT(bits - granule_lg2) - 1, count, i, round;
+	struct iova_request req = { .size = 1, .align = 1, .limit = last };
+	struct iova_range *ranges = calloc(last, sizeof(*ranges));
+	struct iova_space space;
+
+	FAIL_IF(iova_space_init(&space, 1, last, granule_lg2));
+	for (round = 0, count = 0; round < 4; round++) {
+		while (iova_alloc(&space, &req, &ranges[count])) {
+			change(&ranges[count], FREE, FREE, LIVE);
+			count++;
+			FAIL_IF(count > last);
+			if (count == last)
+				break;
+		}
+		FAIL_IF(count != last);
+		FAIL_IF(iova_alloc(&space, &req, &ranges[0]));
+		FAIL_IF(iova_largest_gap(&space, last));
+		check_space(&space);
+		for (i = 0; i < last / 2; i++) {
+			unsigned long k = shim_below(count);
+
+			FAIL_IF(!iova_claim(&space, ranges[k].first, &ranges[k]));
+			change(&ranges[k], LIVE, LIVE, FREE);
+			iova_release(&space, &ranges[k]);
+			ranges[k] = ranges[--count];
+		}
+	}
+	check_space(&space);
+	iova_space_destroy(&space);
+	oracle_clear();
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+	free(ranges);
+	shim_report("exhaust: all %lu granules of %u bits, four times", last, bits);
+}
+
+static void init_test(void)
+{
+	struct iova_space space;
+	struct iova_range range;
+
+	FAIL_IF(iova_space_init(&space, 0, 100, 12) != -EINVAL);
+	FAIL_IF(iova_space_init(&space, 101, 100, 12) != -EINVAL);
+	FAIL_IF(iova_space_init(&space, 1, ULONG_MAX, 12) != -EINVAL);
+
+	/* One granule; then the widest space that there can be */
+	FAIL_IF(iova_space_init(&space, 1, 1, 12));
+	FAIL_IF(!iova_alloc(&space, &(struct iova_request) {
+			.size = 1, .align = 1, .limit = ULONG_MAX }, &range));
+	FAIL_IF(range.first != 1 || range.last != 1);
+	iova_release(&space, &range);
+	iova_space_destroy(&space);
+
+	FAIL_IF(iova_space_init(&space, 1, ULONG_MAX - 1, 12));
+	FAIL_IF(!iova_alloc(&space, &(struct iova_request) {
+			.size = 1000, .align = 1, .limit = ULONG_MAX }, &range));
+	FAIL_IF(range.last != ULONG_MAX - 1);
+	FAIL_IF(iova_alloc(&space, &(struct iova_request) {
+			.size = 1000, .align = 1, .limit = 998 }, &range));
+	FAIL_IF(iova_alloc(&space, &(struct iova_request) {
+			.size = 0, .align = 1, .limit = 998 }, &range));
+	FAIL_IF(iova_alloc(&space, &(struct iova_request) {
+			.size = ULONG_MAX, .align = 1, .limit = ULONG_MAX }, &range));
+	iova_space_destroy(&space);
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+	shim_report("ends of spaces");
+}
+
+/*
+ * Threads. Each granule has an owner; a range is claimed by two at once, and
+ * whoever comes second gives it back for the one that succeeded.
+ */
+
+#define THREADS		6
+#define BOXES		64
+#define OWNER_RESERVED	255
+
+struct item {
+	struct iova_range handed_out, claimed;
+	int tries, successes;
+	int claimants;
+};
+
+static struct iova_space shared;
+static u8 *owners;
+static struct item *boxes[BOXES];
+static int shared_epoch, shared_stop;
+static unsigned int shared_steps;
+static unsigned long shared_last;
+static int shared_allocs;
+
+static void own(const struct iova_range *range, u8 from, u8 to)
+{
+	unsigned long g;
+
+	for (g = range->first; g <= range->last; g++)
+		FAIL_IF(__atomic_exchange_n(&owners[g], to, __ATOMIC_RELAXED) !=
+		       from);
+}
+
+static void consume(struct item *item)
+{
+	const struct iova_range *range = &item->handed_out;
+	int claimants = item->claimants;
+
+	if (iova_claim(&shared, range->first, &item->claimed)) {
+		FAIL_IF(item->claimed.first != range->first ||
+			item->claimed.last != range->last);
+		__atomic_add_fetch(&item->successes, 1, __ATOMIC_RELAXED);
+	}
+	if (__atomic_add_fetch(&item->tries, 1, __ATOMIC_ACQ_REL) < claimants)
+		return;
+	FAIL_IF(item->successes != 1);
+	own(range, 1, 0);
+	if (shim_one_in(2))
+		iova_release(&shared, range);
+	else
+		iova_retire(&shared, range, READ_ONCE(shared_epoch));
+	free(item);
+}
+
+static void produce(void)
+{
+	struct iova_request req = {
+		.size = random_size(shim_one_in(8) ? 2000 : 40),
+		.align = shim_one_in(4) ? BIT(shim_below(9)) : 1,
+		.limit = shim_one_in(4) ? shim_below(shared_last) + 1 :
+					  shared_last,
+	};
+	struct item *item, *other;
+	unsigned int i;
+
+	item = calloc(1, sizeof(*item));
+	if (!iova_alloc(&shared, &req, &item->handed_out)) {
+		free(item);
+		return;
+	}
+	__atomic_add_fetch(&shared_allocs, 1, __ATOMIC_RELAXED);
+	own(&item->handed_out, 0, 1);
+	item->claimants = 1 + shim_below(2);
+	for (i = item->claimants; i; i--) {
+		other = xchg(&boxes[shim_below(BOXES)], item);
+		if (other)
+			consume(other);
+	}
+}
+
+static void take(unsigned int box)
+{
+	struct item *item = xchg(&boxes[box], NULL);
+
+	if (item)
+		consume(item);
+}
+
+static void *worker(void *seed)
+{
+	unsigned int i;
+
+	shim_seed = (u64)seed * 0x9e3779b97f4a7c15;
+	for (i = 0; i < shared_steps; i++) {
+		if (shim_one_in(2))
+			produce();
+		else
+			take(shim_below(BOXES));
+	}
+	return NULL;
+}
+
+/* Each granule at most once, as what is in use is reserved later. */
+static void reserve_now_and_then(u8 *tried)
+{
+	struct iova_range range = { .first = 1 + shim_below(shared_last) };
+	unsigned long g;
+
+	range.last = min(range.first + shim_below(4), shared_last);
+	for (g = range.first; g <= range.last; g++)
+		if (tried[g]++)
+			return;
+	/* If nobody had any of it, nobody will. */
+	if (!iova_reserve(&shared, range.first, range.last))
+		own(&range, 0, OWNER_RESERVED);
+}
+
+static void *recycler(void *seed)
+{
+	u8 *tried = calloc(1, shared_last + 1);
+
+	shim_seed = (u64)seed * 0x9e3779b97f4a7c15;
+	while (!READ_ONCE(shared_stop)) {
+		int old = shared_epoch;
+
+		WRITE_ONCE(shared_epoch, old ^ 1);
+		iova_recycle_start(&shared, old);
+		while (iova_recycle(&shared, 1 + shim_below(8)))
+			sched_yield();
+		if (shim_one_in(100))
+			reserve_now_and_then(tried);
+		iova_largest_gap(&shared, shim_below(shared_last));
+		sched_yield();
+	}
+	free(tried);
+	return NULL;
+}
+
+static bool reserved_later(struct iova_space *space, unsigned long granule)
+{
+	struct iova_chunk *c = xa_load(&space->chunks, granule >> IOVA_CHUNK_LG2);
+	unsigned int i = granule % IOVA_CHUNK_GRANULES;
+
+	return c && c->reserved[i / 64] & BIT_ULL(i % 64);
+}
+
+static void thread_test(unsigned int bits, unsigned int steps,
+			unsigned int fail_one_in)
+{
+	pthread_t threads[THREADS], last;
+	unsigned long i;
+
+	shared_last = BIT(bits - 12) - 1;
+	shared_steps = steps;
+	shared_stop = 0;
+	shared_epoch = 0;
+	shared_allocs = 0;
+	owners = calloc(1, shared_last + 1);
+	FAIL_IF(iova_space_init(&shared, 1, shared_last, 12));
+	shim_fail_one_in = fail_one_in;
+	for (i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, worker, (void *)(shim_seed + i));
+	pthread_create(&last, NULL, recycler, (void *)(shim_seed + i));
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	WRITE_ONCE(shared_stop, 1);
+	pthread_join(last, NULL);
+	shim_fail_one_in = 0;
+
+	for (i = 0; i < BOXES; i++)
+		take(i);
+	recycling = -1;
+	recycle_all(&shared);
+	for (i = 1; i <= shared_last; i++) {
+		FAIL_IF(owners[i] == 1);
+		*state(i) = owners[i] || reserved_later(&shared, i) ?
+			    RESERVED : FREE;
+	}
+	settle(&shared);
+	check_space(&shared);
+	iova_space_destroy(&shared);
+	oracle_clear();
+	free(owners);
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+	shim_report("threads: %u bits, %d allocations by %u threads", bits,
+		    shared_allocs, THREADS);
+}
+
+static const struct setup setups[] = {
+	{ "24 bits", 12, 1, BIT(12) - 1, 400000, 200 },
+	{ "24 bits, 64 KiB", 16, 1, BIT(8) - 1, 200000, 20 },
+	{ "24 bits, no memory", 12, 1, BIT(12) - 1, 200000, 200, 10 },
+	{ "28 bits", 12, 1, BIT(16) - 1, 600000, 2000 },
+	{ "28 bits, reserved", 12, 16, BIT(16) - 1, 300000, 2000, 0, true },
+	{ "28 bits, no memory", 12, 1, BIT(16) - 1, 300000, 2000, 20 },
+	{ "odd space", 14, 777, 99999, 300000, 2000 },
+	{ "32 bits", 12, 256, BIT(20) - 1, 600000, 2000 },
+	{ "32 bits, reserved, no memory", 12, 1, BIT(20) - 1, 300000, 2000, 50, true },
+	{ "36 bits", 12, 1, BIT(24) - 1, 300000, 2000 },
+	{ "52 bits", 12, 1, BIT(40) - 1, 600000, 2000 },
+	{ "52 bits, 16 KiB", 14, 1, BIT(38) - 1, 200000, 2000 },
+	{ "52 bits, 64 KiB, no memory", 16, 1, BIT(36) - 1, 200000, 2000, 30 },
+	{ "64 bits", 12, 1, BIT(52) - 1, 200000, 2000 },
+	{ "all bits", 12, 1, ULONG_MAX - 1, 200000, 2000 },
+};
+
+int main(int argc, char **argv)
+{
+	const char *variant = argc > 1 ? argv[1] : "plain";
+	bool tsan = !strcmp(variant, "tsan"), plain = !strcmp(variant, "plain");
+	unsigned int divide = plain ? 4 : 12, i;
+
+	shim_seed *= argc > 2 ? 2 * strtoull(argv[2], NULL, 0) + 1 : 1;
+	init_test();
+	for (i = 0; !tsan && i < ARRAY_SIZE(setups); i++)
+		random_test(&setups[i], divide);
+	if (!tsan) {
+		exhaust_test(24, 12);
+		exhaust_test(24, 16);
+		exhaust_test(28, 12);
+	}
+	thread_test(24, 400000 / divide, 0);
+	thread_test(28, 400000 / divide, 0);
+	thread_test(28, 200000 / divide, 20);
+	thread_test(32, 300000 / divide, 0);
+	thread_test(36, 200000 / divide, 0);
+	return 0;
+}

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the layer's sources need of the kernel, in user space. See shim.h.
+ */
+
+unsigned int shim_passed, shim_failed;
+unsigned int shim_fail_one_in;
+__thread u64 shim_seed = 88172645463325252;
+
+static long live;
+
+void shim_die(const char *file, int line, const char *what)
+{
+	printf("not ok: %s:%d: %s\n", file, line, what);
+	fflush(stdout);
+	abort();
+}
+
+/* One test has passed: those that do not, die. */
+void shim_report(const char *fmt, ...)
+{
+	va_list args;
+
+	shim_passed++;
+	printf("ok: ");
+	va_start(args, fmt);
+	vprintf(fmt, args);
+	va_end(args);
+	printf("\n");
+	fflush(stdout);
+}
+
+/*
+ * Memory.
+ */
+
+void *kzalloc(size_t size, gfp_t gfp)
+{
+	unsigned int one_in = __atomic_load_n(&shim_fail_one_in,
+					      __ATOMIC_RELAXED);
+
+	if (one_in && shim_one_in(one_in))
+		return NULL;
+	__atomic_fetch_add(&live, 1, __ATOMIC_RELAXED);
+	return calloc(1, size);
+}
+
+void kfree(const void *p)
+{
+	if (p)
+		__atomic_fetch_sub(&live, 1, __ATOMIC_RELAXED);
+	free((void *)p);
+}
+
+/* Allocations that have not been freed */
+long shim_live(void)
+{
+	return __atomic_load_n(&live, __ATOMIC_RELAXED);
+}
+
+static struct rcu_head *rcu_waiting;
+
+static void rcu_free(struct rcu_head *head)
+{
+	struct rcu_head *next;
+
+	for (; head; head = next) {
+		next = head->next;
+		kfree(head->memory);
+	}
+}
+
+#ifdef SHIM_PERF
+
+void shim_rcu_barrier(void)
+{
+	rcu_free(xchg(&rcu_waiting, NULL));
+}
+
+#else
+
+static pthread_rwlock_t rcu_lock;
+static __thread unsigned int rcu_depth;
+
+__attribute__((constructor)) static void rcu_init(void)
+{
+	pthread_rwlockattr_t attr;
+
+	/* Readers nest by rcu_depth. */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr,
+				      PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&rcu_lock, &attr);
+}
+
+void rcu_read_lock(void)
+{
+	if (!rcu_depth++)
+		pthread_rwlock_rdlock(&rcu_lock);
+}
+
+void rcu_read_unlock(void)
+{
+	if (!--rcu_depth)
+		pthread_rwlock_unlock(&rcu_lock);
+}
+
+/* Wait for all readers; then nobody has what was waiting before. */
+void shim_rcu_barrier(void)
+{
+	struct rcu_head *head;
+
+	FAIL_IF(rcu_depth);
+	head = xchg(&rcu_waiting, NULL);
+	pthread_rwlock_wrlock(&rcu_lock);
+	pthread_rwlock_unlock(&rcu_lock);
+	rcu_free(head);
+}
+
+#endif
+
+void shim_rcu_queue(struct rcu_head *head, void *memory)
+{
+	struct rcu_head *first = READ_ONCE(rcu_waiting);
+
+	head->memory = memory;
+	do {
+		head->next = first;
+	} while (!try_cmpxchg(&rcu_waiting, &first, head));
+#ifndef SHIM_PERF
+	/* Often, so that the sanitizers know what nobody may touch any more */
+	if (!rcu_depth && shim_one_in(4))
+		shim_rcu_barrier();
+#endif
+}
+
+/*
+ * Locks: a thread's, innermost last, and which class was taken within which.
+ */
+
+#ifndef SHIM_PERF
+
+unsigned int shim_classes;
+static u8 class_within[SHIM_CLASSES][SHIM_CLASSES];
+static __thread const raw_spinlock_t *held[8];
+static __thread unsigned int nr_held;
+
+const void *shim_self(void)
+{
+	return &nr_held;
+}
+
+void shim_lock_init(raw_spinlock_t *l, unsigned int *class)
+{
+	unsigned int c = READ_ONCE(*class);
+
+	if (!c) {
+		c = __atomic_add_fetch(&shim_classes, 1, __ATOMIC_RELAXED);
+		FAIL_IF(c >= SHIM_CLASSES);
+		WRITE_ONCE(*class, c);
+	}
+	*l = (raw_spinlock_t) { .class = c };
+}
+
+void shim_lock_checks(raw_spinlock_t *l)
+{
+	unsigned int i, c;
+
+	for (i = 0; i < nr_held; i++) {
+		c = held[i]->class;
+		/* A class within itself, or both orders: a deadlock waits. */
+		FAIL_IF(c == l->class);
+		FAIL_IF(READ_ONCE(class_within[c][l->class]));
+		WRITE_ONCE(class_within[l->class][c], 1);
+	}
+	FAIL_IF(nr_held == ARRAY_SIZE(held));
+	held[nr_held++] = l;
+	l->holder = shim_self();
+}
+
+void shim_unlock_checks(raw_spinlock_t *l)
+{
+	FAIL_IF(!nr_held || held[nr_held - 1] != l);
+	nr_held--;
+	l->holder = NULL;
+}
+
+/*
+ * CPUs.
+ */
+
+__thread unsigned int shim_cpu;
+static int cpu_taken[NR_CPUS];
+
+void shim_cpu_get(void)
+{
+	rcu_read_lock();
+	if (shim_one_in(16))
+		shim_cpu = shim_below(NR_CPUS);
+	while (__atomic_exchange_n(&cpu_taken[shim_cpu], 1, __ATOMIC_ACQUIRE))
+		shim_cpu = (shim_cpu + 1) % NR_CPUS;
+}
+
+void shim_cpu_put(void)
+{
+	__atomic_store_n(&cpu_taken[shim_cpu], 0, __ATOMIC_RELEASE);
+	rcu_read_unlock();
+}
+
+#endif
+
+/*
+ * XArray: nodes are only freed with the whole, so readers need nothing.
+ */
+
+#define NODE_LG2	6
+#define NODE_SLOTS	(1UL << NODE_LG2)
+
+struct shim_node {
+	unsigned int level;
+	void *slot[NODE_SLOTS];
+};
+
+/* The root knows its level, so it is one load to see a consistent tree. */
+void *xa_load(struct xarray *xa, unsigned long index)
+{
+	struct shim_node *node = READ_ONCE(xa->root);
+	unsigned int level;
+
+	if (!node)
+		return NULL;
+	level = node->level;
+	if ((index >> (level * NODE_LG2)) >= NODE_SLOTS)
+		return NULL;
+	for (;; level--) {
+		void *entry = READ_ONCE(node->slot[(index >> (level * NODE_LG2)) %
+						   NODE_SLOTS]);
+
+		if (!entry || !level)
+			return entry;
+		node = entry;
+	}
+}
+
+static struct shim_node *node_new(unsigned int level)
+{
+	struct shim_node *node = kzalloc(sizeof(*node), GFP_ATOMIC);
+
+	if (node)
+		node->level = level;
+	return node;
+}
+
+/* Find the slot of @index, making nodes on the way. Return: NULL if it failed. */
+static void **node_slot(struct xarray *xa, unsigned long index)
+{
+	struct shim_node *node = xa->root, *child;
+	unsigned int level;
+	void **slot;
+
+	while (!node || (index >> (node->level * NODE_LG2)) >= NODE_SLOTS) {
+		child = node;
+		node = node_new(child ? child->level + 1 : 0);
+		if (!node)
+			return NULL;
+		node->slot[0] = child;
+		smp_store_release(&xa->root, node);
+	}
+	for (level = node->level;; level--) {
+		slot = &node->slot[(index >> (level * NODE_LG2)) % NODE_SLOTS];
+		if (!level)
+			return slot;
+		if (!*slot) {
+			child = node_new(level - 1);
+			if (!child)
+				return NULL;
+			smp_store_release(slot, child);
+		}
+		node = *slot;
+	}
+}
+
+void *__xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp)
+{
+	void **slot = node_slot(xa, index), *old;
+
+	lockdep_assert_held(&xa->xa_lock);
+	if (!slot)
+		return (void *)-1L;
+	old = *slot;
+	smp_store_release(slot, entry);
+	return old;
+}
+
+void *__xa_erase(struct xarray *xa, unsigned long index)
+{
+	struct shim_node *node = xa->root;
+	unsigned int level;
+	void **slot, *old;
+
+	lockdep_assert_held(&xa->xa_lock);
+	if (!node || (index >> (node->level * NODE_LG2)) >= NODE_SLOTS)
+		return NULL;
+	for (level = node->level;; level--) {
+		slot = &node->slot[(index >> (level * NODE_LG2)) % NODE_SLOTS];
+		if (!level)
+			break;
+		node = *slot;
+		if (!node)
+			return NULL;
+	}
+	old = *slot;
+	WRITE_ONCE(*slot, NULL);
+	return old;
+}
+
+static void node_free(struct shim_node *node)
+{
+	unsigned int i;
+
+	for (i = 0; node->level && i < NODE_SLOTS; i++)
+		if (node->slot[i])
+			node_free(node->slot[i]);
+	kfree(node);
+}
+
+void xa_destroy(struct xarray *xa)
+{
+	if (xa->root)
+		node_free(xa->root);
+	xa->root = NULL;
+}

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the layer's sources need of the kernel, in user space.
+ *
+ * Included before anything else in every file, in place of most of <linux/...>;
+ * list.h, llist.h, rbtree*.h and cleanup.h are the kernel's own (see Makefile).
+ *
+ *   locks     spin, know their holder and check the order in which classes nest
+ *   CPUs      a thread "is on" a CPU from local_irq_save() to _restore(), nobody
+ *             else is on it then, and it migrates at random in between
+ *   RCU       readers hold a lock that freeing waits for, so that the sanitizers
+ *             see what is freed too early
+ *   memory    allocations fail at random if asked to
+ *
+ * With SHIM_PERF all of that costs what it costs in a kernel without debugging.
+ */
+#ifndef _SHIM_H
+#define _SHIM_H
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int64_t s64;
+typedef unsigned int gfp_t;
+
+/*
+ * Compiler.
+ */
+
+#undef __always_inline
+#define __always_inline		inline __attribute__((always_inline))
+#define __maybe_unused		__attribute__((unused))
+#define noinline		__attribute__((noinline))
+#define __must_check		__attribute__((warn_unused_result))
+#define __cleanup(func)		__attribute__((cleanup(func)))
+#define __percpu
+#define __force
+#define __rcu
+#define likely(x)		__builtin_expect(!!(x), 1)
+#define unlikely(x)		__builtin_expect(!!(x), 0)
+#define barrier()		asm volatile("" ::: "memory")
+#define EXPORT_SYMBOL(sym)	extern int shim_export_##sym
+#define EXPORT_SYMBOL_GPL(sym)	extern int shim_export_##sym
+#define __PASTE_(a, b)		a##b
+#define __PASTE(a, b)		__PASTE_(a, b)
+#define __UNIQUE_ID(prefix)	__PASTE(__PASTE(shim_, prefix), __COUNTER__)
+#define BUILD_BUG_ON(cond)	_Static_assert(!(cond), #cond)
+
+#define container_of(ptr, type, member) \
+	((type *)((char *)(ptr) - offsetof(type, member)))
+
+void shim_die(const char *file, int line, const char *what);
+#define FAIL_IF(cond) \
+	do { if (unlikely(cond)) shim_die(__FILE__, __LINE__, #cond); } while (0)
+#define WARN_ON_ONCE(cond)	({ bool warn = (cond); FAIL_IF(warn); warn; })
+
+/*
+ * Numbers.
+ */
+
+#define min(a, b) \
+	({ typeof(a) a_ = (a); typeof(b) b_ = (b); a_ < b_ ? a_ : b_; })
+#define max(a, b) \
+	({ typeof(a) a_ = (a); typeof(b) b_ = (b); a_ > b_ ? a_ : b_; })
+#define min_t(type, a, b)	min((type)(a), (type)(b))
+#define max_t(type, a, b)	max((type)(a), (type)(b))
+#define BITS_PER_LONG		64
+#define BIT(n)			(1UL << (n))
+#define BIT_ULL(n)		(1ULL << (n))
+#define GENMASK_ULL(h, l)	((~0ULL << (l)) & (~0ULL >> (63 - (h))))
+#define IS_ALIGNED(x, a)	(((x) & ((typeof(x))(a) - 1)) == 0)
+#define ALIGN_DOWN(x, a)	((x) & ~((typeof(x))(a) - 1))
+#define ALIGN(x, a)		ALIGN_DOWN((x) + ((typeof(x))(a) - 1), a)
+#define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
+#define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
+#define U64_MAX			UINT64_MAX
+#define NSEC_PER_SEC		1000000000L
+#define NSEC_PER_MSEC		1000000L
+
+static inline unsigned int fls_long(unsigned long x)
+{
+	return x ? 64 - __builtin_clzl(x) : 0;
+}
+
+static inline unsigned int __ffs64(u64 x)
+{
+	return __builtin_ctzll(x);
+}
+
+static inline unsigned int ilog2(unsigned long x)
+{
+	return 63 - __builtin_clzl(x);
+}
+
+static inline unsigned int order_base_2(unsigned long x)
+{
+	return x > 1 ? ilog2(x - 1) + 1 : 0;
+}
+
+static inline unsigned long roundup_pow_of_two(unsigned long x)
+{
+	return 1UL << order_base_2(x);
+}
+
+/*
+ * Memory order. A load of a pointer orders what is read through it.
+ */
+
+#define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+#define WRITE_ONCE(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
+#define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define rcu_assign_pointer(p, v) smp_store_release(&(p), v)
+#define rcu_dereference_raw(p)	READ_ONCE(p)
+#define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define smp_rmb()		smp_mb()
+#define smp_wmb()		smp_mb()
+#define xchg(p, v)		__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
+#define try_cmpxchg(p, old, new) \
+	__atomic_compare_exchange_n(p, old, new, false, __ATOMIC_SEQ_CST, \
+				    __ATOMIC_RELAXED)
+
+typedef struct { int counter; } atomic_t;
+#define ATOMIC_INIT(i)		{ i }
+#define atomic_read(v)		__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
+#define atomic_set(v, i) \
+	__atomic_store_n(&(v)->counter, i, __ATOMIC_RELAXED)
+#define atomic_set_release(v, i) \
+	__atomic_store_n(&(v)->counter, i, __ATOMIC_RELEASE)
+#define atomic_xchg(v, i)	xchg(&(v)->counter, i)
+#define atomic_inc(v) \
+	((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_RELAXED))
+
+/*
+ * Types that the kernel's headers take from <linux/types.h>.
+ */
+
+struct list_head {
+	struct list_head *next, *prev;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
+struct hlist_node {
+	struct hlist_node *next, **pprev;
+};
+
+struct rcu_head {
+	struct rcu_head *next;
+	void *memory;
+};
+
+#define LIST_POISON1		((void *)0x100)
+#define LIST_POISON2		((void *)0x122)
+
+/*
+ * Locks. A class is a place in the source where locks are initialised.
+ */
+
+#define SHIM_CLASSES		16
+
+typedef struct {
+	int held;
+#ifndef SHIM_PERF
+	const void *holder;
+	unsigned int class;
+#endif
+} raw_spinlock_t;
+typedef raw_spinlock_t spinlock_t;
+
+#ifdef SHIM_PERF
+#define raw_spin_lock_init(l)	(*(l) = (raw_spinlock_t) {})
+#define lockdep_assert_held(l)	((void)(l))
+static inline void shim_lock_checks(raw_spinlock_t *l) { }
+static inline void shim_unlock_checks(raw_spinlock_t *l) { }
+#else
+extern unsigned int shim_classes;
+#define raw_spin_lock_init(l)						\
+	do {								\
+		static unsigned int class_;				\
+									\
+		shim_lock_init(l, &class_);				\
+	} while (0)
+#define lockdep_assert_held(l)	FAIL_IF((l)->holder != shim_self())
+void shim_lock_init(raw_spinlock_t *l, unsigned int *class);
+const void *shim_self(void);
+void shim_lock_checks(raw_spinlock_t *l);
+void shim_unlock_checks(raw_spinlock_t *l);
+#endif
+
+#ifdef SHIM_PERF
+#define rcu_read_lock()		barrier()
+#define rcu_read_unlock()	barrier()
+#else
+void rcu_read_lock(void);
+void rcu_read_unlock(void);
+#endif
+
+/* Whoever holds a raw lock is a reader too, until the lock is let go. */
+static inline void raw_spin_lock(raw_spinlock_t *l)
+{
+	rcu_read_lock();
+	while (unlikely(__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE)))
+		sched_yield();
+	shim_lock_checks(l);
+}
+
+static inline void raw_spin_unlock(raw_spinlock_t *l)
+{
+	shim_unlock_checks(l);
+	__atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
+	rcu_read_unlock();
+}
+
+#define raw_spin_lock_irqsave(l, flags)					\
+	do { (flags) = 0; raw_spin_lock(l); } while (0)
+#define raw_spin_unlock_irqrestore(l, flags)				\
+	do { (void)(flags); raw_spin_unlock(l); } while (0)
+#define spin_lock_init(l)	raw_spin_lock_init(l)
+
+/*
+ * CPUs.
+ */
+
+#define NR_CPUS			4
+#define for_each_possible_cpu(cpu) \
+	for ((cpu) = 0; (cpu) < NR_CPUS; (cpu)++)
+
+#ifdef SHIM_PERF
+#define shim_cpu		0
+#define local_irq_save(flags)	do { (flags) = 0; barrier(); } while (0)
+#define local_irq_restore(flags) do { (void)(flags); barrier(); } while (0)
+#define this_cpu_xchg(var, v)						\
+	({								\
+		typeof(var) *slot_ = &(var), old_ = *slot_;		\
+									\
+		*slot_ = (v);						\
+		old_;							\
+	})
+#else
+extern __thread unsigned int shim_cpu;
+void shim_cpu_get(void);
+void shim_cpu_put(void);
+#define local_irq_save(flags)	do { (flags) = 0; shim_cpu_get(); } while (0)
+#define local_irq_restore(flags) do { (void)(flags); shim_cpu_put(); } while (0)
+#define this_cpu_xchg(var, v)						\
+	({								\
+		typeof(&(var)) base_ = &(var), slot_;			\
+		typeof(var) old_;					\
+									\
+		shim_cpu_get();						\
+		slot_ = (void *)((char *)base_ + shim_cpu * SHIM_PERCPU); \
+		old_ = xchg(slot_, v);					\
+		shim_cpu_put();						\
+		old_;							\
+	})
+#endif
+
+#define SHIM_PERCPU		256
+#define alloc_percpu(type) \
+	((type *)kzalloc(NR_CPUS * SHIM_PERCPU, GFP_KERNEL))
+#define free_percpu(p)		kfree(p)
+#define per_cpu_ptr(p, cpu) \
+	((typeof(p))((char *)(p) + (cpu) * SHIM_PERCPU))
+#define __this_cpu_read(var) \
+	READ_ONCE(*(typeof(&(var)))((char *)&(var) + shim_cpu * SHIM_PERCPU))
+
+static inline long schedule_timeout_uninterruptible(long timeout)
+{
+	sched_yield();
+	return 0;
+}
+
+/*
+ * Memory and RCU.
+ */
+
+#define GFP_KERNEL		0u
+#define GFP_ATOMIC		1u
+#define __GFP_NOWARN		2u
+
+extern unsigned int shim_fail_one_in;
+void *kzalloc(size_t size, gfp_t gfp);
+void kfree(const void *p);
+long shim_live(void);
+
+void shim_rcu_queue(struct rcu_head *head, void *memory);
+void shim_rcu_barrier(void);
+#define kfree_rcu(p, member)	shim_rcu_queue(&(p)->member, p)
+
+/* Random numbers: xorshift, one sequence per thread. */
+extern __thread u64 shim_seed;
+
+static inline u64 shim_random(void)
+{
+	shim_seed ^= shim_seed << 13;
+	shim_seed ^= shim_seed >> 7;
+	shim_seed ^= shim_seed << 17;
+	return shim_seed;
+}
+
+static inline u64 shim_below(u64 n)
+{
+	return shim_random() % n;
+}
+
+static inline bool shim_one_in(u64 n)
+{
+	return !shim_below(n);
+}
+
+/* The kernel's own, by way of the forwarders that the Makefile makes */
+#include <linux/cleanup.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/rbtree.h>
+
+DEFINE_FREE(kfree, void *, kfree(_T))
+
+#define SHIM_LOCK_GUARD(name)						\
+	typedef raw_spinlock_t *class_##name##_t;			\
+	static inline class_##name##_t					\
+	class_##name##_constructor(raw_spinlock_t *l)			\
+	{								\
+		raw_spin_lock(l);					\
+		return l;						\
+	}								\
+	static inline void class_##name##_destructor(class_##name##_t *l) \
+	{								\
+		raw_spin_unlock(*l);					\
+	}								\
+	static inline void *class_##name##_lock_ptr(class_##name##_t *l) \
+	{								\
+		return *l;						\
+	}								\
+	__DEFINE_CLASS_IS_CONDITIONAL(name, false)
+
+SHIM_LOCK_GUARD(raw_spinlock);
+SHIM_LOCK_GUARD(raw_spinlock_irqsave);
+SHIM_LOCK_GUARD(spinlock_irqsave);
+
+typedef int class_rcu_t;
+
+static inline class_rcu_t class_rcu_constructor(void)
+{
+	rcu_read_lock();
+	return 0;
+}
+
+static inline void class_rcu_destructor(class_rcu_t *unused)
+{
+	rcu_read_unlock();
+}
+
+/*
+ * XArray: the same tree of 64 slots a node, without what is not needed here.
+ */
+
+struct xarray {
+	raw_spinlock_t xa_lock;
+	unsigned int levels;
+	struct shim_node *root;
+};
+
+#define XA_FLAGS_LOCK_IRQ	0
+#define xa_init_flags(xa, flags)					\
+	do { *(xa) = (struct xarray) {}; raw_spin_lock_init(&(xa)->xa_lock); \
+	} while (0)
+#define xa_lock_irqsave(xa, flags)  raw_spin_lock_irqsave(&(xa)->xa_lock, flags)
+#define xa_unlock_irqrestore(xa, flags) \
+	raw_spin_unlock_irqrestore(&(xa)->xa_lock, flags)
+#define xa_is_err(entry)	((entry) == (void *)-1L)
+void *xa_load(struct xarray *xa, unsigned long index);
+void *__xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp);
+void *__xa_erase(struct xarray *xa, unsigned long index);
+void xa_destroy(struct xarray *xa);
+
+/*
+ * Counting.
+ */
+
+extern unsigned int shim_passed, shim_failed;
+void shim_report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* The layer's sources include this; flush_test.c has what it needs of it. */
+#define __IOMMU_PAGES_H
+
+#endif /* _SHIM_H */
