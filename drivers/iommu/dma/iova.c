@@ -350,8 +350,28 @@ static bool extent_place(struct iova_space *space, struct iova_extent *x,
 /* The bits of word @w that are in [first, last] */
 static u64 word_bits(unsigned int w, unsigned int first, unsigned int last)
 {
-	return GENMASK_ULL(min(last - w * 64, 63U),
-			   first > w * 64 ? first - w * 64 : 0);
+	u64 bits = ~0ULL;
+
+	if (w == first / 64)
+		bits <<= first % 64;
+	if (w == last / 64)
+		bits &= ~0ULL >> (63 - last % 64);
+	return bits;
+}
+
+static void bit_set(u64 *map, unsigned int bit)
+{
+	map[bit / 64] |= BIT_ULL(bit % 64);
+}
+
+static void bit_clear(u64 *map, unsigned int bit)
+{
+	map[bit / 64] &= ~BIT_ULL(bit % 64);
+}
+
+static bool bit_is_set(const u64 *map, unsigned int bit)
+{
+	return map[bit / 64] & BIT_ULL(bit % 64);
 }
 
 static void bits_set(u64 *map, unsigned int first, unsigned int last)
@@ -360,14 +380,6 @@ static void bits_set(u64 *map, unsigned int first, unsigned int last)
 
 	for (w = first / 64; w <= last / 64; w++)
 		map[w] |= word_bits(w, first, last);
-}
-
-static void bits_clear(u64 *map, unsigned int first, unsigned int last)
-{
-	unsigned int w;
-
-	for (w = first / 64; w <= last / 64; w++)
-		map[w] &= ~word_bits(w, first, last);
 }
 
 /* [first, last] become free, but for what has been reserved meanwhile. */
@@ -458,8 +470,8 @@ static bool chunk_take(struct iova_chunk *c, const struct iova_request *req,
 
 	last = first + req->size - 1;
 	bits_set(c->used, first, last);
-	bits_set(c->head, first, first);
-	bits_set(c->tail, last, last);
+	bit_set(c->head, first);
+	bit_set(c->tail, last);
 	c->cursor = (last + 1) % IOVA_CHUNK_GRANULES;
 	*range = (struct iova_range) {
 		.first = c->extent.first + first,
@@ -850,9 +862,9 @@ static bool claim_small(struct iova_chunk *c, unsigned long granule,
 	unsigned int first = granule - c->extent.first;
 
 	guard(raw_spinlock_irqsave)(&c->lock);
-	if (!(c->head[first / 64] & BIT_ULL(first % 64)))
+	if (!bit_is_set(c->head, first))
 		return false;
-	bits_clear(c->head, first, first);
+	bit_clear(c->head, first);
 	*range = (struct iova_range) {
 		.first = granule,
 		.last = c->extent.first + bits_next(c->tail, first),
@@ -938,8 +950,8 @@ void iova_release(struct iova_space *space, const struct iova_range *range)
 	first = range->first - x->first;
 	last = range->last - x->first;
 	raw_spin_lock_irqsave(&c->lock, flags);
-	bits_clear(c->head, first, first);
-	bits_clear(c->tail, last, last);
+	bit_clear(c->head, first);
+	bit_clear(c->tail, last);
 	granules_free(c, first, last);
 	dying = chunk_freed(space, c);
 	raw_spin_unlock_irqrestore(&c->lock, flags);
@@ -971,7 +983,7 @@ void iova_retire(struct iova_space *space, const struct iova_range *range,
 	first = range->first - x->first;
 	last = range->last - x->first;
 	guard(raw_spinlock_irqsave)(&c->lock);
-	bits_clear(c->tail, last, last);
+	bit_clear(c->tail, last);
 	bits_set(c->dirty[epoch], first, last);
 	if (c->queued & BIT(epoch))
 		return;
