@@ -71,14 +71,29 @@ static void flush_arm(struct dma_flush *flush)
 /* Step 3, a portion of it. Return: whether there is more. */
 static bool flush_recycle(struct dma_flush *flush)
 {
-	guard(spinlock_irqsave)(&flush->lock);
+	unsigned long flags;
+	bool more;
+
+	spin_lock_irqsave(&flush->lock, flags);
 	if (flush->recycling)
 		flush->recycling = iova_recycle(flush->space,
 						DMA_FLUSH_PORTION);
-	return flush->recycling;
+	more = flush->recycling;
+	spin_unlock_irqrestore(&flush->lock, flags);
+	return more;
 }
 
-/* And of its pages */
+/* The pages of @epoch have seen their flush. */
+static void flush_release(struct dma_flush *flush, unsigned int epoch)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&flush->pages_lock, flags);
+	list_splice_tail_init(&flush->pages[epoch], &flush->released);
+	raw_spin_unlock_irqrestore(&flush->pages_lock, flags);
+}
+
+/* A portion of the pages is freed. Return: whether there is more. */
 static bool flush_free(struct dma_flush *flush)
 {
 	unsigned int budget = DMA_FLUSH_PORTION;
@@ -102,21 +117,23 @@ static bool flush_free(struct dma_flush *flush)
 static bool flush_switch(struct dma_flush *flush)
 {
 	unsigned int old;
+	unsigned long flags;
+	bool able;
 
-	guard(spinlock_irqsave)(&flush->lock);
+	spin_lock_irqsave(&flush->lock, flags);
+	able = !flush->recycling;
 	old = flush->epoch;
-	if (!flush->recycling)
+	if (able)
 		WRITE_ONCE(flush->epoch, old ^ 1);
 	smp_mb(); /* [B] pairs with [A] in dma_flush_retire() */
 	iommu_flush_iotlb_all(flush->domain);
-	if (flush->recycling)
-		return false;
-
-	iova_recycle_start(flush->space, old);
-	flush->recycling = true;
-	guard(raw_spinlock_irqsave)(&flush->pages_lock);
-	list_splice_tail_init(&flush->pages[old], &flush->released);
-	return true;
+	if (able) {
+		iova_recycle_start(flush->space, old);
+		flush->recycling = true;
+		flush_release(flush, old);
+	}
+	spin_unlock_irqrestore(&flush->lock, flags);
+	return able;
 }
 
 static enum hrtimer_restart flush_timer(struct hrtimer *timer)

@@ -481,6 +481,21 @@ static bool chunk_take(struct iova_chunk *c, const struct iova_request *req,
 	return true;
 }
 
+/* Return: whether ranges are in the way. */
+static bool chunk_mark_reserved(struct iova_chunk *c, unsigned int first,
+				unsigned int last)
+{
+	unsigned int w;
+	u64 busy = 0;
+
+	lockdep_assert_held(&c->lock);
+	for (w = first / 64; w <= last / 64; w++)
+		busy |= c->used[w] & ~c->reserved[w] & word_bits(w, first, last);
+	bits_set(c->used, first, last);
+	bits_set(c->reserved, first, last);
+	return busy;
+}
+
 /* The list that @c belongs on while parked: log2 of its largest free run */
 static u8 chunk_class(const struct iova_chunk *c)
 {
@@ -547,36 +562,37 @@ static void chunk_enlist(struct iova_space *space, struct iova_chunk *c,
 	WRITE_ONCE(c->class, class);
 }
 
-/* Return: whether the caller has to destroy @c when it has dropped the lock. */
-static bool chunk_park(struct iova_space *space, struct iova_chunk *c)
+/*
+ * Put @c on the list where it belongs now, if it may be on one.
+ * Return: whether the caller has to destroy @c when it has dropped the lock.
+ */
+static bool chunk_relist(struct iova_space *space, struct iova_chunk *c,
+			 u8 class)
 {
-	u8 class = chunk_class(c);
+	bool dying = false;
 
 	lockdep_assert_held(&c->lock);
-	guard(raw_spinlock)(&space->lock);
-	chunk_enlist(space, c, class);
-	return c->class == IOVA_CLASS_DYING;
+	raw_spin_lock(&space->lock);
+	/* Adopted in between: then it has a better place than a list. */
+	if (c->class < IOVA_CLASS_OWNED) {
+		chunk_unlist(space, c);
+		chunk_enlist(space, c, class);
+		dying = c->class == IOVA_CLASS_DYING;
+	}
+	raw_spin_unlock(&space->lock);
+	return dying;
 }
 
-/* Granules of @c became free. Return: as chunk_park(). */
+/* Granules of @c became free. Return: as chunk_relist(). */
 static bool chunk_freed(struct iova_space *space, struct iova_chunk *c)
 {
 	u8 class;
 
 	lockdep_assert_held(&c->lock);
-	/* Adoption may come in between, and has nothing to do here then. */
 	if (READ_ONCE(c->class) == IOVA_CLASS_OWNED)
 		return false;
 	class = chunk_class(c);
-	if (READ_ONCE(c->class) == class)
-		return false;
-
-	guard(raw_spinlock)(&space->lock);
-	if (c->class >= IOVA_CLASS_OWNED)
-		return false;
-	chunk_unlist(space, c);
-	chunk_enlist(space, c, class);
-	return c->class == IOVA_CLASS_DYING;
+	return READ_ONCE(c->class) != class && chunk_relist(space, c, class);
 }
 
 /* @c is dying: on no list, owned by nobody, without a range. */
@@ -633,9 +649,11 @@ static struct iova_chunk *chunk_create(struct iova_space *space,
 	if (!xa_is_err(err))
 		return c;
 
-	/* A reservation that came in between keeps its place in the tree. */
+	/* A reservation that came in between has to stay, so all of it does. */
 	raw_spin_lock_irqsave(&c->lock, flags);
 	reserved = chunk_class(c) != IOVA_CLASS_EMPTY;
+	if (reserved)
+		chunk_mark_reserved(c, 0, IOVA_CHUNK_GRANULES - 1);
 	raw_spin_lock(&space->lock);
 	WRITE_ONCE(c->class, reserved ? IOVA_CLASS_FULL : IOVA_CLASS_DYING);
 	raw_spin_unlock(&space->lock);
@@ -645,30 +663,38 @@ static struct iova_chunk *chunk_create(struct iova_space *space,
 	return NULL;
 }
 
+static struct iova_chunk *adopt_from(struct iova_space *space,
+				     struct list_head *list, unsigned long limit)
+{
+	struct iova_chunk *c;
+	unsigned int tries;
+
+	lockdep_assert_held(&space->lock);
+	for (tries = IOVA_ADOPT_TRIES; tries && !list_empty(list); tries--) {
+		c = list_first_entry(list, struct iova_chunk, list);
+		if (c->extent.last <= limit) {
+			chunk_unlist(space, c);
+			WRITE_ONCE(c->class, IOVA_CLASS_OWNED);
+			return c;
+		}
+		list_move_tail(&c->list, list);
+	}
+	return NULL;
+}
+
 /* Become the owner of a parked chunk with a place for @class: the tightest. */
 static struct iova_chunk *chunk_adopt(struct iova_space *space,
 				      unsigned int zone, unsigned int class,
 				      unsigned long limit)
 {
-	struct list_head *list;
-	struct iova_chunk *c;
-	unsigned int tries;
+	struct iova_chunk *c = NULL;
+	unsigned long flags;
 
-	guard(raw_spinlock_irqsave)(&space->lock);
-	for (; class < IOVA_CLASSES; class++) {
-		list = &space->parked[zone][class];
-		for (tries = IOVA_ADOPT_TRIES; tries && !list_empty(list);
-		     tries--) {
-			c = list_first_entry(list, struct iova_chunk, list);
-			if (c->extent.last <= limit) {
-				chunk_unlist(space, c);
-				WRITE_ONCE(c->class, IOVA_CLASS_OWNED);
-				return c;
-			}
-			list_move_tail(&c->list, list);
-		}
-	}
-	return NULL;
+	raw_spin_lock_irqsave(&space->lock, flags);
+	for (; !c && class < IOVA_CLASSES; class++)
+		c = adopt_from(space, &space->parked[zone][class], limit);
+	raw_spin_unlock_irqrestore(&space->lock, flags);
+	return c;
 }
 
 /* Give up ownership of @c. */
@@ -678,7 +704,10 @@ static void chunk_disown(struct iova_space *space, struct iova_chunk *c)
 	bool dying;
 
 	raw_spin_lock_irqsave(&c->lock, flags);
-	dying = chunk_park(space, c);
+	raw_spin_lock(&space->lock);
+	chunk_enlist(space, c, chunk_class(c));
+	dying = c->class == IOVA_CLASS_DYING;
+	raw_spin_unlock(&space->lock);
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 	if (dying)
 		chunk_destroy(space, c);
@@ -748,6 +777,20 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 	return taken;
 }
 
+/* Out of @c, if somebody still owns it; see @class. */
+static bool alloc_owned(struct iova_chunk *c, const struct iova_request *req,
+			struct iova_range *range)
+{
+	unsigned long flags;
+	bool taken;
+
+	raw_spin_lock_irqsave(&c->lock, flags);
+	taken = READ_ONCE(c->class) == IOVA_CLASS_OWNED &&
+		chunk_take(c, req, range);
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	return taken;
+}
+
 /* Out of what other CPUs own: for when there is no chunk to be had. */
 static bool alloc_foreign(struct iova_space *space, unsigned int zone,
 			  const struct iova_request *req,
@@ -760,12 +803,7 @@ static bool alloc_foreign(struct iova_space *space, unsigned int zone,
 	for_each_possible_cpu(cpu) {
 		for (z = 0; z <= zone; z++) {
 			c = READ_ONCE(per_cpu_ptr(space->cpu, cpu)->current_chunk[z]);
-			if (!c)
-				continue;
-			guard(raw_spinlock_irqsave)(&c->lock);
-			/* It may have been given up since; see @class. */
-			if (READ_ONCE(c->class) == IOVA_CLASS_OWNED &&
-			    chunk_take(c, req, range))
+			if (c && alloc_owned(c, req, range))
 				return true;
 		}
 	}
@@ -860,35 +898,39 @@ static bool claim_small(struct iova_chunk *c, unsigned long granule,
 			struct iova_range *range)
 {
 	unsigned int first = granule - c->extent.first;
+	unsigned long flags;
+	bool mapped;
 
-	guard(raw_spinlock_irqsave)(&c->lock);
-	if (!bit_is_set(c->head, first))
-		return false;
-	bit_clear(c->head, first);
-	*range = (struct iova_range) {
-		.first = granule,
-		.last = c->extent.first + bits_next(c->tail, first),
-		.extent = &c->extent,
-	};
-	return true;
+	raw_spin_lock_irqsave(&c->lock, flags);
+	mapped = bit_is_set(c->head, first);
+	if (mapped) {
+		bit_clear(c->head, first);
+		range->first = granule;
+		range->last = c->extent.first + bits_next(c->tail, first);
+		range->extent = &c->extent;
+	}
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	return mapped;
 }
 
 static bool claim_large(struct iova_space *space, unsigned long granule,
 			struct iova_range *range)
 {
 	struct iova_extent *x;
+	unsigned long flags;
+	bool mapped;
 
-	guard(raw_spinlock_irqsave)(&space->lock);
+	raw_spin_lock_irqsave(&space->lock, flags);
 	x = extent_at(space, granule);
-	if (!x || x->first != granule || !x->mapped)
-		return false;
-	x->mapped = false;
-	*range = (struct iova_range) {
-		.first = x->first,
-		.last = x->last,
-		.extent = x,
-	};
-	return true;
+	mapped = x && x->first == granule && x->mapped;
+	if (mapped) {
+		x->mapped = false;
+		range->first = x->first;
+		range->last = x->last;
+		range->extent = x;
+	}
+	raw_spin_unlock_irqrestore(&space->lock, flags);
+	return mapped;
 }
 
 /**
@@ -973,6 +1015,7 @@ void iova_retire(struct iova_space *space, const struct iova_range *range,
 	struct iova_extent *x = range->extent;
 	unsigned int first, last;
 	struct iova_chunk *c;
+	unsigned long flags;
 
 	if (x->kind == IOVA_KIND_LARGE) {
 		llist_add(&x->retired[epoch], &space->retired[epoch]);
@@ -982,13 +1025,14 @@ void iova_retire(struct iova_space *space, const struct iova_range *range,
 	c = to_chunk(x);
 	first = range->first - x->first;
 	last = range->last - x->first;
-	guard(raw_spinlock_irqsave)(&c->lock);
+	raw_spin_lock_irqsave(&c->lock, flags);
 	bit_clear(c->tail, last);
 	bits_set(c->dirty[epoch], first, last);
-	if (c->queued & BIT(epoch))
-		return;
-	c->queued |= BIT(epoch);
-	llist_add(&x->retired[epoch], &space->retired[epoch]);
+	if (!(c->queued & BIT(epoch))) {
+		c->queued |= BIT(epoch);
+		llist_add(&x->retired[epoch], &space->retired[epoch]);
+	}
+	raw_spin_unlock_irqrestore(&c->lock, flags);
 }
 
 static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
@@ -1091,26 +1135,23 @@ unsigned long iova_largest_gap(struct iova_space *space, unsigned long limit)
 static int chunk_reserve(struct iova_space *space, struct iova_chunk *c,
 			 unsigned long first, unsigned long last)
 {
-	unsigned int from = max(first, c->extent.first) - c->extent.first;
-	unsigned int to = min(last, c->extent.last) - c->extent.first;
-	unsigned int w;
-	u64 busy = 0;
-	u8 class;
+	unsigned long flags;
+	int ret = -EAGAIN;
 
-	guard(raw_spinlock_irqsave)(&c->lock);
-	guard(raw_spinlock)(&space->lock);
-	if (c->class == IOVA_CLASS_DYING)
-		return -EAGAIN;
-	for (w = from / 64; w <= to / 64; w++)
-		busy |= c->used[w] & ~c->reserved[w] & word_bits(w, from, to);
-	bits_set(c->used, from, to);
-	bits_set(c->reserved, from, to);
-	if (c->class < IOVA_CLASSES) {
-		class = chunk_class(c);
-		chunk_unlist(space, c);
-		chunk_enlist(space, c, class);
+	first = max(first, c->extent.first) - c->extent.first;
+	last = min(last, c->extent.last) - c->extent.first;
+	raw_spin_lock_irqsave(&c->lock, flags);
+	raw_spin_lock(&space->lock);
+	if (c->class != IOVA_CLASS_DYING) {
+		ret = chunk_mark_reserved(c, first, last) ? -EBUSY : 0;
+		if (c->class != IOVA_CLASS_OWNED) {
+			chunk_unlist(space, c);
+			chunk_enlist(space, c, chunk_class(c));
+		}
 	}
-	return busy ? -EBUSY : 0;
+	raw_spin_unlock(&space->lock);
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	return ret;
 }
 
 /* Reserve the beginning of [*first, last] and advance @first past it. */
