@@ -15,12 +15,12 @@ disk_fio() {
 	timeout 240 fio --filename="/dev/$1" --direct=1 --ioengine=libaio \
 		--verify=crc32c --verify_fatal=1 --verify_dump=0 --thread \
 		--output-format=terse --output="$TMP/fio" \
-		--name=small --stonewall --rw=randwrite --bs=4k --size=4M \
+		--name=small --stonewall --rw=randwrite --bs=4k --size=2M \
 		--iodepth=16 \
-		--name=odd --stonewall --rw=randwrite --bsrange=512-16k --size=2M \
+		--name=odd --stonewall --rw=randwrite --bsrange=512-16k --size=1M \
 		--iodepth=8 --iomem_align=512 \
-		--name=large --stonewall --rw=write --bs=1M --size=16M --iodepth=4 \
-		--name=mixed --stonewall --rw=randrw --bsrange=4k-1536k --size=12M \
+		--name=large --stonewall --rw=write --bs=1M --size=8M --iodepth=4 \
+		--name=mixed --stonewall --rw=randrw --bsrange=4k-1536k --size=8M \
 		--iodepth=4 --iomem_align=512 > "$TMP/fio.err" 2>&1
 }
 

@@ -165,13 +165,20 @@ io_stop() {
 	return 0
 }
 
-# net_url IFACE: bring it up; print where the file server is
+# net_url IFACE: bring it up unless it is; print where the file server is
 net_url() {
 	if [ -n "${DMA_TEST_URL:-}" ]; then
 		echo "$DMA_TEST_URL"
+	elif ip -4 addr show dev "$1" | grep -q inet && [ -s "$TMP/url.$1" ]; then
+		cat "$TMP/url.$1"
 	else
-		net-up "$1"
+		net-up "$1" > "$TMP/url.$1" && cat "$TMP/url.$1"
 	fi
+}
+
+net_down() {
+	rm -f "$TMP/url.$1"
+	ip link set "$1" down
 }
 
 # fetch_file IFACE: get a file, compare its checksum

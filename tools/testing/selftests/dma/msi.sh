@@ -58,7 +58,7 @@ for driver in virtio_net e1000e; do
 	if [ -n "$iface" ] && { [ -n "${DMA_TEST_URL:-}" ] || command -v net-up > /dev/null; }; then
 		try "$driver" counted "$(pci_of "/sys/class/net/$iface/device")" \
 			use_net "$iface"
-		ip link set "$iface" down
+		net_down "$iface"
 	else
 		skip "$driver" "no $driver card, or no file server"
 	fi

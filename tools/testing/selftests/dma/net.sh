@@ -19,7 +19,7 @@ card_tests() {
 	fi
 	try "$1: receive a file" fetch_file "$iface"
 	try "$1: send a file" send_file "$iface"
-	ip link set "$iface" down
+	net_down "$iface"
 }
 
 ktap_print_header

@@ -52,7 +52,7 @@ cycle_net() {
 	iface=$(net_behind "$bdf")
 	fetch_part "$iface" && send_file "$iface"
 	status=$?
-	ip link set "$iface" down
+	net_down "$iface"
 	return $status
 }
 
