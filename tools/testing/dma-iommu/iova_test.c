@@ -643,6 +643,87 @@ static void init_test(void)
 	shim_report("ends of spaces");
 }
 
+/* Bitmaps, against looking at each bit */
+static void bits_test(void)
+{
+	unsigned int round, n, i, k;
+
+	for (round = 0; round < 20000; round++) {
+		u64 bits = shim_random() | shim_random(), expected = 0;
+
+		n = 1 + shim_below(64);
+		bits |= shim_random() | (shim_one_in(2) ? shim_random() : 0);
+		bits = shim_one_in(50) ? ~0ULL : bits;
+		for (i = 0; i + n <= 64; i++) {
+			for (k = i; k < i + n && bits & BIT_ULL(k); k++)
+				;
+			if (k == i + n)
+				expected |= BIT_ULL(i);
+		}
+		FAIL_IF(run_starts(bits, n) != expected);
+	}
+	shim_report("runs of bits");
+}
+
+/* A chunk on the list of a class has a place for any request of that class. */
+static void class_test(void)
+{
+	struct iova_chunk c;
+	struct iova_range range;
+	struct iova_request req;
+	unsigned int round, i, dense, found = 0;
+
+	for (round = 0; round < 100000; round++) {
+		c = (struct iova_chunk) {
+			.extent.last = IOVA_CHUNK_GRANULES - 1,
+			.cursor = shim_below(IOVA_CHUNK_GRANULES),
+		};
+		raw_spin_lock_init(&c.lock);
+		dense = 1 + shim_below(8);
+		for (i = 0; i < IOVA_CHUNK_WORDS; i++)
+			if (shim_below(8) < dense)
+				c.used[i] = shim_random() & shim_random();
+		req = (struct iova_request) {
+			.size = 1 + shim_below(IOVA_SMALL_MAX),
+			.align = BIT(shim_below(IOVA_CHUNK_LG2 + 1)),
+			.limit = ULONG_MAX,
+		};
+		if (chunk_class(&c) == IOVA_CLASS_FULL ||
+		    chunk_class(&c) < request_class(&req))
+			continue;
+		found++;
+		raw_spin_lock(&c.lock);
+		FAIL_IF(!chunk_take(&c, &req, &range));
+		raw_spin_unlock(&c.lock);
+		FAIL_IF(range.first % req.align);
+	}
+	FAIL_IF(found < 1000);
+	shim_report("classes of chunks");
+}
+
+/* A gap that just suffices is found among some that do not. */
+static void tight_test(void)
+{
+	struct iova_request req = { .size = 256, .align = 256, .limit = 65535 };
+	struct iova_range ranges[256], range;
+	struct iova_space space;
+	unsigned int i, count = 0;
+
+	FAIL_IF(iova_space_init(&space, 1, 65535, 12));
+	while (iova_alloc(&space, &req, &ranges[count]))
+		count++;
+	FAIL_IF(count != 255);
+	for (i = 0; i < count; i++) {
+		iova_release(&space, &ranges[i]);
+		FAIL_IF(!iova_alloc(&space, &req, &range));
+		FAIL_IF(range.first != ranges[i].first);
+		ranges[i] = range;
+	}
+	iova_space_destroy(&space);
+	FAIL_IF(shim_live());
+	shim_report("gaps that just suffice");
+}
+
 /*
  * Threads. Each granule has an owner; a range is claimed by two at once, and
  * whoever comes second gives it back for the one that succeeded.
@@ -857,6 +938,9 @@ int main(int argc, char **argv)
 
 	shim_seed *= argc > 2 ? 2 * strtoull(argv[2], NULL, 0) + 1 : 1;
 	init_test();
+	bits_test();
+	class_test();
+	tight_test();
 	for (i = 0; !tsan && i < ARRAY_SIZE(setups); i++)
 		random_test(&setups[i], divide);
 	if (!tsan) {

@@ -232,6 +232,8 @@ static inline void raw_spin_unlock(raw_spinlock_t *l)
 #define raw_spin_unlock_irqrestore(l, flags)				\
 	do { (void)(flags); raw_spin_unlock(l); } while (0)
 #define spin_lock_init(l)	raw_spin_lock_init(l)
+#define spin_lock_irqsave(l, flags)	raw_spin_lock_irqsave(l, flags)
+#define spin_unlock_irqrestore(l, flags) raw_spin_unlock_irqrestore(l, flags)
 
 /*
  * CPUs.
