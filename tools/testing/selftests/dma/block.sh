@@ -9,19 +9,40 @@ need_root
 command -v fio > /dev/null || skip_all "fio is not installed"
 [ -n "$DMA_TEST_DISKS" ] || skip_all "DMA_TEST_DISKS names no disk to write to"
 
-# One run of fio for all of a disk's tests: its start takes longer than the I/O.
-# "error" and "KiB written" are fields 5 and 47 of its terse output.
-disk_fio() {
-	timeout 240 fio --filename="/dev/$1" --direct=1 --ioengine=libaio \
-		--verify=crc32c --verify_fatal=1 --verify_dump=0 --thread \
-		--output-format=terse --output="$TMP/fio" \
-		--name=small --stonewall --rw=randwrite --bs=4k --size=2M \
-		--iodepth=16 \
-		--name=odd --stonewall --rw=randwrite --bsrange=512-16k --size=1M \
-		--iodepth=8 --iomem_align=512 \
-		--name=large --stonewall --rw=write --bs=1M --size=8M --iodepth=4 \
-		--name=mixed --stonewall --rw=randrw --bsrange=4k-1536k --size=8M \
-		--iodepth=4 --iomem_align=512 > "$TMP/fio.err" 2>&1
+# jobs KIND DISK: what fio is to do with it, one after the other
+jobs() {
+	cat <<-END
+	[$1-small]
+	stonewall
+	filename=/dev/$2
+	rw=randwrite
+	bs=4k
+	size=2M
+	iodepth=16
+	[$1-odd]
+	stonewall
+	filename=/dev/$2
+	rw=randwrite
+	bsrange=512-16k
+	size=1M
+	iodepth=8
+	iomem_align=512
+	[$1-large]
+	stonewall
+	filename=/dev/$2
+	rw=write
+	bs=1M
+	size=8M
+	iodepth=4
+	[$1-mixed]
+	stonewall
+	filename=/dev/$2
+	rw=randrw
+	bsrange=4k-1536k
+	size=8M
+	iodepth=4
+	iomem_align=512
+	END
 }
 
 # QEMU's AHCI reads the table of a command's segments through one mapping of its
@@ -31,6 +52,7 @@ limit_ahci() {
 	[ "$1" != ahci ] || echo 384 > "/sys/block/$2/queue/max_sectors_kb"
 }
 
+# "error" and "KiB written" are fields 5 and 47 of fio's terse output.
 job_well() {
 	cat "$TMP/fio.err"
 	grep ";$1;" "$TMP/fio"
@@ -40,11 +62,6 @@ job_well() {
 }
 
 disk_tests() {
-	kind=$1
-	disk=$(disk_of_kind "$kind")
-	: > "$TMP/fio"
-	[ -z "$disk" ] || limit_ahci "$kind" "$disk"
-	[ -z "$disk" ] || disk_fio "$disk"
 	for job in small odd large mixed; do
 		case $job in
 		small) what="4 KiB" ;;
@@ -52,17 +69,36 @@ disk_tests() {
 		large) what="1 MiB" ;;
 		mixed) what="mixed sizes unaligned, read and write" ;;
 		esac
-		if [ -n "$disk" ]; then
-			try "$kind: $what" job_well $job
+		if grep -q "^\[$1-$job\]" "$TMP/jobs"; then
+			try "$1: $what" job_well "$1-$job"
 		else
-			skip "$kind: $what" "no $kind disk that may be overwritten"
+			skip "$1: $what" "no $1 disk that may be overwritten"
 		fi
 	done
 }
 
 ktap_print_header
 ktap_set_plan 16
-for kind in nvme virtio-blk usb-storage ahci; do
-	disk_tests $kind
+cat > "$TMP/jobs" <<END
+[global]
+direct=1
+ioengine=libaio
+verify=crc32c
+verify_fatal=1
+verify_dump=0
+thread
+END
+KINDS="nvme virtio-blk usb-storage ahci"
+for kind in $KINDS; do
+	disk=$(disk_of_kind "$kind")
+	[ -n "$disk" ] || continue
+	limit_ahci "$kind" "$disk"
+	jobs "$kind" "$disk" >> "$TMP/jobs"
+done
+# One run for all: its start takes longer than the I/O of a test.
+timeout 280 fio --output-format=terse --output="$TMP/fio" "$TMP/jobs" \
+	> "$TMP/fio.err" 2>&1
+for kind in $KINDS; do
+	disk_tests "$kind"
 done
 finish
