@@ -251,7 +251,7 @@ static void sync_single(struct device *dev, struct iommu_dma_cookie *cookie,
 			dma_copy_sync_for_device(dev, addr, size, dir);
 		return;
 	}
-	if (dev_is_dma_coherent(dev))
+	if (dev_is_dma_coherent(dev) || (for_cpu && dir == DMA_TO_DEVICE))
 		return;
 	phys = iommu_iova_to_phys(cookie->domain, addr);
 	if (!phys)
@@ -506,6 +506,7 @@ static int list_write(struct dma_list *list)
 		bus = list_place(list, &walk, sg, &place);
 		sg_dma_address(sg) = DMA_MAPPING_ERROR;
 		sg_dma_len(sg) = 0;
+		sg_dma_unmark_bus_address(sg);
 		if (!bus && place.joins) {
 			sg_dma_len(segment) += sg->length;
 			continue;
@@ -745,12 +746,11 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	dma_addr_t start, end;
 	struct dma_teardown td;
 
-	if (!segments_span(sgl, nents, &start, &end)) {
+	if (!segments_span(sgl, nents, &start, &end) ||
+	    !dma_teardown_begin(dev, &td, start, end - start)) {
 		segments_unmark(sgl, nents);
 		return;
 	}
-	if (!dma_teardown_begin(dev, &td, start, end - start))
-		return;
 	if (sync && dma_has_copies(td.cookie, start, end - start))
 		segments_sync(dev, sgl, nents, dir, true);
 	else if (sync && !dev_is_dma_coherent(dev))

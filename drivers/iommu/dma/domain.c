@@ -210,6 +210,16 @@ bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
  * Taking a mapping down.
  */
 
+/* Claim the mapping that begins in the granule of @addr. */
+static bool claim_at(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+		     struct iova_range *range)
+{
+	u64 granule = addr >> cookie->granule_lg2;
+
+	return granule <= ULONG_MAX &&
+	       iova_claim(&cookie->space, granule, range);
+}
+
 /**
  * dma_teardown_begin - claim a mapping in order to unmap it
  * @dev: device that the mapping was made for
@@ -227,11 +237,12 @@ bool dma_teardown_begin(struct device *dev, struct dma_teardown *td,
 			dma_addr_t addr, size_t size)
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
-	dma_addr_t start = ALIGN_DOWN(addr, dma_unit(dev, cookie));
-	u64 granule = start >> cookie->granule_lg2, end;
+	u64 unit = dma_unit(dev, cookie), end;
 
-	if (granule > ULONG_MAX ||
-	    !iova_claim(&cookie->space, granule, &td->range)) {
+	/* It may have been made before the driver set a min_align_mask. */
+	if (!claim_at(cookie, addr, &td->range) &&
+	    !(unit > dma_granule(cookie) &&
+	      claim_at(cookie, ALIGN_DOWN(addr, unit), &td->range))) {
 		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: no mapping begins there, or it has been unmapped before\n",
 				    &addr, size);
 		return false;
@@ -290,19 +301,22 @@ void dma_teardown_end(struct device *dev, struct dma_teardown *td)
 	if (unlikely(!xa_empty(&cookie->copies)))
 		dma_copy_drop(cookie, dma_iova_start(cookie, &td->range),
 			      dma_teardown_limit(td) - 1, &pages);
-	if (unlikely(td->failed)) {
-		/* The device may still reach what is behind: leave all of it. */
-		iommu_flush_iotlb_all(cookie->domain);
+	if (td->gather.queued && likely(!td->failed)) {
+		list_splice_tail_init(&td->gather.freelist, &pages);
+		dma_flush_retire(&cookie->flush, &td->range, &pages);
 		return;
 	}
 	if (td->gather.queued) {
-		list_splice_tail_init(&td->gather.freelist, &pages);
-		dma_flush_retire(&cookie->flush, &td->range, &pages);
+		iommu_flush_iotlb_all(cookie->domain);
+		iommu_put_pages_list(&td->gather.freelist);
 	} else {
 		iommu_iotlb_sync(cookie->domain, &td->gather);
-		iommu_put_pages_list(&pages);
-		iova_release(&cookie->space, &td->range);
 	}
+	/* After a failure the device may still reach what is there: leave it. */
+	if (unlikely(td->failed))
+		return;
+	iommu_put_pages_list(&pages);
+	iova_release(&cookie->space, &td->range);
 }
 
 /**

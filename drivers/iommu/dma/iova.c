@@ -331,7 +331,8 @@ static bool extent_place(struct iova_space *space, struct iova_extent *x,
 				 (req->boundary ? req->size : 0);
 
 	above = gap_find(space, req, &roomy, IOVA_TIGHT_TRIES);
-	if (!above)
+	/* Of whole chunks the tree knows all, so there are no others. */
+	if (!above && !roomy.chunks)
 		above = gap_find(space, req, &tight, IOVA_TIGHT_TRIES);
 	if (!above)
 		return false;
@@ -792,7 +793,7 @@ static bool alloc_owned(struct iova_chunk *c, const struct iova_request *req,
 }
 
 /* Out of what other CPUs own: for when there is no chunk to be had. */
-static bool alloc_foreign(struct iova_space *space, unsigned int zone,
+static bool alloc_foreign(struct iova_space *space,
 			  const struct iova_request *req,
 			  struct iova_range *range)
 {
@@ -801,7 +802,8 @@ static bool alloc_foreign(struct iova_space *space, unsigned int zone,
 
 	guard(rcu)();
 	for_each_possible_cpu(cpu) {
-		for (z = 0; z <= zone; z++) {
+		/* All, as a wide zone may go on with a narrow one's chunk. */
+		for (z = 0; z < IOVA_ZONES; z++) {
 			c = READ_ONCE(per_cpu_ptr(space->cpu, cpu)->current_chunk[z]);
 			if (c && alloc_owned(c, req, range))
 				return true;
@@ -821,7 +823,7 @@ static bool alloc_small(struct iova_space *space,
 
 	if (alloc_current(space, zone, req, range))
 		return true;
-	if (zone <= IOVA_ZONE_SCARCE && alloc_foreign(space, zone, req, range))
+	if (zone <= IOVA_ZONE_SCARCE && alloc_foreign(space, req, range))
 		return true;
 	for (z = zone; z >= 0; z--) {
 		c = chunk_adopt(space, z, class, req->limit);
@@ -831,7 +833,7 @@ static bool alloc_small(struct iova_space *space,
 		if (c && alloc_install(space, c, zone, req, range))
 			return true;
 	}
-	return alloc_foreign(space, zone, req, range);
+	return alloc_foreign(space, req, range);
 }
 
 static bool alloc_large(struct iova_space *space,
