@@ -10,7 +10,7 @@ load_module dma_edu || skip_all "the module dma_edu cannot be loaded"
 edu=/sys/kernel/debug/dma_edu/$bdf
 
 ktap_print_header
-ktap_set_plan 24
+ktap_set_plan 25
 try_op "what the device is" "$edu" info
 try_op "a list is one segment, moved across its joins" "$edu" contig 16
 try_op "segments of 8 KiB at most" "$edu" contig 5 8192
@@ -45,6 +45,7 @@ rmmod dma_edu
 if load_module dma_edu untrusted=1; then
 	try_op "untrusted: what the device is" "$edu" info
 	try_op "untrusted: nothing beside the buffer" "$edu" bounce
+	try_op "untrusted: a list is one segment" "$edu" contig 4
 	try_op "untrusted: parts handed to and fro" "$edu" sync
 	try_op "untrusted: small buffers" "$edu" kmalloc
 	rmmod dma_edu

@@ -214,7 +214,7 @@ send_file() {
 	[ -n "$back" ] && [ "${sum%% *}" = "$back" ]
 }
 
-# fetch_part IFACE: the beginning of the file, compared with what fetch_file got
+# fetch_part IFACE: the beginning of the file, compared with what $TMP/blob has
 fetch_part() {
 	url=$(net_url "$1") || { echo "no network on $1"; return 1; }
 	head -c 1048576 "$TMP/blob" > "$TMP/part"

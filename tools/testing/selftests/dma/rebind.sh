@@ -56,6 +56,12 @@ cycle_net() {
 	return $status
 }
 
+# What fetch_part compares with; net.sh looks at the whole file.
+first_part() {
+	[ -s "$TMP/blob" ] ||
+		wget -q -O - "$(net_url "$1")/blob" 2> /dev/null | head -c 1048576 > "$TMP/blob"
+}
+
 ktap_print_header
 ktap_set_plan 12
 for kind in nvme virtio-blk usb-storage ahci; do
@@ -73,7 +79,7 @@ for card in virtio_net e1000e; do
 	iface=$(net_of_driver $card)
 	if [ -n "$iface" ] && { [ -n "${DMA_TEST_URL:-}" ] || command -v net-up > /dev/null; }; then
 		bdf=$(pci_of "/sys/class/net/$iface/device")
-		fetch_file "$iface" > /dev/null 2>&1
+		first_part "$iface" > /dev/null 2>&1
 		try "$card: driver unbound and bound" cycle_net unbind "$bdf"
 		try "$card: device removed and found" cycle_net remove "$bdf"
 	else
