@@ -338,7 +338,8 @@ static const struct edu_op edu_core_ops[] = {
 static const struct edu_op *edu_find(const char *name)
 {
 	static const struct edu_op *const tables[] = {
-		edu_core_ops, edu_stream_ops, edu_alloc_ops, edu_owner_ops,
+		edu_core_ops, edu_stream_ops, edu_live_ops, edu_alloc_ops,
+		edu_owner_ops,
 	};
 	const struct edu_op *op;
 	int i;

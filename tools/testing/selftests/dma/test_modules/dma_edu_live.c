@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mappings that live while others come and go.
+ *
+ * "hold" maps a few pages and keeps them, for the time in which somebody else
+ * misuses the device; "held" looks whether the device still reads what is in
+ * them. "churn" maps and unmaps on all processors at once, with interrupts on
+ * and off, and looks at each translation before it goes.
+ */
+#include <linux/delay.h>
+#include <linux/iommu.h>
+#include <linux/kthread.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+
+#include "dma_edu.h"
+
+/* hold: map pages and keep them; held: are they well?; release: unmap. */
+static int edu_op_hold(struct edu *edu, int argc, char **argv)
+{
+	struct device *dev = edu_dev(edu);
+	int i;
+
+	for (i = 0; i < EDU_HELD; i++) {
+		struct edu_held *held = &edu->held[i];
+
+		if (held->page)
+			continue;
+		held->page = alloc_page(GFP_KERNEL);
+		if (!held->page)
+			return -ENOMEM;
+		edu_fill(page_address(held->page), PAGE_SIZE, 41 + i);
+		held->dma = dma_map_page(dev, held->page, 0, PAGE_SIZE,
+					 DMA_BIDIRECTIONAL);
+		if (dma_mapping_error(dev, held->dma)) {
+			__free_page(held->page);
+			held->page = NULL;
+			return -ENOMEM;
+		}
+		edu_note(edu, "held %pad\n", &held->dma);
+	}
+	return 0;
+}
+
+static int edu_op_held(struct edu *edu, int argc, char **argv)
+{
+	struct iommu_domain *domain = edu_domain(edu);
+	u8 *seen = kmalloc(EDU_CHUNK, GFP_KERNEL);
+	int i, ret = seen ? 0 : -ENOMEM;
+
+	for (i = 0; !ret && i < EDU_HELD; i++) {
+		struct edu_held *held = &edu->held[i];
+
+		if (!held->page)
+			ret = -ENOENT;
+		else if (domain && iommu_iova_to_phys(domain, held->dma) !=
+			 page_to_phys(held->page))
+			ret = -EILSEQ;
+		/* The device is slow: every other page by its own eyes. */
+		if (!ret && !(i & 1))
+			ret = edu_read(edu, held->dma, 0, EDU_CHUNK) ?:
+			      edu_fetch(edu, seen, EDU_CHUNK) ?:
+			      edu_check(edu, "held page", seen, EDU_CHUNK, 41 + i);
+		if (ret)
+			edu_note(edu, "held page %d at %pad is damaged\n", i,
+				 &held->dma);
+	}
+	kfree(seen);
+	return ret;
+}
+
+/**
+ * edu_held_release() - unmap what "hold" mapped
+ * @edu: the device
+ */
+void edu_held_release(struct edu *edu)
+{
+	int i;
+
+	for (i = 0; i < EDU_HELD; i++) {
+		if (!edu->held[i].page)
+			continue;
+		dma_unmap_page(edu_dev(edu), edu->held[i].dma, PAGE_SIZE,
+			       DMA_BIDIRECTIONAL);
+		__free_page(edu->held[i].page);
+		edu->held[i].page = NULL;
+	}
+}
+
+static int edu_op_release(struct edu *edu, int argc, char **argv)
+{
+	edu_held_release(edu);
+	return 0;
+}
+
+#define EDU_CHURN_SLOTS	64
+#define EDU_CHURN_ORDER	5
+
+/**
+ * struct edu_churn - one thread that maps and unmaps
+ * @edu: the device
+ * @task: the thread
+ * @end: when to stop, in jiffies
+ * @rounds: how many maps it did
+ * @failed: how many were refused
+ * @ret: first damage found
+ * @bad: where it was
+ * @slots: live mappings
+ */
+struct edu_churn {
+	struct edu *edu;
+	struct task_struct *task;
+	unsigned long end;
+	unsigned long rounds;
+	unsigned long failed;
+	int ret;
+	dma_addr_t bad;
+	struct edu_churn_slot {
+		struct page *page;
+		dma_addr_t dma;
+		unsigned int order;
+		unsigned int pages;
+	} slots[EDU_CHURN_SLOTS];
+};
+
+static void edu_churn_verify(struct edu_churn *churn, struct edu_churn_slot *slot)
+{
+	struct iommu_domain *domain = edu_domain(churn->edu);
+	phys_addr_t phys = page_to_phys(slot->page);
+	unsigned int i;
+
+	for (i = 0; !churn->ret && i < slot->pages; i++) {
+		if (iommu_iova_to_phys(domain, slot->dma + i * PAGE_SIZE) ==
+		    phys + i * PAGE_SIZE)
+			continue;
+		churn->ret = -EILSEQ;
+		churn->bad = slot->dma + i * PAGE_SIZE;
+	}
+}
+
+/* Map or unmap one slot; now and then with interrupts off, as drivers do. */
+static void edu_churn_step(struct edu_churn *churn, struct edu_churn_slot *slot)
+{
+	struct device *dev = edu_dev(churn->edu);
+	bool irqs_off = !get_random_u32_below(4);
+	unsigned long flags = 0;
+
+	if (!slot->page) {
+		slot->order = get_random_u32_below(EDU_CHURN_ORDER + 1);
+		slot->pages = 1 + get_random_u32_below(1 << slot->order);
+		slot->page = alloc_pages(GFP_KERNEL | __GFP_NOWARN, slot->order);
+		if (!slot->page)
+			return;
+		if (irqs_off)
+			local_irq_save(flags);
+		slot->dma = dma_map_page(dev, slot->page, 0,
+					 slot->pages * PAGE_SIZE, DMA_TO_DEVICE);
+		if (irqs_off)
+			local_irq_restore(flags);
+		churn->rounds++;
+		if (!dma_mapping_error(dev, slot->dma)) {
+			edu_churn_verify(churn, slot);
+			return;
+		}
+		churn->failed++;
+	} else {
+		edu_churn_verify(churn, slot);
+		if (irqs_off)
+			local_irq_save(flags);
+		dma_unmap_page(dev, slot->dma, slot->pages * PAGE_SIZE,
+			       DMA_TO_DEVICE);
+		if (irqs_off)
+			local_irq_restore(flags);
+	}
+	__free_pages(slot->page, slot->order);
+	slot->page = NULL;
+}
+
+static int edu_churn_thread(void *data)
+{
+	struct edu_churn *churn = data;
+	int i;
+
+	while (!churn->ret && time_before(jiffies, churn->end)) {
+		edu_churn_step(churn, &churn->slots[get_random_u32_below(EDU_CHURN_SLOTS)]);
+		cond_resched();
+	}
+	for (i = 0; i < EDU_CHURN_SLOTS; i++)
+		if (churn->slots[i].page)
+			edu_churn_step(churn, &churn->slots[i]);
+	/* kthread_stop() may come later. */
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(HZ / 100);
+	return churn->ret;
+}
+
+static int edu_churn_start(struct edu *edu, struct edu_churn **slot, int i,
+			   unsigned long seconds)
+{
+	struct edu_churn *churn = kvzalloc(sizeof(*churn), GFP_KERNEL);
+
+	if (!churn)
+		return -ENOMEM;
+	churn->edu = edu;
+	churn->end = jiffies + seconds * HZ;
+	churn->task = kthread_run(edu_churn_thread, churn, "edu_churn/%d", i);
+	if (IS_ERR(churn->task)) {
+		kvfree(churn);
+		return -ENOMEM;
+	}
+	*slot = churn;
+	return 0;
+}
+
+/* churn [SECONDS [THREADS]]: many mappings at once, from every CPU. */
+static int edu_op_churn(struct edu *edu, int argc, char **argv)
+{
+	struct edu_churn *churn[8] = {};
+	unsigned long seconds, threads;
+	int i, ret = 0;
+
+	if (edu_arg(argc, argv, 1, 2, &seconds) || seconds > 600 ||
+	    edu_arg(argc, argv, 2, 4, &threads) || threads > ARRAY_SIZE(churn))
+		return -EINVAL;
+	if (!edu_domain(edu))
+		return EDU_SKIP;
+	for (i = 0; !ret && i < threads; i++)
+		ret = edu_churn_start(edu, &churn[i], i, seconds);
+	ssleep(seconds);
+	for (i = 0; i < threads; i++) {
+		if (!churn[i])
+			continue;
+		kthread_stop(churn[i]->task);
+		edu_note(edu, "thread %d: %lu maps, %lu refused\n", i,
+			 churn[i]->rounds, churn[i]->failed);
+		if (churn[i]->ret) {
+			edu_note(edu, "thread %d: wrong translation at %pad\n",
+				 i, &churn[i]->bad);
+			ret = churn[i]->ret;
+		}
+		if (!ret && churn[i]->failed)
+			ret = -ENOMEM;
+		kvfree(churn[i]);
+	}
+	return ret;
+}
+
+const struct edu_op edu_live_ops[] = {
+	{ "hold", edu_op_hold },
+	{ "held", edu_op_held },
+	{ "release", edu_op_release },
+	{ "churn", edu_op_churn },
+	{ }
+};
