@@ -49,6 +49,7 @@ struct iommu_domain {
 static void iommu_flush_iotlb_all(struct iommu_domain *domain);
 static void iommu_put_pages_list(struct list_head *pages);
 
+#include "extents.c"
 #include "iova.c"
 #include "flush.c"
 

@@ -7,6 +7,7 @@
  * iova.c is included, not linked, for the validator to see its insides.
  */
 
+#include "extents.c"
 #include "iova.c"
 
 /*
@@ -124,23 +125,35 @@ static struct iova_gaps check_subtree(const struct rb_node *node)
 	return most;
 }
 
-static bool chunk_owned(struct iova_space *space, const struct iova_chunk *c)
+/* The hand that has a word of @c */
+static struct iova_hand *chunk_hand(struct iova_space *space,
+				    const struct iova_chunk *c)
 {
-	unsigned int cpu, zone, owners = 0;
+	struct iova_hand *hand, *found = NULL;
+	struct iova_cpu *of;
+	unsigned int cpu, zone;
 
-	for_each_possible_cpu(cpu)
-		for (zone = 0; zone < IOVA_ZONES; zone++)
-			owners += per_cpu_ptr(space->cpu,
-					cpu)->current_chunk[zone] == c;
-	FAIL_IF(owners > 1);
-	return owners;
+	for_each_possible_cpu(cpu) {
+		of = per_cpu_ptr(space->cpu, cpu);
+		for (zone = 0; zone < IOVA_ZONES; zone++) {
+			hand = &of->hand[zone];
+			if (hand->chunk != c)
+				continue;
+			FAIL_IF(found || c->hand != zone);
+			found = hand;
+		}
+		FAIL_IF(of->recent == c && !found);
+	}
+	return found;
 }
 
 static bool chunk_listed(struct iova_space *space, const struct iova_chunk *c)
 {
 	const struct iova_chunk *at;
+	struct list_head *list = c->class == IOVA_CLASS_OWNED ?
+		&space->owned : &space->parked[c->zone][c->class];
 
-	list_for_each_entry(at, &space->parked[c->zone][c->class], list)
+	list_for_each_entry(at, list, list)
 		if (at == c)
 			return true;
 	return false;
@@ -163,56 +176,60 @@ static bool retired_listed(struct iova_space *space, struct iova_extent *x,
 
 static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 {
-	unsigned int i, epoch;
-	bool inside = false;
+	struct iova_hand *hand = chunk_hand(space, c);
+	unsigned int i, epoch, left = 0;
 
 	FAIL_IF(c->extent.first % IOVA_CHUNK_GRANULES);
 	FAIL_IF(c->extent.last != c->extent.first + IOVA_CHUNK_GRANULES - 1);
 	FAIL_IF(xa_load(&space->chunks, c->extent.first >> IOVA_CHUNK_LG2) != c);
 	FAIL_IF(c->zone != iova_zone(space, c->extent.last));
-	FAIL_IF(c->class == IOVA_CLASS_DYING);
-	FAIL_IF((c->class == IOVA_CLASS_OWNED) != chunk_owned(space, c));
+	FAIL_IF(c->class == IOVA_CLASS_NONE);
+	FAIL_IF(c->queued.counter & IOVA_QUEUED_DEAD);
+	FAIL_IF((c->class == IOVA_CLASS_OWNED) != !!hand);
 	if (c->class != IOVA_CLASS_OWNED)
 		FAIL_IF(c->class != chunk_class(c));
-	if (c->class < IOVA_CLASSES)
+	if (c->class != IOVA_CLASS_FULL)
 		FAIL_IF(!chunk_listed(space, c));
 
 	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++) {
-		bool queued = c->queued & BIT(epoch);
+		bool queued = c->queued.counter & BIT(epoch);
 		u64 any = 0;
 
-		for (i = 0; i < IOVA_CHUNK_WORDS; i++)
-			any |= c->dirty[epoch][i];
+		for (i = 0; i < IOVA_WORDS; i++)
+			any |= c->dirty[epoch][i].counter;
 		FAIL_IF(any && !queued);
 		FAIL_IF(queued != retired_listed(space, &c->extent, epoch));
 	}
 	for (i = 0; i < IOVA_CHUNK_GRANULES; i++) {
 		u64 bit = BIT_ULL(i % 64);
-		bool used = c->used[i / 64] & bit;
-		bool head = c->head[i / 64] & bit;
-		bool tail = c->tail[i / 64] & bit;
+		bool used = c->used[i / 64].counter & bit;
 		u8 s = *state(c->extent.first + i) & ~LATER;
 
-		FAIL_IF((head || tail) && !used);
-		FAIL_IF(head && inside);
-		FAIL_IF((s == LIVE) != (head || inside));
-		inside = (head || inside) && !tail;
+		if (hand && hand->word == i / 64 && hand->free & bit) {
+			FAIL_IF(!used);
+			used = false;
+		}
+		FAIL_IF(c->size[i] && left);
+		left += c->size[i];
+		FAIL_IF(left && !used);
+		FAIL_IF((s == LIVE) != !!left);
+		left -= !!left;
 		FAIL_IF(used && s == FREE);
 		FAIL_IF(!used && s != FREE && s != MAYBE);
 		for (epoch = 0; epoch < IOVA_EPOCHS; epoch++) {
-			bool dirty = c->dirty[epoch][i / 64] & bit;
+			bool dirty = c->dirty[epoch][i / 64].counter & bit;
 
 			FAIL_IF(dirty && !used);
 			FAIL_IF(dirty && s != DIRTY + epoch && s != MAYBE);
 			FAIL_IF(s == DIRTY + epoch && !dirty);
 		}
 	}
-	FAIL_IF(inside);
+	FAIL_IF(left);
 }
 
 static void check_lists(struct iova_space *space, unsigned int parked)
 {
-	unsigned int zone, class, found = 0, empty = 0;
+	unsigned int zone, class, found = 0, empty = 0, owned = 0;
 	struct iova_chunk *c;
 
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
@@ -226,6 +243,9 @@ static void check_lists(struct iova_space *space, unsigned int parked)
 	}
 	FAIL_IF(found != parked);
 	FAIL_IF(empty != space->nr_empty || empty > IOVA_EMPTY_MAX);
+	list_for_each_entry(c, &space->owned, list)
+		owned++;
+	FAIL_IF(owned != space->nr_owned);
 }
 
 static void check_space(struct iova_space *space)
@@ -234,12 +254,12 @@ static void check_space(struct iova_space *space)
 	unsigned int parked = 0;
 	struct rb_node *node;
 
-	check_subtree(space->extents.rb_node);
-	for (node = rb_first(&space->extents); node; node = rb_next(node)) {
+	check_subtree(space->extents.root.rb_node);
+	for (node = rb_first(&space->extents.root); node; node = rb_next(node)) {
 		x = to_extent(node);
 		FAIL_IF(x->gap_first > x->first || x->first > x->last);
 		FAIL_IF(x->gap_first != (before ? before->last + 1 : 0));
-		FAIL_IF(!before && x != &space->floor);
+		FAIL_IF(!before && x != &space->extents.floor);
 		if (x->kind == IOVA_KIND_CHUNK) {
 			check_chunk(space, to_chunk(x));
 			parked += to_chunk(x)->class < IOVA_CLASSES;
@@ -249,7 +269,7 @@ static void check_space(struct iova_space *space)
 		}
 		before = x;
 	}
-	FAIL_IF(before != &space->ceiling || before->last != ULONG_MAX);
+	FAIL_IF(before != &space->extents.ceiling || before->last != ULONG_MAX);
 	check_lists(space, parked);
 }
 
@@ -259,7 +279,7 @@ static unsigned long largest_gap(struct iova_space *space, unsigned long limit)
 	unsigned long most = 0;
 	struct rb_node *node;
 
-	for (node = rb_first(&space->extents); node; node = rb_next(node)) {
+	for (node = rb_first(&space->extents.root); node; node = rb_next(node)) {
 		struct iova_extent *x = to_extent(node);
 		unsigned long first = x->gap_first;
 
@@ -272,16 +292,18 @@ static unsigned long largest_gap(struct iova_space *space, unsigned long limit)
 /* Give back what CPUs keep at hand. */
 static void settle(struct iova_space *space)
 {
-	struct iova_chunk **slot;
+	struct iova_hand *hand;
 	unsigned int cpu, zone;
 
 	for_each_possible_cpu(cpu) {
 		for (zone = 0; zone < IOVA_ZONES; zone++) {
-			slot = &per_cpu_ptr(space->cpu, cpu)->current_chunk[zone];
-			if (*slot)
-				chunk_disown(space, *slot);
-			*slot = NULL;
+			hand = &per_cpu_ptr(space->cpu, cpu)->hand[zone];
+			hand_drop(hand);
+			if (hand->chunk)
+				chunk_disown(space, hand->chunk);
+			*hand = (struct iova_hand) {};
 		}
+		per_cpu_ptr(space->cpu, cpu)->recent = NULL;
 	}
 	chunks_trim(space);
 }
@@ -515,9 +537,9 @@ static void end_empty(const struct setup *setup, struct iova_space *space)
 	check_space(space);
 	if (setup->reserve)
 		return;
-	FAIL_IF(space->extents.rb_node->rb_right);
-	FAIL_IF(space->ceiling.gap_first != setup->first);
-	FAIL_IF(space->ceiling.first != setup->last + 1);
+	FAIL_IF(space->extents.root.rb_node->rb_right);
+	FAIL_IF(space->extents.ceiling.gap_first != setup->first);
+	FAIL_IF(space->extents.ceiling.first != setup->last + 1);
 	FAIL_IF(iova_largest_gap(space, setup->last) !=
 	       setup->last - setup->first + 1);
 }
@@ -676,13 +698,11 @@ static void class_test(void)
 	for (round = 0; round < 100000; round++) {
 		c = (struct iova_chunk) {
 			.extent.last = IOVA_CHUNK_GRANULES - 1,
-			.cursor = shim_below(IOVA_CHUNK_GRANULES),
 		};
-		raw_spin_lock_init(&c.lock);
 		dense = 1 + shim_below(8);
-		for (i = 0; i < IOVA_CHUNK_WORDS; i++)
+		for (i = 0; i < IOVA_WORDS; i++)
 			if (shim_below(8) < dense)
-				c.used[i] = shim_random() & shim_random();
+				c.used[i].counter = shim_random() & shim_random();
 		req = (struct iova_request) {
 			.size = 1 + shim_below(IOVA_SMALL_MAX),
 			.align = BIT(shim_below(IOVA_CHUNK_LG2 + 1)),
@@ -692,9 +712,7 @@ static void class_test(void)
 		    chunk_class(&c) < request_class(&req))
 			continue;
 		found++;
-		raw_spin_lock(&c.lock);
 		FAIL_IF(!chunk_take(&c, &req, &range));
-		raw_spin_unlock(&c.lock);
 		FAIL_IF(range.first % req.align);
 	}
 	FAIL_IF(found < 1000);
@@ -866,7 +884,7 @@ static bool reserved_later(struct iova_space *space, unsigned long granule)
 	struct iova_chunk *c = xa_load(&space->chunks, granule >> IOVA_CHUNK_LG2);
 	unsigned int i = granule % IOVA_CHUNK_GRANULES;
 
-	return c && c->reserved[i / 64] & BIT_ULL(i % 64);
+	return c && c->reserved && c->reserved[i / 64] & BIT_ULL(i % 64);
 }
 
 static void thread_test(unsigned int bits, unsigned int steps,

@@ -4,7 +4,7 @@
  */
 
 unsigned int shim_passed, shim_failed;
-unsigned int shim_fail_one_in;
+unsigned int shim_fail_one_in, shim_fail_nth;
 __thread u64 shim_seed = 88172645463325252;
 
 static long live;
@@ -40,6 +40,8 @@ void *kzalloc(size_t size, gfp_t gfp)
 					      __ATOMIC_RELAXED);
 
 	if (one_in && shim_one_in(one_in))
+		return NULL;
+	if (shim_fail_nth && !--shim_fail_nth)
 		return NULL;
 	__atomic_fetch_add(&live, 1, __ATOMIC_RELAXED);
 	return calloc(1, size);
@@ -190,21 +192,40 @@ void shim_unlock_checks(raw_spinlock_t *l)
  */
 
 __thread unsigned int shim_cpu;
+unsigned int shim_migrate_one_in = 16;
 static int cpu_taken[NR_CPUS];
+static __thread bool cpu_pinned;
 
 void shim_cpu_get(void)
 {
 	rcu_read_lock();
-	if (shim_one_in(16))
+	if (!cpu_pinned && shim_migrate_one_in && shim_one_in(shim_migrate_one_in))
 		shim_cpu = shim_below(NR_CPUS);
-	while (__atomic_exchange_n(&cpu_taken[shim_cpu], 1, __ATOMIC_ACQUIRE))
-		shim_cpu = (shim_cpu + 1) % NR_CPUS;
+	while (__atomic_exchange_n(&cpu_taken[shim_cpu], 1, __ATOMIC_ACQUIRE)) {
+		if (!cpu_pinned)
+			shim_cpu = (shim_cpu + 1) % NR_CPUS;
+		sched_yield();
+	}
 }
 
 void shim_cpu_put(void)
 {
 	__atomic_store_n(&cpu_taken[shim_cpu], 0, __ATOMIC_RELEASE);
 	rcu_read_unlock();
+}
+
+/* As an interrupt on each CPU would: not while somebody has interrupts off */
+void on_each_cpu(void (*func)(void *data), void *data, bool wait)
+{
+	unsigned int cpu, own = shim_cpu;
+
+	cpu_pinned = true;
+	for_each_possible_cpu(cpu) {
+		shim_cpu = cpu;
+		func(data);
+	}
+	cpu_pinned = false;
+	shim_cpu = own;
 }
 
 #endif

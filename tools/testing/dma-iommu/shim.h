@@ -45,7 +45,7 @@ typedef unsigned int gfp_t;
 #define __maybe_unused		__attribute__((unused))
 #define noinline		__attribute__((noinline))
 #define __must_check		__attribute__((warn_unused_result))
-#define __cleanup(func)		__attribute__((cleanup(func)))
+#define __cleanup(func)		__maybe_unused __attribute__((cleanup(func)))
 #define __percpu
 #define __force
 #define __rcu
@@ -143,6 +143,32 @@ typedef struct { int counter; } atomic_t;
 #define atomic_xchg(v, i)	xchg(&(v)->counter, i)
 #define atomic_inc(v) \
 	((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_RELAXED))
+
+#define atomic_fetch_or(i, v) \
+	__atomic_fetch_or(&(v)->counter, i, __ATOMIC_SEQ_CST)
+#define atomic_fetch_andnot(i, v) \
+	__atomic_fetch_and(&(v)->counter, ~(i), __ATOMIC_SEQ_CST)
+#define atomic_cmpxchg(v, old, new)					\
+	({								\
+		int was_ = (old);					\
+									\
+		try_cmpxchg(&(v)->counter, &was_, new);			\
+		was_;							\
+	})
+
+typedef struct { s64 counter; } atomic64_t;
+#define atomic64_read(v)	__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
+#define atomic64_read_acquire(v) \
+	__atomic_load_n(&(v)->counter, __ATOMIC_ACQUIRE)
+#define atomic64_xchg(v, i)	xchg(&(v)->counter, i)
+#define atomic64_try_cmpxchg(v, old, new) \
+	try_cmpxchg(&(v)->counter, old, new)
+#define atomic64_fetch_or(i, v) \
+	__atomic_fetch_or(&(v)->counter, i, __ATOMIC_SEQ_CST)
+#define atomic64_fetch_andnot(i, v) \
+	__atomic_fetch_and(&(v)->counter, ~(i), __ATOMIC_SEQ_CST)
+#define atomic64_or(i, v) \
+	((void)__atomic_fetch_or(&(v)->counter, i, __ATOMIC_RELAXED))
 
 /*
  * Types that the kernel's headers take from <linux/types.h>.
@@ -247,30 +273,15 @@ static inline void raw_spin_unlock(raw_spinlock_t *l)
 #define shim_cpu		0
 #define local_irq_save(flags)	do { (flags) = 0; barrier(); } while (0)
 #define local_irq_restore(flags) do { (void)(flags); barrier(); } while (0)
-#define this_cpu_xchg(var, v)						\
-	({								\
-		typeof(var) *slot_ = &(var), old_ = *slot_;		\
-									\
-		*slot_ = (v);						\
-		old_;							\
-	})
+#define on_each_cpu(func, data, wait)	(func)(data)
 #else
 extern __thread unsigned int shim_cpu;
+extern unsigned int shim_migrate_one_in;	/* 0: only when told */
 void shim_cpu_get(void);
 void shim_cpu_put(void);
+void on_each_cpu(void (*func)(void *data), void *data, bool wait);
 #define local_irq_save(flags)	do { (flags) = 0; shim_cpu_get(); } while (0)
 #define local_irq_restore(flags) do { (void)(flags); shim_cpu_put(); } while (0)
-#define this_cpu_xchg(var, v)						\
-	({								\
-		typeof(&(var)) base_ = &(var), slot_;			\
-		typeof(var) old_;					\
-									\
-		shim_cpu_get();						\
-		slot_ = (void *)((char *)base_ + shim_cpu * SHIM_PERCPU); \
-		old_ = xchg(slot_, v);					\
-		shim_cpu_put();						\
-		old_;							\
-	})
 #endif
 
 #define SHIM_PERCPU		256
@@ -279,8 +290,7 @@ void shim_cpu_put(void);
 #define free_percpu(p)		kfree(p)
 #define per_cpu_ptr(p, cpu) \
 	((typeof(p))((char *)(p) + (cpu) * SHIM_PERCPU))
-#define __this_cpu_read(var) \
-	READ_ONCE(*(typeof(&(var)))((char *)&(var) + shim_cpu * SHIM_PERCPU))
+#define this_cpu_ptr(p)		per_cpu_ptr(p, shim_cpu)
 
 static inline long schedule_timeout_uninterruptible(long timeout)
 {
@@ -296,8 +306,10 @@ static inline long schedule_timeout_uninterruptible(long timeout)
 #define GFP_ATOMIC		1u
 #define __GFP_NOWARN		2u
 
-extern unsigned int shim_fail_one_in;
+extern unsigned int shim_fail_one_in;	/* each fails with this chance, or */
+extern unsigned int shim_fail_nth;	/* the one that counts this down to 0 */
 void *kzalloc(size_t size, gfp_t gfp);
+#define kcalloc(n, size, gfp)	kzalloc((n) * (size), gfp)
 void kfree(const void *p);
 long shim_live(void);
 

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fuzzing of flush.c: every interleaving that one thread can make.
+ *
+ * The input is a sequence of maps, unmaps, timers and works that are due, and of
+ * flushes because addresses ran out. At each point where another CPU could come
+ * in between (in front of barriers, of retiring, of the invalidation and after
+ * it) the input may call for another operation in the middle of this one, as far
+ * as the locks that are held allow.
+ *
+ * The IOMMU is two arrays: what is translated, and what the IOTLB holds, which is
+ * everything that was ever translated since it was last invalidated. So:
+ *
+ *   - a range that is handed out while the IOTLB holds it is found at once;
+ *   - as soon as nothing is in the middle of an unmap, whatever the IOTLB holds
+ *     of the past has a timer that comes for it, so the window is bounded;
+ *   - pages are not freed before what refers to them is invalidated;
+ *   - when all timers and works have run, nothing is lost.
+ */
+
+#include <unistd.h>
+
+typedef s64 ktime_t;
+
+enum hrtimer_restart { HRTIMER_NORESTART };
+
+struct hrtimer {
+	enum hrtimer_restart (*function)(struct hrtimer *timer);
+	bool due;
+};
+
+struct work_struct {
+	void (*function)(struct work_struct *work);
+	bool due;
+};
+
+struct page {
+	struct list_head lru;
+	unsigned int id;
+	unsigned long granule;
+};
+
+struct iommu_domain {
+	int dummy;
+};
+
+#define CLOCK_MONOTONIC		1
+#define HRTIMER_MODE_REL_SOFT	0
+#define system_unbound_wq	NULL
+#define ns_to_ktime(ns)		(ns)
+#define hrtimer_init(timer, clock, mode)	(*(timer) = (struct hrtimer) {})
+#define hrtimer_start(timer, window, mode) \
+	do { point(); (timer)->due = true; } while (0)
+#define hrtimer_cancel(timer)	((timer)->due = false)
+#define INIT_WORK(work, func)	(*(work) = (struct work_struct) { func })
+#define queue_work(queue, work)	((work)->due = true)
+#define cancel_work_sync(work)	((work)->due = false)
+#define cond_resched()		point()
+
+static void point(void);
+static void iommu_flush_iotlb_all(struct iommu_domain *domain);
+static void iommu_put_pages_list(struct list_head *pages);
+
+#include "iova.h"
+
+/* Another CPU comes first here, or right after the epoch was read. */
+#undef smp_mb
+#undef smp_rmb
+#undef READ_ONCE
+#define READ_ONCE(x)			({ typeof(x) x_ = (x); point(); x_; })
+#define smp_mb()			point()
+#define smp_rmb()			point()
+#define iova_retire(space, range, epoch) \
+	do { point(); iova_retire(space, range, epoch); } while (0)
+
+#include "flush.c"
+
+#undef iova_retire
+
+#define GRANULES	2048UL
+#define MAX_RANGES	512
+#define MAX_DEPTH	3
+
+static unsigned int translation[GRANULES], iotlb[GRANULES], next_id;
+static struct iova_range live[MAX_RANGES];
+static unsigned int nr_live, unmapping, depth, pages_live;
+static struct iommu_domain domain;
+static struct iova_space space;
+static struct dma_flush flush;
+
+static const u8 *input, *input_end;
+
+static unsigned long long nr_ops, nr_inputs, nr_limit, nr_nested, nr_flushes,
+			  nr_late;
+
+static u8 next(void)
+{
+	return input < input_end ? *input++ : 0;
+}
+
+static bool locked(void)
+{
+	return __atomic_load_n(&flush.lock.held, __ATOMIC_RELAXED) ||
+	       __atomic_load_n(&flush.pages_lock.held, __ATOMIC_RELAXED);
+}
+
+static void step(u8 what);
+
+/* Here another CPU may do something, if the input says so. */
+static void point(void)
+{
+	unsigned int cpu = shim_cpu;
+	u8 what;
+
+	if (depth >= MAX_DEPTH || input >= input_end)
+		return;
+	what = next();
+	if (what < 0x60)
+		return;
+	depth++;
+	nr_nested++;
+	shim_cpu = (cpu + 1) % NR_CPUS;
+	step(what);
+	shim_cpu = cpu;
+	depth--;
+}
+
+static void iommu_flush_iotlb_all(struct iommu_domain *unused)
+{
+	unsigned long g;
+
+	nr_flushes++;
+	point();
+	for (g = 0; g < GRANULES; g++)
+		if (iotlb[g] != translation[g])
+			iotlb[g] = 0;
+	point();
+}
+
+static void iommu_put_pages_list(struct list_head *pages)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, pages, lru) {
+		FAIL_IF(iotlb[page->granule] == page->id);
+		list_del(&page->lru);
+		free(page);
+		pages_live--;
+	}
+}
+
+static bool map(unsigned long size)
+{
+	struct iova_request req = {
+		.size = size, .align = 1, .limit = GRANULES - 1,
+	};
+	struct iova_range range;
+	unsigned long g;
+
+	if (nr_live == MAX_RANGES || !iova_alloc(&space, &req, &range))
+		return false;
+	next_id++;
+	for (g = range.first; g <= range.last; g++) {
+		FAIL_IF(translation[g] || iotlb[g]);
+		translation[g] = next_id;
+		iotlb[g] = next_id;
+	}
+	live[nr_live++] = range;
+	return true;
+}
+
+static void unmap(unsigned int i, bool with_page)
+{
+	struct iova_range range;
+	LIST_HEAD(pages);
+	struct page *page;
+	unsigned long g;
+
+	FAIL_IF(!iova_claim(&space, live[i].first, &range));
+	FAIL_IF(range.last != live[i].last);
+	live[i] = live[--nr_live];
+	unmapping++;
+	point();
+	if (with_page) {
+		page = malloc(sizeof(*page));
+		*page = (struct page) {
+			.id = translation[range.first], .granule = range.first,
+		};
+		list_add(&page->lru, &pages);
+		pages_live++;
+	}
+	for (g = range.first; g <= range.last; g++)
+		translation[g] = 0;
+	if (dma_flush_enabled(&flush)) {
+		dma_flush_retire(&flush, &range, &pages);
+		FAIL_IF(!list_empty(&pages));
+	} else {
+		for (g = range.first; g <= range.last; g++)
+			iotlb[g] = 0;
+		iommu_put_pages_list(&pages);
+		iova_release(&space, &range);
+	}
+	unmapping--;
+}
+
+static void run_timer(void)
+{
+	if (!flush.timer.due)
+		return;
+	flush.timer.due = false;
+	flush.timer.function(&flush.timer);
+}
+
+static void run_work(void)
+{
+	if (!flush.work.due)
+		return;
+	flush.work.due = false;
+	flush.work.function(&flush.work);
+}
+
+static void step(u8 what)
+{
+	unsigned long size = 1 + next() % 16;
+
+	nr_ops++;
+	switch (what % 16) {
+	case 0 ... 4:
+		map(what & 16 ? size * 24 : size);
+		break;
+	case 5 ... 10:
+		if (nr_live)
+			unmap(next() % nr_live, what & 16);
+		break;
+	case 11 ... 12:
+		if (!locked())
+			run_timer();
+		break;
+	case 13:
+		if (!locked())
+			run_work();
+		break;
+	case 14:
+		if (!locked() && !map(size * 8))
+			dma_flush_now(&flush);
+		break;
+	case 15:
+		if (what & 16 && !dma_flush_enabled(&flush))
+			dma_flush_enable(&flush, &domain);
+		else
+			shim_cpu = what / 32 % NR_CPUS;
+		break;
+	}
+}
+
+/* Is there an entry of the past that nobody comes for? */
+static void check_window(void)
+{
+	unsigned long g;
+
+	if (unmapping || flush.timer.due)
+		return;
+	for (g = 0; g < GRANULES; g++)
+		FAIL_IF(iotlb[g] && iotlb[g] != translation[g]);
+}
+
+static void finish(bool use_up)
+{
+	unsigned long g;
+
+	input = input_end;
+	while (flush.timer.due || flush.work.due) {
+		run_work();
+		run_timer();
+	}
+	while (nr_live)
+		unmap(0, false);
+	while (flush.timer.due || flush.work.due) {
+		run_timer();
+		run_work();
+	}
+	for (g = 0; g < GRANULES; g++)
+		FAIL_IF(translation[g] || iotlb[g]);
+	/* What came late for its epoch may still wait for the next window. */
+	if (pages_live)
+		nr_late++;
+	dma_flush_now(&flush);
+	FAIL_IF(pages_live);
+	if (use_up) {
+		for (g = 0; map(1); g++)
+			nr_live = 0;
+		FAIL_IF(g != GRANULES - 1);
+	}
+	dma_flush_destroy(&flush);
+	iova_space_destroy(&space);
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+}
+
+static void fuzz_report(void)
+{
+	printf("%llu operations in %llu inputs, %llu in the middle of another: %llu flushes, %llu inputs that were late for an epoch\n",
+	       nr_ops, nr_inputs, nr_nested, nr_flushes, nr_late);
+	fflush(stdout);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	const char *limit = getenv("FUZZ_OPS");
+
+	nr_limit = limit ? strtoull(limit, NULL, 0) : 0;
+	shim_migrate_one_in = 0;
+	atexit(fuzz_report);
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	if (nr_limit && nr_ops >= nr_limit) {
+		fuzz_report();
+		_exit(0);
+	}
+	nr_inputs++;
+	memset(translation, 0, sizeof(translation));
+	memset(iotlb, 0, sizeof(iotlb));
+	nr_live = 0;
+	shim_cpu = 0;
+	shim_seed = 88172645463325252;
+	input = data;
+	input_end = data + size;
+	FAIL_IF(iova_space_init(&space, 1, GRANULES - 1, 12));
+	dma_flush_init(&flush, &space, false);
+	if (next() % 8)
+		dma_flush_enable(&flush, &domain);
+	while (input < input_end) {
+		step(next());
+		check_window();
+	}
+	finish(size && data[0] % 128 < 8);
+	return 0;
+}
