@@ -2,52 +2,71 @@
 /*
  * Addresses: who gets which range of an IOMMU address space.
  *
- * Two levels. Extents are the taken parts of the space, in a tree that knows
- * the largest gap below each node, so that finding room is a descent and never
- * a walk. An extent is reserved, or one large range, or a chunk. A chunk is
- * IOVA_CHUNK_GRANULES aligned granules, and small ranges come out of chunks:
+ * Two levels. Extents are the taken parts of the space (extents.c): reserved, or
+ * one large range, or a chunk. A chunk is IOVA_CHUNK_GRANULES aligned granules,
+ * and small ranges come out of chunks. For each granule a chunk knows
  *
- *   used  1 1 1 1 0 1 1 0   the granule is not free
- *   head  1 0 1 0 0 1 0 0   a mapped range begins here
- *   tail  0 1 0 1 0 0 1 0   a range ends here
- *
- * Two marks for each range tell its exact size, so a wrong unmap is noticed
- * before anything is torn down, and cost three bits a granule at most, however
- * many ranges are live.
+ *   used    1 1 1 1 0 1 1 0   it is not free
+ *   size    2 0 2 0 0 1 0 0   a mapped range of so many granules begins here
+ *   dirty   0 0 0 0 0 0 1 0   it waits for the flush of an epoch
  *
  * Life of a range:
  *
- *   iova_alloc()  -> used + head + tail     the caller maps it
- *   iova_claim()  -> used + tail            the caller, and only one, unmaps it
+ *   iova_alloc()  -> used + size            the caller maps it
+ *   iova_claim()  -> used                   the caller, and only one, unmaps it
  *   iova_release()-> free                   at once, or
  *   iova_retire() -> used + dirty[epoch]    until iova_recycle() of that epoch
  *
- * Life of a chunk: a CPU owns the chunks it allocates from, one per zone, and
- * goes through each with a cursor, so that neighbours in time are neighbours in
- * space. A chunk with no room for the request at hand is parked, on a list by
- * the size of its largest free run if it has one, where the next CPU in need
- * adopts it. Anybody frees into any chunk; that needs only the chunk's lock, or
- * also the space's where the chunk has to move to another list. A parked chunk
- * that runs empty goes back to the tree.
+ * The size tells a wrong unmap before anything is torn down; taking it is one
+ * exchange, which of several callers one wins.
  *
- * A lock per chunk rather than an atomic operation per bitmap: a range is marked
- * in three bitmaps, so the lock is what costs fewer instructions, and the
- * checks that find a wrong unmap need the marks to be consistent.
+ * Life of a chunk: a CPU owns the chunks it allocates from, one per zone. Of one
+ * word of such a chunk it takes all free granules in hand (they are used, as far
+ * as the chunk knows), so that handing them out, and taking them back, needs
+ * neither lock nor atomic operation, and neighbours in time are neighbours in
+ * space. A hand without room for a request goes to the chunk's next word. A chunk
+ * without room is parked, on a list by the size of its largest free run if it has
+ * one, where the next CPU in need adopts it. A parked chunk that runs empty goes
+ * back to the extents.
+ *
+ * Anybody frees into any chunk, by clearing bits of @used. To put a parked chunk
+ * on another list it needs the space's lock; whoever parks a chunk and whoever
+ * frees into it at the same time each look after having written, so one of them
+ * sees both and puts the chunk where it belongs:
+ *
+ *   freeing                        parking
+ *   clear bits in used             leave IOVA_CLASS_OWNED
+ *   full barrier  [E]              full barrier  [F]
+ *   read the class                 read used, sort by that
+ *
+ * A chunk waits on an epoch's list if it has something dirty. It must not go
+ * while on the list, and nothing dirty may be forgotten:
+ *
+ *   retiring                       recycling                  destroying
+ *   set bits in dirty              clear the queued bit       used is empty
+ *   full barrier  [G]              full barrier  [H]          queued: 0 -> dead,
+ *   set the queued bit; if it      take the bits of dirty     or let it live
+ *     was not set and the chunk
+ *     not dead: put on the list
+ *
+ * A chunk found by address may go any time until something in it has been
+ * claimed: RCU keeps the memory, and having interrupts off is a reader.
  *
  * No operation takes more than O(log n) steps, and one per CPU where addresses
  * have run out. Claiming and freeing never allocate memory or fail. Nothing here
  * sleeps but iova_space_init(), iova_space_destroy() and iova_reserve().
  */
 
+#include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/cleanup.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/percpu.h>
-#include <linux/rbtree_augmented.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 
 #include "iova.h"
 
@@ -56,13 +75,6 @@
  * any context. A failure is the driver's to handle, not worth a splat.
  */
 #define IOVA_GFP	(GFP_ATOMIC | __GFP_NOWARN)
-
-/*
- * How many gaps to try that are long enough, but may be badly aligned, before
- * giving up: enough to make failing near exhaustion rare, few enough to bound
- * the time. Not reached where some gap is longer by the alignment.
- */
-#define IOVA_TIGHT_TRIES	32
 
 /*
  * Parked chunks to look at on a list. All suit a request whose limit is that of
@@ -74,55 +86,77 @@
 /* Empty chunks to keep, against giving the same one back again and again */
 #define IOVA_EMPTY_MAX		16
 
-/* In the zones up to this one space is too scarce for a chunk per CPU */
+/*
+ * In the zones up to this one space is too scarce for a chunk per CPU; all take
+ * from the parked ones, under the lock.
+ */
 #define IOVA_ZONE_SCARCE	1
+
+/* A word of a chunk's bitmaps: as much as is free in it fits in a CPU's hand. */
+#define IOVA_WORD		64U
+#define IOVA_WORDS		(IOVA_CHUNK_GRANULES / IOVA_WORD)
 
 /* Values of iova_chunk.class besides those that name a list */
 #define IOVA_CLASS_FULL		0xfd
 #define IOVA_CLASS_OWNED	0xfe
-#define IOVA_CLASS_DYING	0xff
+#define IOVA_CLASS_NONE		0xff	/* in the making, or on its way out */
+
+/* Values of iova_chunk.queued besides a bit per epoch */
+#define IOVA_QUEUED_DEAD	BIT(IOVA_EPOCHS)
 
 /**
  * struct iova_chunk - granules for small ranges
  * @extent: its place in the space; immutable while the chunk exists
- * @lock: protects all fields without a note
- * @class: which list the chunk is on, or IOVA_CLASS_*; protected by
- *	&iova_space.lock, and leaves IOVA_CLASS_OWNED only under both locks
+ * @class: which list the chunk is on, or IOVA_CLASS_*; written under
+ *	&iova_space.lock
  * @zone: narrowest zone that holds the chunk; immutable
- * @queued: bit per epoch, set while on that epoch's list
- * @cursor: where the search for free granules begins
- * @list: in &iova_space.parked; protected by &iova_space.lock
+ * @hand: whose &iova_cpu.hand has a word of it, if any has; written by the owner
+ * @queued: bit per epoch, set while on that epoch's list, or IOVA_QUEUED_DEAD
+ * @list: in &iova_space.parked or @owned; protected by &iova_space.lock
  * @rcu: frees the chunk after the last lookup that may have found it
+ * @reserved: granules to be @used for ever, or NULL; set once
  * @used: granules that are not free
- * @reserved: granules that stay @used for ever
- * @head: first granules of mapped ranges
- * @tail: last granules of ranges
  * @dirty: granules that wait for the flush of an epoch, a subset of @used
+ * @size: granules of the mapped range that begins here, or 0
  */
 struct iova_chunk {
 	struct iova_extent extent;
-	raw_spinlock_t lock;
 	u8 class;
 	u8 zone;
-	u8 queued;
-	u16 cursor;
+	u8 hand;
+	atomic_t queued;
 	union {
 		struct list_head list;
 		struct rcu_head rcu;
 	};
-	u64 used[IOVA_CHUNK_WORDS];
-	u64 reserved[IOVA_CHUNK_WORDS];
-	u64 head[IOVA_CHUNK_WORDS];
-	u64 tail[IOVA_CHUNK_WORDS];
-	u64 dirty[IOVA_EPOCHS][IOVA_CHUNK_WORDS];
+	u64 *reserved;
+	atomic64_t used[IOVA_WORDS];
+	atomic64_t dirty[IOVA_EPOCHS][IOVA_WORDS];
+	u8 size[IOVA_CHUNK_GRANULES];
+};
+
+/**
+ * struct iova_hand - granules that a CPU has to itself
+ * @chunk: the chunk that the CPU owns, or NULL
+ * @free: those that are free, of the word
+ * @word: which word of @chunk
+ */
+struct iova_hand {
+	struct iova_chunk *chunk;
+	u64 free;
+	unsigned int word;
 };
 
 /**
  * struct iova_cpu - what a CPU allocates from
- * @current_chunk: by zone of the request's limit; written by this CPU only
+ * @hand: by zone of the request's limit
+ * @recent: the chunk it took in hand last: that of the next claim, often
+ *
+ * For this CPU only, with interrupts off.
  */
 struct iova_cpu {
-	struct iova_chunk *current_chunk[IOVA_ZONES];
+	struct iova_hand hand[IOVA_ZONES];
+	struct iova_chunk *recent;
 };
 
 /* Limits that hardware is known to have, in bits of the address */
@@ -139,269 +173,13 @@ static unsigned int iova_zone(const struct iova_space *space,
 }
 
 /*
- * Extents: the tree of what is taken, and the gaps in between.
+ * Words: runs of free granules.
  */
 
-#define to_extent(rb)	rb_entry(rb, struct iova_extent, node)
-
-static struct iova_gaps extent_gap(const struct iova_extent *x)
+/* The bits of [first, last], both in one word */
+static u64 word_bits(unsigned int first, unsigned int last)
 {
-	unsigned long end = x->first >> IOVA_CHUNK_LG2;
-	unsigned long begin = (x->gap_first >> IOVA_CHUNK_LG2) +
-			      !IS_ALIGNED(x->gap_first, IOVA_CHUNK_GRANULES);
-
-	return (struct iova_gaps) {
-		.granules = x->first - x->gap_first,
-		.chunks = end > begin ? end - begin : 0,
-	};
-}
-
-static void gaps_join(struct iova_gaps *gaps, const struct rb_node *child)
-{
-	const struct iova_extent *x = rb_entry_safe(child, struct iova_extent,
-						    node);
-
-	if (!x)
-		return;
-	gaps->granules = max(gaps->granules, x->below.granules);
-	gaps->chunks = max(gaps->chunks, x->below.chunks);
-}
-
-static bool extent_update(struct iova_extent *x, bool exit)
-{
-	struct iova_gaps gaps = extent_gap(x);
-
-	gaps_join(&gaps, x->node.rb_left);
-	gaps_join(&gaps, x->node.rb_right);
-	if (exit && gaps.granules == x->below.granules &&
-	    gaps.chunks == x->below.chunks)
-		return true;
-	x->below = gaps;
-	return false;
-}
-
-RB_DECLARE_CALLBACKS(static, extent_callbacks, struct iova_extent, node, below,
-		     extent_update)
-
-/* Take [x->first, x->last] out of the gap below @above. */
-static void extent_insert(struct iova_space *space, struct iova_extent *x,
-			  struct iova_extent *above)
-{
-	struct rb_node *parent = &above->node, **link = &above->node.rb_left;
-
-	lockdep_assert_held(&space->lock);
-	while (*link) {
-		parent = *link;
-		link = &parent->rb_right;
-	}
-	x->gap_first = above->gap_first;
-	above->gap_first = x->last + 1;
-	rb_link_node(&x->node, parent, link);
-	x->below = extent_gap(x);
-	/* Each stops where nothing changes, so the second is not implied. */
-	extent_callbacks.propagate(parent, NULL);
-	extent_callbacks.propagate(&above->node, NULL);
-	rb_insert_augmented(&x->node, &space->extents, &extent_callbacks);
-}
-
-static void extent_erase(struct iova_space *space, struct iova_extent *x)
-{
-	struct iova_extent *above = to_extent(rb_next(&x->node));
-
-	lockdep_assert_held(&space->lock);
-	rb_erase_augmented(&x->node, &space->extents, &extent_callbacks);
-	above->gap_first = x->gap_first;
-	extent_callbacks.propagate(&above->node, NULL);
-}
-
-/* The lowest extent that ends at @granule or above it */
-static struct iova_extent *extent_at(struct iova_space *space,
-				     unsigned long granule)
-{
-	struct rb_node *node = space->extents.rb_node;
-	struct iova_extent *found = NULL;
-
-	lockdep_assert_held(&space->lock);
-	while (node) {
-		struct iova_extent *x = to_extent(node);
-
-		if (x->last >= granule) {
-			found = x;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
-	return found;
-}
-
-/* The highest place for @req in the gap below @x, or IOVA_NONE */
-static unsigned long gap_place(const struct iova_extent *x,
-			       const struct iova_request *req)
-{
-	unsigned long end, first;
-
-	if (x->gap_first > req->limit)
-		return IOVA_NONE;
-	end = min(x->first - 1, req->limit) + 1;
-	if (end - x->gap_first < req->size)
-		return IOVA_NONE;
-
-	first = ALIGN_DOWN(end - req->size, req->align);
-	if (req->boundary &&
-	    (first ^ (first + req->size - 1)) & ~(req->boundary - 1)) {
-		end = ALIGN_DOWN(first + req->size - 1, req->boundary);
-		if (end < req->size)
-			return IOVA_NONE;
-		first = ALIGN_DOWN(end - req->size, req->align);
-	}
-	return first >= x->gap_first ? first : IOVA_NONE;
-}
-
-static bool gaps_suffice(const struct iova_gaps *have,
-			 const struct iova_gaps *need)
-{
-	return have->granules >= need->granules && have->chunks >= need->chunks;
-}
-
-static bool below_suffices(struct rb_node *node, const struct iova_gaps *need)
-{
-	return node && gaps_suffice(&to_extent(node)->below, need);
-}
-
-/*
- * Find the highest gap that satisfies @need and has a place for @req, trying
- * at most @tries of them. Goes through the tree from the top of the space
- * downwards, past all subtrees without a sufficient gap: the steps are
- * O((1 + failed tries) * log n), and one more descent along the limit.
- */
-static struct iova_extent *gap_find(struct iova_space *space,
-				    const struct iova_request *req,
-				    const struct iova_gaps *need,
-				    unsigned int tries)
-{
-	struct rb_node *node = space->extents.rb_node, *parent;
-	struct iova_extent *x;
-	struct iova_gaps gap;
-
-	lockdep_assert_held(&space->lock);
-	if (!below_suffices(node, need))
-		return NULL;
-descend:
-	x = to_extent(node);
-	if (x->last < req->limit && below_suffices(node->rb_right, need)) {
-		node = node->rb_right;
-		goto descend;
-	}
-visit:
-	gap = extent_gap(x);
-	if (gaps_suffice(&gap, need) && x->gap_first <= req->limit) {
-		if (gap_place(x, req) != IOVA_NONE)
-			return x;
-		if (!--tries)
-			return NULL;
-	}
-	if (below_suffices(node->rb_left, need)) {
-		node = node->rb_left;
-		goto descend;
-	}
-	while ((parent = rb_parent(node))) {
-		bool was_right = parent->rb_right == node;
-
-		node = parent;
-		x = to_extent(node);
-		if (was_right)
-			goto visit;
-	}
-	return NULL;
-}
-
-/* Put @x where @req allows. First where success is certain, then wherever. */
-static bool extent_place(struct iova_space *space, struct iova_extent *x,
-			 const struct iova_request *req)
-{
-	struct iova_gaps tight = { .granules = req->size }, roomy = {};
-	struct iova_extent *above;
-
-	if (req->align == IOVA_CHUNK_GRANULES && !req->boundary &&
-	    IS_ALIGNED(req->size, IOVA_CHUNK_GRANULES))
-		roomy.chunks = req->size / IOVA_CHUNK_GRANULES;
-	else
-		roomy.granules = req->size + req->align - 1 +
-				 (req->boundary ? req->size : 0);
-
-	above = gap_find(space, req, &roomy, IOVA_TIGHT_TRIES);
-	/* Of whole chunks the tree knows all, so there are no others. */
-	if (!above && !roomy.chunks)
-		above = gap_find(space, req, &tight, IOVA_TIGHT_TRIES);
-	if (!above)
-		return false;
-	x->first = gap_place(above, req);
-	x->last = x->first + req->size - 1;
-	extent_insert(space, x, above);
-	return true;
-}
-
-/*
- * Chunks: bitmaps.
- */
-
-#define to_chunk(x)	container_of(x, struct iova_chunk, extent)
-
-/* The bits of word @w that are in [first, last] */
-static u64 word_bits(unsigned int w, unsigned int first, unsigned int last)
-{
-	u64 bits = ~0ULL;
-
-	if (w == first / 64)
-		bits <<= first % 64;
-	if (w == last / 64)
-		bits &= ~0ULL >> (63 - last % 64);
-	return bits;
-}
-
-static void bit_set(u64 *map, unsigned int bit)
-{
-	map[bit / 64] |= BIT_ULL(bit % 64);
-}
-
-static void bit_clear(u64 *map, unsigned int bit)
-{
-	map[bit / 64] &= ~BIT_ULL(bit % 64);
-}
-
-static bool bit_is_set(const u64 *map, unsigned int bit)
-{
-	return map[bit / 64] & BIT_ULL(bit % 64);
-}
-
-static void bits_set(u64 *map, unsigned int first, unsigned int last)
-{
-	unsigned int w;
-
-	for (w = first / 64; w <= last / 64; w++)
-		map[w] |= word_bits(w, first, last);
-}
-
-/* [first, last] become free, but for what has been reserved meanwhile. */
-static void granules_free(struct iova_chunk *c, unsigned int first,
-			  unsigned int last)
-{
-	unsigned int w;
-
-	for (w = first / 64; w <= last / 64; w++)
-		c->used[w] &= ~word_bits(w, first, last) | c->reserved[w];
-}
-
-/* The first set bit at @from or above; a mapped range always has one. */
-static unsigned int bits_next(const u64 *map, unsigned int from)
-{
-	unsigned int w = from / 64;
-	u64 bits = map[w] & (~0ULL << (from % 64));
-
-	while (!bits && ++w < IOVA_CHUNK_WORDS)
-		bits = map[w];
-	return bits ? w * 64 + __ffs64(bits) : IOVA_CHUNK_GRANULES - 1;
+	return (~0ULL >> (63 - (last - first))) << (first % IOVA_WORD);
 }
 
 /* The bits at which @n (up to 64) set bits of @free begin */
@@ -416,187 +194,227 @@ static u64 run_starts(u64 free, unsigned int n)
 	return free;
 }
 
-/* A run of up to 64 granules is kept within a word: bounded, and quick. */
-static int chunk_find_run(const struct iova_chunk *c,
+/* The bits of @free at which @req can begin in word @w */
+static u64 request_starts(u64 free, unsigned int w,
 			  const struct iova_request *req)
 {
 	static const u64 aligned[] = {
 		~0ULL, 0x5555555555555555, 0x1111111111111111,
 		0x0101010101010101, 0x0001000100010001, 0x0000000100000001, 1,
 	};
-	u64 allowed = aligned[min(ilog2(req->align), 6)];
-	u64 ahead = ~0ULL << (c->cursor % 64);
-	unsigned int i;
 
-	/* The word of the cursor comes twice, the part behind it last. */
-	for (i = 0; i <= IOVA_CHUNK_WORDS; i++, ahead = ~0ULL) {
-		unsigned int w = (c->cursor / 64 + i) % IOVA_CHUNK_WORDS;
-		u64 starts = run_starts(~c->used[w], req->size) & allowed &
-			     ahead;
-
-		if (starts && IS_ALIGNED(w * 64, max(req->align, 64UL)))
-			return w * 64 + __ffs64(starts);
+	if (req->align > 1) {
+		if (req->align > IOVA_WORD && (w * IOVA_WORD) % req->align)
+			return 0;
+		free &= run_starts(free, req->size) &
+			aligned[min(ilog2(req->align), 6)];
+		return free;
 	}
-	return -1;
+	return run_starts(free, req->size);
 }
 
-/* A longer one begins at a word that is all free and ends in the next. */
-static int chunk_find_pair(const struct iova_chunk *c,
-			   const struct iova_request *req)
+/* log2 of the longest run of @free */
+static unsigned int word_class(u64 free)
 {
-	u64 rest = GENMASK_ULL(req->size - 65, 0);
-	unsigned int w;
+	unsigned int class;
 
-	for (w = 0; w + 1 < IOVA_CHUNK_WORDS; w++)
-		if (!c->used[w] && !(c->used[w + 1] & rest) &&
-		    IS_ALIGNED(w * 64, max(req->align, 64UL)))
-			return w * 64;
-	return -1;
-}
-
-/* Hand out a range of @c, whoever owns it, if it has one that fits. */
-static bool chunk_take(struct iova_chunk *c, const struct iova_request *req,
-		       struct iova_range *range)
-{
-	unsigned int last;
-	int first;
-
-	lockdep_assert_held(&c->lock);
-	if (c->extent.last > req->limit)
-		return false;
-	first = req->size <= 64 ? chunk_find_run(c, req) :
-				  chunk_find_pair(c, req);
-	if (first < 0)
-		return false;
-
-	last = first + req->size - 1;
-	bits_set(c->used, first, last);
-	bit_set(c->head, first);
-	bit_set(c->tail, last);
-	c->cursor = (last + 1) % IOVA_CHUNK_GRANULES;
-	*range = (struct iova_range) {
-		.first = c->extent.first + first,
-		.last = c->extent.first + last,
-		.extent = &c->extent,
-	};
-	return true;
-}
-
-/* Return: whether ranges are in the way. */
-static bool chunk_mark_reserved(struct iova_chunk *c, unsigned int first,
-				unsigned int last)
-{
-	unsigned int w;
-	u64 busy = 0;
-
-	lockdep_assert_held(&c->lock);
-	for (w = first / 64; w <= last / 64; w++)
-		busy |= c->used[w] & ~c->reserved[w] & word_bits(w, first, last);
-	bits_set(c->used, first, last);
-	bits_set(c->reserved, first, last);
-	return busy;
-}
-
-/* The list that @c belongs on while parked: log2 of its largest free run */
-static u8 chunk_class(const struct iova_chunk *c)
-{
-	u64 runs[IOVA_CHUNK_WORDS], any = 0, pair = 0, used = 0;
-	unsigned int w, class;
-
-	for (w = 0; w < IOVA_CHUNK_WORDS; w++) {
-		runs[w] = ~c->used[w];
-		any |= runs[w];
-		used |= c->used[w];
-		if (w)
-			pair |= !(c->used[w - 1] | c->used[w]);
-	}
-	if (!any)
-		return IOVA_CLASS_FULL;
-	if (!used)
-		return IOVA_CLASS_EMPTY;
-	if (pair)
-		return IOVA_CLASS_PAIR;
 	for (class = 0; class < 6; class++) {
-		any = 0;
-		for (w = 0; w < IOVA_CHUNK_WORDS; w++) {
-			runs[w] &= runs[w] >> (1 << class);
-			any |= runs[w];
-		}
-		if (!any)
+		free &= free >> (1 << class);
+		if (!free)
 			break;
 	}
 	return class;
 }
 
+/*
+ * Chunks: granules.
+ */
+
+#define to_chunk(x)	container_of(x, struct iova_chunk, extent)
+
+/* The free granules of word @w */
+static u64 chunk_free(const struct iova_chunk *c, unsigned int w)
+{
+	u64 free = ~atomic64_read_acquire(&c->used[w]);
+	const u64 *reserved = READ_ONCE(c->reserved);
+
+	/* Just freed, and about to be reserved */
+	if (unlikely(reserved))
+		free &= ~READ_ONCE(reserved[w]);
+	return free;
+}
+
+/* Make granules of word @w free that were in use. */
+static void chunk_put(struct iova_chunk *c, unsigned int w, u64 bits)
+{
+	const u64 *reserved;
+
+	/* [E] pairs with [F] in chunk_park(): a full barrier */
+	atomic64_fetch_andnot(bits, &c->used[w]);
+	reserved = READ_ONCE(c->reserved);
+	if (unlikely(reserved))
+		atomic64_or(READ_ONCE(reserved[w]) & bits, &c->used[w]);
+}
+
+/* Take @bits of word @w if they are all free. */
+static bool chunk_get(struct iova_chunk *c, unsigned int w, u64 bits)
+{
+	s64 used;
+
+	do {
+		used = ~chunk_free(c, w);
+		if (used & bits)
+			return false;
+	} while (!atomic64_try_cmpxchg(&c->used[w], &used, used | bits));
+	return true;
+}
+
+/* Granules from @first on, which are taken, become a mapped range. */
+static void chunk_give(struct iova_chunk *c, unsigned int first,
+		       const struct iova_request *req, struct iova_range *range)
+{
+	WRITE_ONCE(c->size[first], req->size);
+	range->first = c->extent.first + first;
+	range->last = range->first + req->size - 1;
+	range->extent = &c->extent;
+}
+
+/* A range of up to a word is kept within one: bounded, and quick. */
+static bool take_run(struct iova_chunk *c, const struct iova_request *req,
+		     struct iova_range *range)
+{
+	unsigned int w, first;
+	u64 starts;
+
+	for (w = 0; w < IOVA_WORDS; w++) {
+		starts = request_starts(chunk_free(c, w), w, req);
+		if (!starts)
+			continue;
+		first = w * IOVA_WORD + __ffs64(starts);
+		if (chunk_get(c, w, word_bits(first, first + req->size - 1))) {
+			chunk_give(c, first, req, range);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A longer one begins with a word that is all free and ends in the next. */
+static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
+		      struct iova_range *range)
+{
+	u64 rest = word_bits(0, req->size - IOVA_WORD - 1);
+	unsigned int w;
+
+	for (w = 0; w + 1 < IOVA_WORDS; w++) {
+		if ((w * IOVA_WORD) % req->align || !chunk_get(c, w, ~0ULL))
+			continue;
+		if (chunk_get(c, w + 1, rest)) {
+			chunk_give(c, w * IOVA_WORD, req, range);
+			return true;
+		}
+		chunk_put(c, w, ~0ULL);
+	}
+	return false;
+}
+
+/*
+ * Take a range of @c, which somebody owns, or the caller holds the lock: then
+ * nobody destroys it.
+ */
+static bool chunk_take(struct iova_chunk *c, const struct iova_request *req,
+		       struct iova_range *range)
+{
+	if (c->extent.last > req->limit)
+		return false;
+	return req->size <= IOVA_WORD ? take_run(c, req, range) :
+					take_pair(c, req, range);
+}
+
+/* The list that @c belongs on while parked: log2 of its largest free run */
+static u8 chunk_class(const struct iova_chunk *c)
+{
+	unsigned int w, best = 0;
+	u64 free, all = ~0ULL, any = 0, before = 0;
+
+	for (w = 0; w < IOVA_WORDS; w++) {
+		free = chunk_free(c, w);
+		all &= free;
+		any |= free;
+		if (!~(free & before))
+			best = IOVA_CLASS_PAIR;
+		else if (free && best < 6)
+			best = max(best, word_class(free));
+		before = free;
+	}
+	if (!any)
+		return IOVA_CLASS_FULL;
+	return ~all ? best : IOVA_CLASS_EMPTY;
+}
+
 /* The lowest class whose chunks are certain to have a place for @req */
 static unsigned int request_class(const struct iova_request *req)
 {
-	if (req->align > 64)
+	if (req->align > IOVA_WORD)
 		return IOVA_CLASS_EMPTY;
-	if (req->size > 64)
+	if (req->size > IOVA_WORD)
 		return IOVA_CLASS_PAIR;
 	return min(order_base_2(req->size + req->align - 1), 6);
 }
 
 /*
- * Chunks: ownership.
+ * Chunks: lists and owners.
  */
 
 static void chunk_unlist(struct iova_space *space, struct iova_chunk *c)
 {
 	lockdep_assert_held(&space->lock);
-	if (c->class >= IOVA_CLASSES)
+	if (c->class == IOVA_CLASS_FULL)
 		return;
 	list_del(&c->list);
 	space->nr_empty -= c->class == IOVA_CLASS_EMPTY;
+	space->nr_owned -= c->class == IOVA_CLASS_OWNED;
 }
 
-static void chunk_enlist(struct iova_space *space, struct iova_chunk *c,
-			 u8 class)
+static void chunk_own(struct iova_space *space, struct iova_chunk *c)
 {
 	lockdep_assert_held(&space->lock);
-	if (class == IOVA_CLASS_EMPTY && space->nr_empty >= IOVA_EMPTY_MAX)
-		class = IOVA_CLASS_DYING;
+	list_add_tail(&c->list, &space->owned);
+	space->nr_owned++;
+	WRITE_ONCE(c->class, IOVA_CLASS_OWNED);
+}
+
+/* Nothing of @c is in use. Return: whether it can go. */
+static bool chunk_kill(struct iova_chunk *c)
+{
+	return !c->reserved &&
+	       atomic_cmpxchg(&c->queued, 0, IOVA_QUEUED_DEAD) == 0;
+}
+
+/*
+ * Put @c, which is on no list and not dying, on the list of its class.
+ * Return: whether the caller has to destroy @c when it has dropped the lock.
+ */
+static bool chunk_park(struct iova_space *space, struct iova_chunk *c)
+{
+	u8 class;
+
+	lockdep_assert_held(&space->lock);
+	/* Whoever frees from now on waits for the lock to have a look. */
+	WRITE_ONCE(c->class, IOVA_CLASS_FULL);
+	smp_mb(); /* [F] pairs with [E] in chunk_put() */
+	class = chunk_class(c);
+	if (class == IOVA_CLASS_EMPTY && space->nr_empty >= IOVA_EMPTY_MAX &&
+	    chunk_kill(c))
+		class = IOVA_CLASS_NONE;
 	if (class < IOVA_CLASSES)
 		list_add(&c->list, &space->parked[c->zone][class]);
 	space->nr_empty += class == IOVA_CLASS_EMPTY;
 	WRITE_ONCE(c->class, class);
+	return class == IOVA_CLASS_NONE;
 }
 
-/*
- * Put @c on the list where it belongs now, if it may be on one.
- * Return: whether the caller has to destroy @c when it has dropped the lock.
- */
-static bool chunk_relist(struct iova_space *space, struct iova_chunk *c,
-			 u8 class)
-{
-	bool dying = false;
-
-	lockdep_assert_held(&c->lock);
-	raw_spin_lock(&space->lock);
-	/* Adopted in between: then it has a better place than a list. */
-	if (c->class < IOVA_CLASS_OWNED) {
-		chunk_unlist(space, c);
-		chunk_enlist(space, c, class);
-		dying = c->class == IOVA_CLASS_DYING;
-	}
-	raw_spin_unlock(&space->lock);
-	return dying;
-}
-
-/* Granules of @c became free. Return: as chunk_relist(). */
-static bool chunk_freed(struct iova_space *space, struct iova_chunk *c)
-{
-	u8 class;
-
-	lockdep_assert_held(&c->lock);
-	if (READ_ONCE(c->class) == IOVA_CLASS_OWNED)
-		return false;
-	class = chunk_class(c);
-	return READ_ONCE(c->class) != class && chunk_relist(space, c, class);
-}
-
-/* @c is dying: on no list, owned by nobody, without a range. */
+/* @c is IOVA_CLASS_NONE: on no list, owned by nobody, without a range. */
 static void chunk_destroy(struct iova_space *space, struct iova_chunk *c)
 {
 	unsigned long flags;
@@ -607,11 +425,72 @@ static void chunk_destroy(struct iova_space *space, struct iova_chunk *c)
 	xa_unlock_irqrestore(&space->chunks, flags);
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	extent_erase(space, &c->extent);
+	extents_erase(&space->extents, &c->extent);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	kfree_rcu(c, rcu);
 }
 
+/* Granules of @c became free; have it on the right list. A reader of RCU. */
+static void chunk_relist(struct iova_space *space, struct iova_chunk *c)
+{
+	unsigned long flags;
+	bool dying = false;
+
+	raw_spin_lock_irqsave(&space->lock, flags);
+	/* Adopted in between: then it has a better place than a list. */
+	if (c->class != IOVA_CLASS_OWNED && c->class != IOVA_CLASS_NONE) {
+		chunk_unlist(space, c);
+		dying = chunk_park(space, c);
+	}
+	raw_spin_unlock_irqrestore(&space->lock, flags);
+	if (dying)
+		chunk_destroy(space, c);
+}
+
+/*
+ * Whether granules that became free in word @w can make a difference to the
+ * list that @c is on. Of two who free at once the second sees both.
+ */
+static bool chunk_outgrew(const struct iova_chunk *c, unsigned int w)
+{
+	u8 class = READ_ONCE(c->class);
+	u64 free;
+
+	if (class == IOVA_CLASS_OWNED || class == IOVA_CLASS_EMPTY)
+		return false;
+	if (class == IOVA_CLASS_FULL)
+		return true;
+	free = chunk_free(c, w);
+	return ~free ? word_class(free) > class : chunk_class(c) != class;
+}
+
+/* Give up ownership of @c. */
+static void chunk_disown(struct iova_space *space, struct iova_chunk *c)
+{
+	unsigned long flags;
+	bool dying;
+
+	raw_spin_lock_irqsave(&space->lock, flags);
+	chunk_unlist(space, c);
+	dying = chunk_park(space, c);
+	raw_spin_unlock_irqrestore(&space->lock, flags);
+	if (dying)
+		chunk_destroy(space, c);
+}
+
+static int chunk_index(struct iova_space *space, struct iova_chunk *c)
+{
+	unsigned long flags;
+	void *err;
+
+	xa_lock_irqsave(&space->chunks, flags);
+	err = __xa_store(&space->chunks, c->extent.first >> IOVA_CHUNK_LG2, c,
+			 IOVA_GFP);
+	xa_unlock_irqrestore(&space->chunks, flags);
+	return xa_is_err(err) ? -ENOMEM : 0;
+}
+
+/* A new chunk, owned by the caller */
 static struct iova_chunk *chunk_create(struct iova_space *space,
 				       unsigned long limit)
 {
@@ -622,46 +501,32 @@ static struct iova_chunk *chunk_create(struct iova_space *space,
 	};
 	struct iova_chunk *c;
 	unsigned long flags;
-	bool placed, reserved;
-	void *err;
+	bool placed;
 
 	if (limit < IOVA_CHUNK_GRANULES - 1)
 		return NULL;
 	c = kzalloc(sizeof(*c), IOVA_GFP);
 	if (!c)
 		return NULL;
-	raw_spin_lock_init(&c->lock);
-	c->class = IOVA_CLASS_OWNED;
 	c->extent.kind = IOVA_KIND_CHUNK;
 
+	c->class = IOVA_CLASS_NONE;
 	raw_spin_lock_irqsave(&space->lock, flags);
-	placed = extent_place(space, &c->extent, &req);
+	placed = extents_place(&space->extents, &c->extent, &req);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	if (!placed) {
 		kfree(c);
 		return NULL;
 	}
-
 	c->zone = iova_zone(space, c->extent.last);
-	xa_lock_irqsave(&space->chunks, flags);
-	err = __xa_store(&space->chunks, c->extent.first >> IOVA_CHUNK_LG2, c,
-			 IOVA_GFP);
-	xa_unlock_irqrestore(&space->chunks, flags);
-	if (!xa_is_err(err))
-		return c;
-
-	/* A reservation that came in between has to stay, so all of it does. */
-	raw_spin_lock_irqsave(&c->lock, flags);
-	reserved = chunk_class(c) != IOVA_CLASS_EMPTY;
-	if (reserved)
-		chunk_mark_reserved(c, 0, IOVA_CHUNK_GRANULES - 1);
-	raw_spin_lock(&space->lock);
-	WRITE_ONCE(c->class, reserved ? IOVA_CLASS_FULL : IOVA_CLASS_DYING);
-	raw_spin_unlock(&space->lock);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
-	if (!reserved)
+	if (chunk_index(space, c)) {
 		chunk_destroy(space, c);
-	return NULL;
+		return NULL;
+	}
+	raw_spin_lock_irqsave(&space->lock, flags);
+	chunk_own(space, c);
+	raw_spin_unlock_irqrestore(&space->lock, flags);
+	return c;
 }
 
 static struct iova_chunk *adopt_from(struct iova_space *space,
@@ -675,7 +540,6 @@ static struct iova_chunk *adopt_from(struct iova_space *space,
 		c = list_first_entry(list, struct iova_chunk, list);
 		if (c->extent.last <= limit) {
 			chunk_unlist(space, c);
-			WRITE_ONCE(c->class, IOVA_CLASS_OWNED);
 			return c;
 		}
 		list_move_tail(&c->list, list);
@@ -683,52 +547,61 @@ static struct iova_chunk *adopt_from(struct iova_space *space,
 	return NULL;
 }
 
-/* Become the owner of a parked chunk with a place for @class: the tightest. */
+/* Take a parked chunk with a place for @class off its list: the tightest. */
+static struct iova_chunk *chunk_unpark(struct iova_space *space,
+				       unsigned int zone, unsigned int class,
+				       unsigned long limit)
+{
+	struct iova_chunk *c = NULL;
+
+	lockdep_assert_held(&space->lock);
+	for (; !c && class < IOVA_CLASSES; class++)
+		c = adopt_from(space, &space->parked[zone][class], limit);
+	return c;
+}
+
+/* Become the owner of a parked chunk. */
 static struct iova_chunk *chunk_adopt(struct iova_space *space,
 				      unsigned int zone, unsigned int class,
 				      unsigned long limit)
 {
-	struct iova_chunk *c = NULL;
+	struct iova_chunk *c;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	for (; !c && class < IOVA_CLASSES; class++)
-		c = adopt_from(space, &space->parked[zone][class], limit);
+	c = chunk_unpark(space, zone, class, limit);
+	if (c)
+		chunk_own(space, c);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	return c;
 }
 
-/* Give up ownership of @c. */
-static void chunk_disown(struct iova_space *space, struct iova_chunk *c)
+static void trim_zone(struct iova_space *space, unsigned int zone,
+		      struct list_head *dying)
 {
-	unsigned long flags;
-	bool dying;
+	struct iova_chunk *c, *next;
 
-	raw_spin_lock_irqsave(&c->lock, flags);
-	raw_spin_lock(&space->lock);
-	chunk_enlist(space, c, chunk_class(c));
-	dying = c->class == IOVA_CLASS_DYING;
-	raw_spin_unlock(&space->lock);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
-	if (dying)
-		chunk_destroy(space, c);
+	lockdep_assert_held(&space->lock);
+	list_for_each_entry_safe(c, next, &space->parked[zone][IOVA_CLASS_EMPTY],
+				 list) {
+		if (!chunk_kill(c))
+			continue;
+		chunk_unlist(space, c);
+		WRITE_ONCE(c->class, IOVA_CLASS_NONE);
+		list_add(&c->list, dying);
+	}
 }
 
-/* Give the empty chunks back to the tree. Return: whether there was one. */
+/* Give the empty chunks back to the extents. Return: whether there was one. */
 static bool chunks_trim(struct iova_space *space)
 {
 	struct iova_chunk *c, *next;
 	unsigned int zone;
 	LIST_HEAD(dying);
 
-	scoped_guard(raw_spinlock_irqsave, &space->lock) {
+	scoped_guard(raw_spinlock_irqsave, &space->lock)
 		for (zone = 0; zone < IOVA_ZONES; zone++)
-			list_splice_init(&space->parked[zone][IOVA_CLASS_EMPTY],
-					 &dying);
-		list_for_each_entry(c, &dying, list)
-			WRITE_ONCE(c->class, IOVA_CLASS_DYING);
-		space->nr_empty = 0;
-	}
+			trim_zone(space, zone, &dying);
 	if (list_empty(&dying))
 		return false;
 	list_for_each_entry_safe(c, next, &dying, list)
@@ -737,25 +610,81 @@ static bool chunks_trim(struct iova_space *space)
 }
 
 /*
+ * Hands: what a CPU has to itself, with interrupts off.
+ */
+
+static bool hand_take(struct iova_hand *hand, const struct iova_request *req,
+		      struct iova_range *range)
+{
+	unsigned int first;
+	u64 starts;
+
+	starts = request_starts(hand->free, hand->word, req);
+	if (!starts)
+		return false;
+	first = __ffs64(starts);
+	hand->free &= ~word_bits(first, first + req->size - 1);
+	chunk_give(hand->chunk, hand->word * IOVA_WORD + first, req, range);
+	return true;
+}
+
+/* Granules in hand never were in use, so nobody is told, and none reserved. */
+static void hand_drop(struct iova_hand *hand)
+{
+	if (hand->free)
+		atomic64_fetch_andnot(hand->free,
+				      &hand->chunk->used[hand->word]);
+	hand->free = 0;
+}
+
+/* Go on to the next word with a place for @req; to the same one at last. */
+static bool hand_refill(struct iova_hand *hand, const struct iova_request *req)
+{
+	struct iova_chunk *c = hand->chunk;
+	const u64 *reserved;
+	unsigned int i, w;
+
+	hand_drop(hand);
+	for (i = 1; i <= IOVA_WORDS; i++) {
+		w = (hand->word + i) % IOVA_WORDS;
+		if (!request_starts(chunk_free(c, w), w, req))
+			continue;
+		hand->word = w;
+		hand->free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
+		reserved = READ_ONCE(c->reserved);
+		if (unlikely(reserved))
+			hand->free &= ~READ_ONCE(reserved[w]);
+		return true;
+	}
+	return false;
+}
+
+static bool hand_alloc(struct iova_hand *hand, const struct iova_request *req,
+		       struct iova_range *range)
+{
+	if (!hand->chunk || hand->chunk->extent.last > req->limit)
+		return false;
+	if (unlikely(req->size > IOVA_WORD)) {
+		hand_drop(hand);
+		return take_pair(hand->chunk, req, range);
+	}
+	return hand_take(hand, req, range) ||
+	       (hand_refill(hand, req) && hand_take(hand, req, range));
+}
+
+/*
  * Handing out.
  */
 
-static bool alloc_current(struct iova_space *space, unsigned int zone,
-			  const struct iova_request *req,
-			  struct iova_range *range)
+static bool alloc_hand(struct iova_space *space, unsigned int zone,
+		       const struct iova_request *req,
+		       struct iova_range *range)
 {
-	struct iova_chunk *c;
 	unsigned long flags;
-	bool taken = false;
+	bool taken;
 
-	/* Only this CPU changes its current chunk, and not while we look. */
 	local_irq_save(flags);
-	c = __this_cpu_read(space->cpu->current_chunk[zone]);
-	if (c) {
-		raw_spin_lock(&c->lock);
-		taken = chunk_take(c, req, range);
-		raw_spin_unlock(&c->lock);
-	}
+	taken = hand_alloc(&this_cpu_ptr(space->cpu)->hand[zone], req, range);
 	local_irq_restore(flags);
 	return taken;
 }
@@ -765,51 +694,95 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 			  unsigned int zone, const struct iova_request *req,
 			  struct iova_range *range)
 {
+	struct iova_chunk *old;
+	struct iova_hand *hand;
+	struct iova_cpu *cpu;
 	unsigned long flags;
 	bool taken;
 
-	raw_spin_lock_irqsave(&c->lock, flags);
-	taken = chunk_take(c, req, range);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	local_irq_save(flags);
+	cpu = this_cpu_ptr(space->cpu);
+	hand = &cpu->hand[zone];
+	hand_drop(hand);
+	old = hand->chunk;
+	if (cpu->recent == old)
+		cpu->recent = NULL;
+	WRITE_ONCE(c->hand, zone);
+	*hand = (struct iova_hand) { .chunk = c, .word = IOVA_WORDS - 1 };
+	cpu->recent = c;
+	taken = hand_alloc(hand, req, range);
+	local_irq_restore(flags);
 
-	c = this_cpu_xchg(space->cpu->current_chunk[zone], c);
-	if (c)
-		chunk_disown(space, c);
+	if (old)
+		chunk_disown(space, old);
 	return taken;
 }
 
-/* Out of @c, if somebody still owns it; see @class. */
-static bool alloc_owned(struct iova_chunk *c, const struct iova_request *req,
+/* Out of a parked chunk, which stays parked: where space is scarce. */
+static bool alloc_parked(struct iova_space *space, unsigned int zone,
+			 const struct iova_request *req,
+			 struct iova_range *range)
+{
+	bool taken = false, dying = false;
+	struct iova_chunk *c;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&space->lock, flags);
+	c = chunk_unpark(space, zone, request_class(req), req->limit);
+	if (c) {
+		taken = chunk_take(c, req, range);
+		dying = chunk_park(space, c);
+	}
+	raw_spin_unlock_irqrestore(&space->lock, flags);
+	if (dying)
+		chunk_destroy(space, c);
+	return taken;
+}
+
+/* Out of what others own: for when there is no chunk to be had. */
+static bool alloc_owned(struct iova_space *space,
+			const struct iova_request *req,
 			struct iova_range *range)
 {
-	unsigned long flags;
-	bool taken;
+	unsigned int tries = READ_ONCE(space->nr_owned);
+	struct iova_chunk *c;
+	bool taken = false;
 
-	raw_spin_lock_irqsave(&c->lock, flags);
-	taken = READ_ONCE(c->class) == IOVA_CLASS_OWNED &&
-		chunk_take(c, req, range);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	while (!taken && tries--) {
+		scoped_guard(raw_spinlock_irqsave, &space->lock) {
+			if (list_empty(&space->owned))
+				return false;
+			c = list_first_entry(&space->owned, struct iova_chunk,
+					     list);
+			list_move_tail(&c->list, &space->owned);
+			taken = chunk_take(c, req, range);
+		}
+	}
 	return taken;
 }
 
-/* Out of what other CPUs own: for when there is no chunk to be had. */
-static bool alloc_foreign(struct iova_space *space,
-			  const struct iova_request *req,
-			  struct iova_range *range)
+/* Out of a chunk of zone @z that is parked or new, for a limit in @zone. */
+static bool alloc_zone(struct iova_space *space, unsigned int z,
+		       unsigned int zone, const struct iova_request *req,
+		       struct iova_range *range)
 {
-	struct iova_chunk *c;
-	unsigned int cpu, z;
+	bool scarce = zone <= IOVA_ZONE_SCARCE, taken;
+	struct iova_chunk *c = NULL;
 
-	guard(rcu)();
-	for_each_possible_cpu(cpu) {
-		/* All, as a wide zone may go on with a narrow one's chunk. */
-		for (z = 0; z < IOVA_ZONES; z++) {
-			c = READ_ONCE(per_cpu_ptr(space->cpu, cpu)->current_chunk[z]);
-			if (c && alloc_owned(c, req, range))
-				return true;
-		}
-	}
-	return false;
+	if (!scarce)
+		c = chunk_adopt(space, z, request_class(req), req->limit);
+	else if (alloc_parked(space, z, req, range))
+		return true;
+	/* A new chunk rather than one that narrower limits may need */
+	if (!c && z == zone)
+		c = chunk_create(space, req->limit);
+	if (!c)
+		return false;
+	if (!scarce)
+		return alloc_install(space, c, zone, req, range);
+	taken = chunk_take(c, req, range);
+	chunk_disown(space, c);
+	return taken;
 }
 
 static bool alloc_small(struct iova_space *space,
@@ -817,23 +790,14 @@ static bool alloc_small(struct iova_space *space,
 			struct iova_range *range)
 {
 	unsigned int zone = iova_zone(space, req->limit);
-	unsigned int class = request_class(req);
-	struct iova_chunk *c;
 	int z;
 
-	if (alloc_current(space, zone, req, range))
+	if (zone > IOVA_ZONE_SCARCE && alloc_hand(space, zone, req, range))
 		return true;
-	if (zone <= IOVA_ZONE_SCARCE && alloc_foreign(space, req, range))
-		return true;
-	for (z = zone; z >= 0; z--) {
-		c = chunk_adopt(space, z, class, req->limit);
-		/* A new chunk rather than one that narrower limits may need */
-		if (!c && z == zone)
-			c = chunk_create(space, req->limit);
-		if (c && alloc_install(space, c, zone, req, range))
+	for (z = zone; z >= 0; z--)
+		if (alloc_zone(space, z, zone, req, range))
 			return true;
-	}
-	return alloc_foreign(space, req, range);
+	return alloc_owned(space, req, range);
 }
 
 static bool alloc_large(struct iova_space *space,
@@ -850,7 +814,7 @@ static bool alloc_large(struct iova_space *space,
 	x->mapped = true;
 	do {
 		raw_spin_lock_irqsave(&space->lock, flags);
-		placed = extent_place(space, x, req);
+		placed = extents_place(&space->extents, x, req);
 		raw_spin_unlock_irqrestore(&space->lock, flags);
 	} while (!placed && chunks_trim(space));
 	if (!placed) {
@@ -865,54 +829,76 @@ static bool alloc_large(struct iova_space *space,
 	return true;
 }
 
+/* Within a boundary narrower than a chunk: by aligning to the size. */
+static bool alloc_bounded(struct iova_space *space,
+			  const struct iova_request *req,
+			  struct iova_range *range)
+{
+	struct iova_request small = *req;
+
+	small.align = max(req->align, roundup_pow_of_two(req->size));
+	small.boundary = 0;
+	return alloc_small(space, &small, range);
+}
+
 /**
  * iova_alloc - hand out a range of granules
  * @space: address space
  * @req: what the range has to satisfy
  * @range: where to store it
  *
- * Context: Any. Takes &iova_space.lock and chunk locks for bounded steps.
+ * Context: Any. Takes &iova_space.lock for bounded steps.
  * Return: true, or false when there is no room or no memory.
  */
 bool iova_alloc(struct iova_space *space, const struct iova_request *req,
 		struct iova_range *range)
 {
-	struct iova_request small = *req;
+	bool taken = false;
 
 	if (!req->size || req->size - 1 > req->limit)
 		return false;
-	if (req->size > IOVA_SMALL_MAX || req->align > IOVA_CHUNK_GRANULES)
-		return alloc_large(space, req, range);
-
-	/* No range of a chunk crosses a boundary as wide as the chunk. */
-	if (req->boundary && req->boundary < IOVA_CHUNK_GRANULES)
-		small.align = max(req->align, roundup_pow_of_two(req->size));
-	small.boundary = 0;
-	return alloc_small(space, &small, range) ||
-	       alloc_large(space, req, range);
+	if (req->size <= IOVA_SMALL_MAX && req->align <= IOVA_CHUNK_GRANULES) {
+		/* No range of a chunk crosses a boundary as wide as it is. */
+		if (unlikely(req->boundary &&
+			     req->boundary < IOVA_CHUNK_GRANULES))
+			taken = alloc_bounded(space, req, range);
+		else
+			taken = alloc_small(space, req, range);
+	}
+	return taken || alloc_large(space, req, range);
 }
 
 /*
  * Taking back.
  */
 
+/* The chunk at @granule, if one is there; interrupts are off. */
+static struct iova_chunk *chunk_find(struct iova_space *space,
+				     unsigned long granule)
+{
+	struct iova_chunk *c = this_cpu_ptr(space->cpu)->recent;
+
+	if (c && granule - c->extent.first < IOVA_CHUNK_GRANULES)
+		return c;
+	return xa_load(&space->chunks, granule >> IOVA_CHUNK_LG2);
+}
+
 static bool claim_small(struct iova_chunk *c, unsigned long granule,
 			struct iova_range *range)
 {
-	unsigned int first = granule - c->extent.first;
-	unsigned long flags;
-	bool mapped;
+	u8 *size = &c->size[granule - c->extent.first];
+	unsigned int granules = READ_ONCE(*size);
 
-	raw_spin_lock_irqsave(&c->lock, flags);
-	mapped = bit_is_set(c->head, first);
-	if (mapped) {
-		bit_clear(c->head, first);
-		range->first = granule;
-		range->last = c->extent.first + bits_next(c->tail, first);
-		range->extent = &c->extent;
-	}
-	raw_spin_unlock_irqrestore(&c->lock, flags);
-	return mapped;
+	/* Most wrong claims are noticed without writing. */
+	if (!granules)
+		return false;
+	granules = xchg(size, 0);
+	if (!granules)
+		return false;
+	range->first = granule;
+	range->last = granule + granules - 1;
+	range->extent = &c->extent;
+	return true;
 }
 
 static bool claim_large(struct iova_space *space, unsigned long granule,
@@ -923,7 +909,7 @@ static bool claim_large(struct iova_space *space, unsigned long granule,
 	bool mapped;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	x = extent_at(space, granule);
+	x = extents_at(&space->extents, granule);
 	mapped = x && x->first == granule && x->mapped;
 	if (mapped) {
 		x->mapped = false;
@@ -950,12 +936,16 @@ static bool claim_large(struct iova_space *space, unsigned long granule,
 bool iova_claim(struct iova_space *space, unsigned long first,
 		struct iova_range *range)
 {
+	bool claimed = false;
 	struct iova_chunk *c;
+	unsigned long flags;
 
-	guard(rcu)();
-	c = xa_load(&space->chunks, first >> IOVA_CHUNK_LG2);
-	return c ? claim_small(c, first, range) :
-		   claim_large(space, first, range);
+	local_irq_save(flags);
+	c = chunk_find(space, first);
+	if (likely(c))
+		claimed = claim_small(c, first, range);
+	local_irq_restore(flags);
+	return c ? claimed : claim_large(space, first, range);
 }
 
 static void free_large(struct iova_space *space, struct iova_extent *x)
@@ -963,9 +953,25 @@ static void free_large(struct iova_space *space, struct iova_extent *x)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	extent_erase(space, x);
+	extents_erase(&space->extents, x);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	kfree(x);
+}
+
+/* Granules of word @w, to this CPU's hand or to the chunk; interrupts are off */
+static void free_word(struct iova_space *space, struct iova_chunk *c,
+		      unsigned int w, u64 bits)
+{
+	struct iova_hand *hand;
+
+	hand = &this_cpu_ptr(space->cpu)->hand[READ_ONCE(c->hand)];
+	if (hand->chunk == c && hand->word == w && !READ_ONCE(c->reserved)) {
+		hand->free |= bits;
+		return;
+	}
+	chunk_put(c, w, bits);
+	if (unlikely(chunk_outgrew(c, w)))
+		chunk_relist(space, c);
 }
 
 /**
@@ -983,9 +989,8 @@ void iova_release(struct iova_space *space, const struct iova_range *range)
 	unsigned int first, last;
 	struct iova_chunk *c;
 	unsigned long flags;
-	bool dying;
 
-	if (x->kind == IOVA_KIND_LARGE) {
+	if (unlikely(x->kind == IOVA_KIND_LARGE)) {
 		free_large(space, x);
 		return;
 	}
@@ -993,14 +998,22 @@ void iova_release(struct iova_space *space, const struct iova_range *range)
 	c = to_chunk(x);
 	first = range->first - x->first;
 	last = range->last - x->first;
-	raw_spin_lock_irqsave(&c->lock, flags);
-	bit_clear(c->head, first);
-	bit_clear(c->tail, last);
-	granules_free(c, first, last);
-	dying = chunk_freed(space, c);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
-	if (dying)
-		chunk_destroy(space, c);
+	local_irq_save(flags);
+	WRITE_ONCE(c->size[first], 0);
+	if (unlikely(last - first >= IOVA_WORD)) {
+		free_word(space, c, last / IOVA_WORD, word_bits(0, last % IOVA_WORD));
+		last = first + IOVA_WORD - 1;
+	}
+	free_word(space, c, first / IOVA_WORD, word_bits(first, last));
+	local_irq_restore(flags);
+}
+
+static void retire_word(struct iova_chunk *c, unsigned int epoch,
+			unsigned int first, unsigned int last)
+{
+	/* [G] pairs with [H] in chunk_recycle(): a full barrier */
+	atomic64_fetch_or(word_bits(first, last),
+			  &c->dirty[epoch][first / IOVA_WORD]);
 }
 
 /**
@@ -1019,7 +1032,7 @@ void iova_retire(struct iova_space *space, const struct iova_range *range,
 	struct iova_chunk *c;
 	unsigned long flags;
 
-	if (x->kind == IOVA_KIND_LARGE) {
+	if (unlikely(x->kind == IOVA_KIND_LARGE)) {
 		llist_add(&x->retired[epoch], &space->retired[epoch]);
 		return;
 	}
@@ -1027,33 +1040,38 @@ void iova_retire(struct iova_space *space, const struct iova_range *range,
 	c = to_chunk(x);
 	first = range->first - x->first;
 	last = range->last - x->first;
-	raw_spin_lock_irqsave(&c->lock, flags);
-	bit_clear(c->tail, last);
-	bits_set(c->dirty[epoch], first, last);
-	if (!(c->queued & BIT(epoch))) {
-		c->queued |= BIT(epoch);
-		llist_add(&x->retired[epoch], &space->retired[epoch]);
+	local_irq_save(flags);
+	if (unlikely(last - first >= IOVA_WORD)) {
+		retire_word(c, epoch, first + IOVA_WORD, last);
+		last = first + IOVA_WORD - 1;
 	}
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	retire_word(c, epoch, first, last);
+	if (!(atomic_read(&c->queued) & BIT(epoch)) &&
+	    !(atomic_fetch_or(BIT(epoch), &c->queued) &
+	      (BIT(epoch) | IOVA_QUEUED_DEAD)))
+		llist_add(&x->retired[epoch], &space->retired[epoch]);
+	local_irq_restore(flags);
 }
 
 static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 			  unsigned int epoch)
 {
-	unsigned long flags;
+	bool outgrew = false;
 	unsigned int w;
-	bool dying;
+	u64 bits;
 
-	raw_spin_lock_irqsave(&c->lock, flags);
-	c->queued &= ~BIT(epoch);
-	for (w = 0; w < IOVA_CHUNK_WORDS; w++) {
-		c->used[w] &= ~c->dirty[epoch][w] | c->reserved[w];
-		c->dirty[epoch][w] = 0;
+	guard(rcu)();
+	/* [H] pairs with [G] in retire_word(): a full barrier */
+	atomic_fetch_andnot(BIT(epoch), &c->queued);
+	for (w = 0; w < IOVA_WORDS; w++) {
+		if (!atomic64_read(&c->dirty[epoch][w]))
+			continue;
+		bits = atomic64_xchg(&c->dirty[epoch][w], 0);
+		chunk_put(c, w, bits);
+		outgrew |= chunk_outgrew(c, w);
 	}
-	dying = chunk_freed(space, c);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
-	if (dying)
-		chunk_destroy(space, c);
+	if (outgrew)
+		chunk_relist(space, c);
 }
 
 /**
@@ -1098,34 +1116,47 @@ bool iova_recycle(struct iova_space *space, unsigned int budget)
 	return space->recycling;
 }
 
+/* The longest range of a parked chunk, about */
+static unsigned long parked_largest(struct iova_space *space,
+				    unsigned long limit)
+{
+	int zone, class;
+
+	lockdep_assert_held(&space->lock);
+	for (class = IOVA_CLASSES - 1; class >= 0; class--)
+		for (zone = iova_zone(space, limit); zone >= 0; zone--)
+			if (!list_empty(&space->parked[zone][class]))
+				return class == IOVA_CLASS_EMPTY ?
+				       IOVA_CHUNK_GRANULES : 1UL << class;
+	return 0;
+}
+
 /**
  * iova_largest_gap - the longest range that could be handed out
  * @space: address space
  * @limit: its last granule at most
  *
- * For reports: parked and owned chunks are not counted.
+ * For reports: owned chunks are not counted.
  *
  * Context: Any.
  * Return: granules.
  */
 unsigned long iova_largest_gap(struct iova_space *space, unsigned long limit)
 {
-	struct iova_request req = { .align = 1, .limit = limit };
-	unsigned long least = 0, most;
+	unsigned long least = 0, most, size;
 
-	most = min(limit, space->ceiling.first - 1);
+	most = min(limit, space->extents.ceiling.first - 1);
 	while (least < most) {
-		struct iova_gaps need;
-
-		req.size = least + (most - least + 1) / 2;
-		need = (struct iova_gaps) { .granules = req.size };
+		size = least + (most - least + 1) / 2;
 		scoped_guard(raw_spinlock_irqsave, &space->lock) {
-			if (gap_find(space, &req, &need, IOVA_TIGHT_TRIES))
-				least = req.size;
+			if (extents_have_gap(&space->extents, size, limit))
+				least = size;
 			else
-				most = req.size - 1;
+				most = size - 1;
 		}
 	}
+	scoped_guard(raw_spinlock_irqsave, &space->lock)
+		least = max(least, parked_largest(space, limit));
 	return least;
 }
 
@@ -1133,27 +1164,67 @@ unsigned long iova_largest_gap(struct iova_space *space, unsigned long limit)
  * Reserving, setting up, taking down.
  */
 
-/* Return: -EAGAIN if @c is on its way out, -EBUSY if ranges are in the way. */
-static int chunk_reserve(struct iova_space *space, struct iova_chunk *c,
-			 unsigned long first, unsigned long last)
-{
-	unsigned long flags;
-	int ret = -EAGAIN;
+struct reservation {
+	struct iova_space *space;
+	struct iova_chunk *chunk;
+};
 
-	first = max(first, c->extent.first) - c->extent.first;
-	last = min(last, c->extent.last) - c->extent.first;
-	raw_spin_lock_irqsave(&c->lock, flags);
-	raw_spin_lock(&space->lock);
-	if (c->class != IOVA_CLASS_DYING) {
-		ret = chunk_mark_reserved(c, first, last) ? -EBUSY : 0;
-		if (c->class != IOVA_CLASS_OWNED) {
-			chunk_unlist(space, c);
-			chunk_enlist(space, c, chunk_class(c));
-		}
+/* What is in a hand could be handed out any time: have all of them let go. */
+static void reserve_from_cpu(void *data)
+{
+	struct reservation *r = data;
+	struct iova_cpu *cpu;
+	unsigned long flags;
+	unsigned int zone;
+
+	local_irq_save(flags);
+	cpu = this_cpu_ptr(r->space->cpu);
+	for (zone = 0; zone < IOVA_ZONES; zone++)
+		if (cpu->hand[zone].chunk == r->chunk)
+			hand_drop(&cpu->hand[zone]);
+	local_irq_restore(flags);
+}
+
+/*
+ * From now on nobody takes [first, last] of @c, but for what CPUs have in hand;
+ * and @c does not go any more.
+ * @bitmap: memory for &iova_chunk.reserved; taken if needed
+ * @fresh: the granules that were not reserved before
+ */
+static int chunk_reserve_begin(struct iova_space *space, struct iova_chunk *c,
+			       unsigned int first, unsigned int last,
+			       u64 **bitmap, u64 *fresh)
+{
+	unsigned int w, from, to;
+
+	lockdep_assert_held(&space->lock);
+	if (c->class == IOVA_CLASS_NONE)
+		return -EAGAIN;
+	/* Pairs with the reads of @reserved, which go through the pointer. */
+	if (!c->reserved)
+		smp_store_release(&c->reserved, no_free_ptr(*bitmap));
+	for (w = 0; w < IOVA_WORDS; w++) {
+		from = max(first, w * IOVA_WORD);
+		to = min(last, w * IOVA_WORD + IOVA_WORD - 1);
+		fresh[w] = from > to ? 0 : word_bits(from, to) & ~c->reserved[w];
+		WRITE_ONCE(c->reserved[w], c->reserved[w] | fresh[w]);
 	}
-	raw_spin_unlock(&space->lock);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
-	return ret;
+	return 0;
+}
+
+/* Return: -EBUSY if ranges are in the way. */
+static int chunk_reserve_end(struct iova_space *space, struct iova_chunk *c,
+			     const u64 *fresh)
+{
+	struct reservation r = { .space = space, .chunk = c };
+	unsigned int w;
+	u64 busy = 0;
+
+	on_each_cpu(reserve_from_cpu, &r, 1);
+	for (w = 0; w < IOVA_WORDS; w++)
+		busy |= atomic64_fetch_or(fresh[w], &c->used[w]) & fresh[w];
+	chunk_relist(space, c);
+	return busy ? -EBUSY : 0;
 }
 
 /* Reserve the beginning of [*first, last] and advance @first past it. */
@@ -1161,31 +1232,35 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 			unsigned long last)
 {
 	struct iova_extent *x __free(kfree) = kzalloc(sizeof(*x), GFP_KERNEL);
+	u64 *bitmap __free(kfree) = kcalloc(IOVA_WORDS, sizeof(u64), GFP_KERNEL);
 	struct iova_chunk *c = NULL;
+	u64 fresh[IOVA_WORDS];
 	struct iova_extent *at;
 	unsigned long done;
 	int ret = 0;
 
-	if (!x)
+	if (!x || !bitmap)
 		return -ENOMEM;
-	guard(rcu)();
 	scoped_guard(raw_spinlock_irqsave, &space->lock) {
-		at = extent_at(space, *first);
+		at = extents_at(&space->extents, *first);
 		done = min(last, at->last);
 		if (at->first > *first) {
 			done = min(last, at->first - 1);
 			x->kind = IOVA_KIND_RESERVED;
 			x->first = *first;
 			x->last = done;
-			extent_insert(space, no_free_ptr(x), at);
+			extents_insert(&space->extents, no_free_ptr(x), at);
 		} else if (at->kind == IOVA_KIND_CHUNK) {
 			c = to_chunk(at);
+			ret = chunk_reserve_begin(space, c, *first - at->first,
+						  done - at->first, &bitmap,
+						  fresh);
 		} else if (at->kind == IOVA_KIND_LARGE) {
 			ret = -EBUSY;
 		}
 	}
-	if (c)
-		ret = chunk_reserve(space, c, *first, last);
+	if (c && !ret)
+		ret = chunk_reserve_end(space, c, fresh);
 	if (ret != -EAGAIN)
 		*first = done + 1;
 	return ret;
@@ -1208,7 +1283,7 @@ int iova_reserve(struct iova_space *space, unsigned long first,
 {
 	int ret, result = 0;
 
-	last = min(last, space->ceiling.last);
+	last = min(last, space->extents.ceiling.last);
 	while (first <= last) {
 		ret = reserve_some(space, &first, last);
 		if (ret == -ENOMEM)
@@ -1251,18 +1326,8 @@ int iova_space_init(struct iova_space *space, unsigned long first,
 		for (class = 0; class < IOVA_CLASSES; class++)
 			INIT_LIST_HEAD(&space->parked[zone][class]);
 
-	space->floor.last = first - 1;
-	space->ceiling.gap_first = first;
-	space->ceiling.first = last + 1;
-	space->ceiling.last = ULONG_MAX;
-	rb_link_node(&space->ceiling.node, NULL, &space->extents.rb_node);
-	space->ceiling.below = extent_gap(&space->ceiling);
-	rb_insert_augmented(&space->ceiling.node, &space->extents,
-			    &extent_callbacks);
-	rb_link_node(&space->floor.node, &space->ceiling.node,
-		     &space->ceiling.node.rb_left);
-	rb_insert_augmented(&space->floor.node, &space->extents,
-			    &extent_callbacks);
+	INIT_LIST_HEAD(&space->owned);
+	extents_init(&space->extents, first, last);
 	return 0;
 }
 
@@ -1276,11 +1341,16 @@ void iova_space_destroy(struct iova_space *space)
 {
 	struct iova_extent *x, *next;
 
-	rbtree_postorder_for_each_entry_safe(x, next, &space->extents, node) {
-		if (x->kind == IOVA_KIND_CHUNK)
-			kfree(to_chunk(x));
-		else if (x != &space->floor && x != &space->ceiling)
+	rbtree_postorder_for_each_entry_safe(x, next, &space->extents.root,
+					     node) {
+		if (x == &space->extents.floor || x == &space->extents.ceiling)
+			continue;
+		if (x->kind != IOVA_KIND_CHUNK) {
 			kfree(x);
+			continue;
+		}
+		kfree(to_chunk(x)->reserved);
+		kfree(to_chunk(x));
 	}
 	xa_destroy(&space->chunks);
 	free_percpu(space->cpu);
