@@ -261,6 +261,25 @@ edu_device() {
 	return 1
 }
 
+# guard: granules that the layer leaves unmapped behind every mapping
+guard() {
+	sed -n 's/.*\biommu\.dma_guard=\([0-9]*\).*/\1/p' /proc/cmdline | grep . || echo 0
+}
+
+# watch_start: a watch on the edu device's domain; see dma_watch_core.c
+watch_start() {
+	load_module dma_edu && load_module dma_watch "device=$bdf" "guard=$(guard)" &&
+		return
+	watch_stop
+	return 1
+}
+
+# watch_stop: before the domain changes, the watch has to go
+watch_stop() {
+	! grep -q '^dma_watch ' /proc/modules || rmmod dma_watch
+	! grep -q '^dma_edu ' /proc/modules || rmmod dma_edu
+}
+
 # op MODULE-DIR WORD...: run one operation of a test module, show what it says
 op() {
 	where=$1

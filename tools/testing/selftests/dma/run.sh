@@ -5,14 +5,14 @@
 # end everything is printed once more between two marks: a console shares its
 # lines with the kernel's messages, and then at least nothing else is going on.
 HERE=$(dirname "$(readlink -f "$0")")
-[ $# -gt 0 ] || set -- edu coherent misuse block net msi mode ownership rebind
+[ $# -gt 0 ] || set -- edu coherent misuse window exhaust block net msi mode ownership rebind
 OUT=$(mktemp)
 
 # Some IOMMU drivers are strict whatever the command line says (AMD's where it
 # is emulated); what was asked for then comes about at run time.
 if [ "${LAB_MODE:-}" = deferred ]; then
 	for type in /sys/kernel/iommu_groups/*/type; do
-		[ "$(cat "$type")" != DMA ] || echo DMA-FQ > "$type"
+		[ "$(cat "$type" 2>/dev/null)" != DMA ] || echo DMA-FQ > "$type"
 	done
 fi
 

@@ -1,0 +1,65 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Address space and memory used up: clean errors, nothing lost, and nothing is
+# refused that only waits for a flush (module dma_watch).
+. "$(dirname "$0")/lib.sh"
+
+need_root
+bdf=$(edu_device) || skip_all "no edu device"
+watch_start || skip_all "the module dma_watch cannot be loaded"
+watch=/sys/kernel/debug/dma_watch
+
+# refused BITS SIZE KIND: the operation passes, and the kernel has said what did
+# not fit: device, size, limit, and a largest free range that is smaller.
+refused() {
+	mark="exhaust-$1-$2-$3-$$"
+	echo "$mark" > /dev/kmsg
+	op "$watch" fill "$@" || return 1
+	limit=$(printf '%#x' $(((1 << $1) - 1)))
+	dmesg | sed -n "/$mark/,\$p" | grep "$bdf.*no DMA address" > "$TMP/said"
+	sed -n 1p "$TMP/said"
+	largest=$(sed -n "1s/.* for $2 bytes up to $limit, largest free range is \([0-9]*\) bytes.*/\1/p" "$TMP/said")
+	[ -n "$largest" ] || { echo "no message for $2 bytes up to $limit"; return 1; }
+	[ "$largest" -lt "$2" ]
+}
+
+# Of allocations that may sleep, too, and of single pages; without a trace each.
+faults_setup() {
+	for fault in failslab fail_page_alloc; do
+		dir=/sys/kernel/debug/$fault
+		[ -d $dir ] || return 1
+		echo 0 > $dir/verbose
+		echo N > $dir/ignore-gfp-wait
+		echo 0 > $dir/probability
+	done
+	echo 0 > /sys/kernel/debug/fail_page_alloc/min-order
+	echo N > /sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem
+}
+
+ktap_print_header
+ktap_set_plan 12
+# First, while many a page table does not exist yet.
+if faults_setup; then
+	try_op "no memory for a page" "$watch" memory page 0
+	try_op "no memory for a large mapping" "$watch" memory large 4
+	try_op "no memory for a list" "$watch" memory list 1
+	try_op "no memory for coherent memory" "$watch" memory coherent 2
+	try_op "no memory, must not sleep" "$watch" memory atomic 3
+else
+	for what in "for a page" "for a large mapping" "for a list" \
+		"for coherent memory" ", must not sleep"; do
+		skip "no memory $what" "the kernel cannot make allocations fail"
+	done
+fi
+try "28 bits of 64 KiB" refused 28 65536 page
+try "28 bits of 1 MiB" refused 28 1048576 page
+try "24 bits of lists" refused 24 65536 list
+# The kernel says so ten times in five seconds and no more.
+sleep 5
+try "24 bits of coherent memory" refused 24 65536 coherent
+try "24 bits of single pages" refused 24 4096 page
+try_op "10 MiB of 16, many times" "$watch" recycle 24 10485760 200
+try_op "160 MiB of 256, many times" "$watch" recycle 28 167772160 40
+watch_stop
+finish

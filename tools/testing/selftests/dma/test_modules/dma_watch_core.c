@@ -1,0 +1,718 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A watch on one IOMMU domain: between the DMA API and the IOMMU driver.
+ *
+ * The domain's operations are replaced by a copy in which map_pages(),
+ * unmap_pages(), iotlb_sync() and flush_iotlb_all() write down what they see
+ * and then call the driver's own. The rules:
+ *
+ *   - an address that was unmapped is not mapped again before the IOTLB has been
+ *     told: by iotlb_sync() of that unmap, or by a whole-domain flush that began
+ *     after it;
+ *   - no address is mapped that is mapped;
+ *   - strict: the unmap does not return before that;
+ *   - deferred: the flush comes, and how late is measured, from the return of the
+ *     unmap to the end of the first flush that began after the translation was
+ *     cleared;
+ *   - page-table pages that an unmap leaves over are not freed before that.
+ *
+ * Flushes are counted when they begin. Whoever unmaps reads the count after the
+ * translation is cleared; the flush with the next number covers it. That number
+ * is all that is kept per granule.
+ *
+ * No driver is bound for this: the device is named by the parameter "device" and
+ * has a driver, whose mappings are watched like any others. Its domain must stay
+ * what it is while this module is loaded: unload it first.
+ *
+ *   # insmod dma_watch.ko device=0000:00:05.0
+ *   # echo load 2 4 all > /sys/kernel/debug/dma_watch/run
+ *   # cat /sys/kernel/debug/dma_watch/result
+ */
+#include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/device.h>
+#include <linux/dma-map-ops.h>
+#include <linux/iommu-dma.h>
+#include <linux/ktime.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#include "dma_watch.h"
+
+#define WATCH_LOG	SZ_4K
+#define WATCH_LINE_MAX	128
+
+/* Values of a granule's state that are no flush */
+#define WATCH_FREE	0
+#define WATCH_MAPPED	U32_MAX
+
+/* Addresses above are not watched; four bytes for each granule below. */
+#define WATCH_BITS	32
+
+/* No flush is later than this, or it does not come. */
+#define WATCH_SETTLE_MS	100
+
+static char *device = "";
+module_param(device, charp, 0444);
+MODULE_PARM_DESC(device, "PCI device to watch, as 0000:00:05.0");
+
+static unsigned int guard;
+module_param(guard, uint, 0444);
+MODULE_PARM_DESC(guard, "granules that stay unmapped behind every mapping");
+
+static struct watch *the_watch;
+static struct pci_dev *watch_pdev;
+static struct dentry *watch_dir;
+
+/* One operation at a time; protects what it says. */
+static DEFINE_MUTEX(watch_lock);
+static char watch_log[WATCH_LOG];
+static size_t watch_log_len;
+static int watch_status;
+
+/**
+ * watch_note() - add to what the operation has to say
+ * @fmt: format, and its arguments
+ */
+void watch_note(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	watch_log_len += vscnprintf(watch_log + watch_log_len,
+				    WATCH_LOG - watch_log_len, fmt, args);
+	va_end(args);
+}
+
+/**
+ * watch_arg() - a number among the arguments
+ * @argc: number of words
+ * @argv: the words
+ * @n: which word
+ * @def: its value when it is missing
+ * @val: where to put it
+ */
+int watch_arg(int argc, char **argv, int n, unsigned long def, unsigned long *val)
+{
+	*val = def;
+	return n < argc ? kstrtoul(argv[n], 0, val) : 0;
+}
+
+/**
+ * watch_wrong() - a rule is broken
+ * @watch: the watch
+ * @rule: which
+ * @where: address
+ */
+void watch_wrong(struct watch *watch, const char *rule, u64 where)
+{
+	unsigned long flags;
+
+	atomic_inc(&watch->wrongs);
+	raw_spin_lock_irqsave(&watch->lock, flags);
+	if (!watch->rule) {
+		watch->rule = rule;
+		watch->where = where;
+	}
+	raw_spin_unlock_irqrestore(&watch->lock, flags);
+}
+
+static struct watch_task *watch_self(struct watch *watch)
+{
+	int i;
+
+	if (!in_task())
+		return NULL;
+	for (i = 0; i < WATCH_TASKS; i++)
+		if (READ_ONCE(watch->tasks[i].task) == current)
+			return &watch->tasks[i];
+	return NULL;
+}
+
+/*
+ * The state of granules.
+ */
+
+static unsigned long watch_first(struct watch *watch, unsigned long iova)
+{
+	return min(iova >> watch->lg2, watch->granules);
+}
+
+static unsigned long watch_end(struct watch *watch, unsigned long iova,
+			       size_t size)
+{
+	return min((iova + size) >> watch->lg2, watch->granules);
+}
+
+static bool watch_waits(struct watch *watch, u32 state)
+{
+	return state != WATCH_FREE && state != WATCH_MAPPED &&
+	       (s32)(READ_ONCE(watch->finished) - state) < 0;
+}
+
+/**
+ * watch_is_mapped() - whether something is mapped there
+ * @watch: the watch
+ * @granule: number of the granule
+ */
+bool watch_is_mapped(struct watch *watch, unsigned long granule)
+{
+	return granule < watch->granules &&
+	       READ_ONCE(watch->state[granule]) == WATCH_MAPPED;
+}
+
+static void watch_set_mapped(struct watch *watch, unsigned long iova, size_t size)
+{
+	unsigned long g, end = watch_end(watch, iova, size);
+
+	for (g = watch_first(watch, iova); g < end; g++) {
+		u32 old = xchg(&watch->state[g], WATCH_MAPPED);
+
+		if (old == WATCH_MAPPED)
+			watch_wrong(watch, "mapped twice", (u64)g << watch->lg2);
+		else if (watch_waits(watch, old))
+			watch_wrong(watch, "handed out again before its flush",
+				    (u64)g << watch->lg2);
+	}
+	atomic_long_add(size >> watch->lg2, &watch->mapped);
+}
+
+static void watch_set_unmapped(struct watch *watch, unsigned long iova,
+			       size_t size, u32 state)
+{
+	unsigned long g, end = watch_end(watch, iova, size);
+
+	for (g = watch_first(watch, iova); g < end; g++)
+		WRITE_ONCE(watch->state[g], state);
+	atomic_long_sub(size >> watch->lg2, &watch->mapped);
+}
+
+/* Invalidated; if it is mapped meanwhile, that has been found wrong before. */
+static void watch_set_free(struct watch *watch, unsigned long first,
+			   unsigned long last)
+{
+	unsigned long g;
+
+	for (g = first; g <= last && g < watch->granules; g++)
+		if (READ_ONCE(watch->state[g]) != WATCH_MAPPED)
+			WRITE_ONCE(watch->state[g], WATCH_FREE);
+}
+
+/*
+ * Strict unmaps under way, by the address of their gather.
+ */
+
+static struct watch_gather *watch_gather(struct watch *watch,
+					 struct iommu_iotlb_gather *gather)
+{
+	int i;
+
+	lockdep_assert_held(&watch->lock);
+	for (i = 0; i < WATCH_GATHERS; i++)
+		if (watch->gathers[i].gather == gather)
+			return &watch->gathers[i];
+	return NULL;
+}
+
+/* One range is claimed for an unmap, so holes in it are nobody else's. */
+static void watch_gather_add(struct watch *watch,
+			     struct iommu_iotlb_gather *gather,
+			     unsigned long iova, size_t size)
+{
+	unsigned long first = iova >> watch->lg2;
+	unsigned long last = ((iova + size) >> watch->lg2) - 1;
+	struct watch_gather *open;
+
+	lockdep_assert_held(&watch->lock);
+	open = watch_gather(watch, gather);
+	if (open) {
+		open->first = min(open->first, first);
+		open->last = max(open->last, last);
+		return;
+	}
+	open = watch_gather(watch, NULL);
+	if (open)
+		*open = (struct watch_gather) { gather, first, last };
+}
+
+/*
+ * Page-table pages.
+ */
+
+/**
+ * watch_follow() - follow page-table pages from now on
+ * @watch: the watch
+ */
+int watch_follow(struct watch *watch)
+{
+	watch->nr_tables = 0;
+	WRITE_ONCE(watch->follow, true);
+	return 0;
+}
+
+/**
+ * watch_unfollow() - stop that, when all flushes are over
+ * @watch: the watch
+ *
+ * Return: how many pages there were.
+ */
+int watch_unfollow(struct watch *watch)
+{
+	unsigned int i;
+
+	WRITE_ONCE(watch->follow, false);
+	for (i = 0; i < watch->nr_tables; i++) {
+		struct watch_table *table = &watch->tables[i];
+
+		if (!table->flushed)
+			watch_wrong(watch, "page table never flushed", i);
+		else if (page_ref_count(table->page) != 1)
+			watch_wrong(watch, "page table never freed", i);
+		put_page(table->page);
+	}
+	return watch->nr_tables;
+}
+
+static void watch_tables_add(struct watch *watch,
+			     struct iommu_iotlb_gather *gather, u32 turn)
+{
+	struct page *page;
+	unsigned int i;
+
+	lockdep_assert_held(&watch->lock);
+	list_for_each_entry(page, &gather->freelist, lru) {
+		for (i = 0; i < watch->nr_tables; i++)
+			if (watch->tables[i].page == page)
+				break;
+		if (i < watch->nr_tables || i == WATCH_TABLES)
+			continue;
+		get_page(page);
+		watch->tables[watch->nr_tables++] = (struct watch_table) {
+			.page = page,
+			.gather = gather->queued ? NULL : gather,
+			.turn = turn,
+		};
+	}
+}
+
+/* Nothing may be freed that is not flushed; of that, what is from now on? */
+static unsigned int watch_tables_check(struct watch *watch,
+				       struct iommu_iotlb_gather *gather,
+				       u32 turn)
+{
+	unsigned int i, early = 0;
+
+	lockdep_assert_held(&watch->lock);
+	for (i = 0; i < watch->nr_tables; i++) {
+		struct watch_table *table = &watch->tables[i];
+
+		if (table->flushed)
+			continue;
+		if (page_ref_count(table->page) < 2)
+			early++;
+		table->flushed = gather ? table->gather == gather :
+			!table->gather && (s32)(turn - table->turn) >= 0;
+	}
+	return early;
+}
+
+/*
+ * The hooks.
+ */
+
+#ifdef CONFIG_FAULT_INJECTION
+/* What the IOMMU driver allocates in order to unmap is not the layer's fault. */
+static unsigned int watch_pause_faults(void)
+{
+	return xchg(&current->fail_nth, 0);
+}
+
+static void watch_resume_faults(unsigned int nth)
+{
+	if (nth)
+		WRITE_ONCE(current->fail_nth, nth);
+}
+#else
+static unsigned int watch_pause_faults(void)
+{
+	return 0;
+}
+
+static void watch_resume_faults(unsigned int nth)
+{
+}
+#endif
+
+static int watch_map_pages(struct iommu_domain *domain, unsigned long iova,
+			   phys_addr_t paddr, size_t pgsize, size_t pgcount,
+			   int prot, gfp_t gfp, size_t *mapped)
+{
+	struct watch *watch = the_watch;
+	size_t before = *mapped, size;
+	int ret;
+
+	watch_set_mapped(watch, iova, pgsize * pgcount);
+	ret = watch->ops->map_pages(domain, iova, paddr, pgsize, pgcount, prot,
+				    gfp, mapped);
+	size = *mapped - before;
+	if (size < pgsize * pgcount)
+		watch_set_unmapped(watch, iova + size, pgsize * pgcount - size,
+				   WATCH_FREE);
+	return ret;
+}
+
+static size_t watch_unmap_pages(struct iommu_domain *domain, unsigned long iova,
+				size_t pgsize, size_t pgcount,
+				struct iommu_iotlb_gather *gather)
+{
+	struct watch *watch = the_watch;
+	struct watch_task *self = watch_self(watch);
+	unsigned long flags;
+	unsigned int nth;
+	size_t size;
+	u32 turn;
+
+	nth = watch_pause_faults();
+	size = watch->ops->unmap_pages(domain, iova, pgsize, pgcount, gather);
+	watch_resume_faults(nth);
+
+	smp_mb(); /* the count is read after the translation is cleared */
+	turn = atomic_read(&watch->started) + 1;
+	watch_set_unmapped(watch, iova, size, turn);
+	atomic_long_inc(&watch->unmaps);
+	if (gather->queued)
+		atomic_long_inc(&watch->queued);
+	if (self) {
+		self->turn = turn;
+		self->open = !gather->queued;
+	}
+	raw_spin_lock_irqsave(&watch->lock, flags);
+	if (!gather->queued && size)
+		watch_gather_add(watch, gather, iova, size);
+	if (watch->follow)
+		watch_tables_add(watch, gather, turn);
+	raw_spin_unlock_irqrestore(&watch->lock, flags);
+	return size;
+}
+
+static void watch_iotlb_sync(struct iommu_domain *domain,
+			     struct iommu_iotlb_gather *gather)
+{
+	struct watch *watch = the_watch;
+	struct watch_task *self = watch_self(watch);
+	struct watch_gather done = {}, *open;
+	unsigned int early;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&watch->lock, flags);
+	early = watch_tables_check(watch, gather, 0);
+	open = watch_gather(watch, gather);
+	if (open) {
+		done = *open;
+		open->gather = NULL;
+	}
+	raw_spin_unlock_irqrestore(&watch->lock, flags);
+	if (early)
+		watch_wrong(watch, "page table freed before its sync", early);
+
+	if (watch->ops->iotlb_sync)
+		watch->ops->iotlb_sync(domain, gather);
+	if (done.gather)
+		watch_set_free(watch, done.first, done.last);
+	atomic_long_inc(&watch->syncs);
+	if (self)
+		self->open = false;
+}
+
+static void watch_flush_all(struct iommu_domain *domain)
+{
+	struct watch *watch = the_watch;
+	u32 turn = atomic_inc_return(&watch->started);
+	unsigned int early;
+	unsigned long flags;
+	u64 now;
+
+	if (watch->ops->flush_iotlb_all)
+		watch->ops->flush_iotlb_all(domain);
+	now = ktime_get_ns();
+
+	raw_spin_lock_irqsave(&watch->lock, flags);
+	early = watch_tables_check(watch, NULL, turn);
+	while ((s32)(turn - watch->finished) > 0) {
+		u32 next = watch->finished + 1;
+		u64 *since = &watch->since[next % WATCH_FLUSHES];
+
+		if (*since && now > *since)
+			watch->longest = max(watch->longest, now - *since);
+		*since = 0;
+		WRITE_ONCE(watch->finished, next);
+	}
+	raw_spin_unlock_irqrestore(&watch->lock, flags);
+	if (early)
+		watch_wrong(watch, "page table freed before its flush", early);
+}
+
+/**
+ * watch_returned() - an unmap of a thread of ours has returned
+ * @watch: the watch
+ * @self: the thread
+ */
+void watch_returned(struct watch *watch, struct watch_task *self)
+{
+	u64 *since = &watch->since[self->turn % WATCH_FLUSHES];
+	unsigned long flags;
+
+	if (self->open) {
+		self->open = false;
+		watch_wrong(watch, "unmap returned before its invalidation", 0);
+		return;
+	}
+	raw_spin_lock_irqsave(&watch->lock, flags);
+	if ((s32)(watch->finished - self->turn) < 0 && !*since)
+		*since = ktime_get_ns();
+	raw_spin_unlock_irqrestore(&watch->lock, flags);
+}
+
+/*
+ * A time of watching.
+ */
+
+/**
+ * watch_begin() - forget what has been counted so far
+ * @watch: the watch
+ */
+void watch_begin(struct watch *watch)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&watch->lock, flags);
+	watch->longest = 0;
+	watch->rule = NULL;
+	raw_spin_unlock_irqrestore(&watch->lock, flags);
+	atomic_long_set(&watch->unmaps, 0);
+	atomic_long_set(&watch->queued, 0);
+	atomic_long_set(&watch->syncs, 0);
+	atomic_set(&watch->wrongs, 0);
+}
+
+/* After all have ended: is something left that no flush came for? */
+static void watch_settle(struct watch *watch)
+{
+	unsigned long g;
+
+	if (atomic_long_read(&watch->queued))
+		msleep(WATCH_SETTLE_MS);
+	for (g = 0; g < watch->granules; g++) {
+		if (!watch_waits(watch, READ_ONCE(watch->state[g])))
+			continue;
+		watch_wrong(watch, "unmapped and never invalidated",
+			    (u64)g << watch->lg2);
+		return;
+	}
+}
+
+/**
+ * watch_verdict() - were the rules kept since watch_begin()?
+ * @watch: the watch
+ * @bound_us: longest window that is allowed; 0 for any
+ *
+ * To be called when all threads of ours are idle.
+ *
+ * Return: 0 or an error.
+ */
+int watch_verdict(struct watch *watch, unsigned long bound_us)
+{
+	unsigned long longest_us;
+
+	watch_settle(watch);
+	longest_us = watch->longest / NSEC_PER_USEC;
+	watch_note("%ld unmaps, %ld of them deferred, %ld syncs, longest window %lu us\n",
+		   atomic_long_read(&watch->unmaps),
+		   atomic_long_read(&watch->queued),
+		   atomic_long_read(&watch->syncs), longest_us);
+	if (watch->rule) {
+		watch_note("%s, at %#llx; %d times that or other wrongs\n",
+			   watch->rule, watch->where,
+			   atomic_read(&watch->wrongs));
+		return -EILSEQ;
+	}
+	if (bound_us && longest_us > bound_us) {
+		watch_note("a window longer than %lu us\n", bound_us);
+		return -ETIME;
+	}
+	return 0;
+}
+
+static int watch_op_info(struct watch *watch, int argc, char **argv)
+{
+	watch_note("device %s mode %s granule %zu watched up to %#llx mapped %ld guard %u\n",
+		   dev_name(watch->dev),
+		   watch_deferred(watch) ? "deferred" : "strict",
+		   watch_granule(watch), (u64)watch->granules << watch->lg2,
+		   atomic_long_read(&watch->mapped), watch->guard);
+	return 0;
+}
+
+static const struct watch_op watch_core_ops[] = {
+	{ "info", watch_op_info },
+	{ }
+};
+
+static const struct watch_op *watch_find(const char *name)
+{
+	static const struct watch_op *const tables[] = {
+		watch_core_ops, watch_load_ops, watch_exhaust_ops,
+	};
+	const struct watch_op *op;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(tables); i++)
+		for (op = tables[i]; op->name; op++)
+			if (!strcmp(op->name, name))
+				return op;
+	return NULL;
+}
+
+static int watch_run_line(char *line)
+{
+	const struct watch_op *op;
+	char **argv;
+	int argc, ret = -EINVAL;
+
+	argv = argv_split(GFP_KERNEL, line, &argc);
+	if (!argv)
+		return -ENOMEM;
+	op = argc ? watch_find(argv[0]) : NULL;
+	if (op) {
+		mutex_lock(&watch_lock);
+		watch_log_len = 0;
+		watch_log[0] = 0;
+		watch_status = op->run(the_watch, argc, argv);
+		mutex_unlock(&watch_lock);
+		ret = 0;
+	}
+	argv_free(argv);
+	return ret;
+}
+
+static ssize_t watch_run_write(struct file *file, const char __user *ubuf,
+			       size_t count, loff_t *pos)
+{
+	char *line;
+	int ret;
+
+	if (count > WATCH_LINE_MAX)
+		return -E2BIG;
+	line = memdup_user_nul(ubuf, count);
+	if (IS_ERR(line))
+		return PTR_ERR(line);
+	ret = watch_run_line(line);
+	kfree(line);
+	return ret ?: count;
+}
+
+static const struct file_operations watch_run_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.write = watch_run_write,
+};
+
+static int watch_result_show(struct seq_file *s, void *unused)
+{
+	mutex_lock(&watch_lock);
+	if (watch_status < 0)
+		seq_printf(s, "not ok %d\n", watch_status);
+	else
+		seq_puts(s, watch_status == WATCH_SKIP ? "skip\n" : "ok\n");
+	seq_puts(s, watch_log);
+	mutex_unlock(&watch_lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(watch_result);
+
+static struct watch *watch_alloc(struct device *dev, struct iommu_domain *domain)
+{
+	struct watch *watch = vzalloc(sizeof(*watch));
+
+	if (!watch)
+		return NULL;
+	watch->dev = dev;
+	watch->domain = domain;
+	watch->ops = domain->ops;
+	watch->lg2 = __ffs(domain->pgsize_bitmap);
+	watch->guard = guard;
+	raw_spin_lock_init(&watch->lock);
+	watch->granules = 1UL << (min(fls64(dma_get_mask(dev)), WATCH_BITS) -
+				  watch->lg2);
+	watch->state = vzalloc(array_size(watch->granules, sizeof(u32)));
+	if (!watch->state) {
+		vfree(watch);
+		return NULL;
+	}
+	watch->hooked = *domain->ops;
+	watch->hooked.map_pages = watch_map_pages;
+	watch->hooked.unmap_pages = watch_unmap_pages;
+	watch->hooked.iotlb_sync = watch_iotlb_sync;
+	watch->hooked.flush_iotlb_all = watch_flush_all;
+	return watch;
+}
+
+static struct pci_dev *watch_lookup(void)
+{
+	unsigned int domain, bus, slot, func;
+
+	if (sscanf(device, "%x:%x:%x.%x", &domain, &bus, &slot, &func) != 4)
+		return NULL;
+	return pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, func));
+}
+
+static int __init watch_init(void)
+{
+	struct iommu_domain *domain;
+	int ret = -ENODEV;
+
+	watch_pdev = watch_lookup();
+	if (!watch_pdev)
+		return -ENODEV;
+	domain = iommu_get_domain_for_dev(&watch_pdev->dev);
+	if (!domain || !use_dma_iommu(&watch_pdev->dev))
+		goto put;
+	ret = -ENOMEM;
+	the_watch = watch_alloc(&watch_pdev->dev, domain);
+	if (!the_watch)
+		goto put;
+	/* Whoever calls a hook sees what it works on. */
+	smp_store_release(&domain->ops, &the_watch->hooked);
+
+	watch_dir = debugfs_create_dir("dma_watch", NULL);
+	debugfs_create_file("run", 0200, watch_dir, NULL, &watch_run_fops);
+	debugfs_create_file("result", 0400, watch_dir, NULL, &watch_result_fops);
+	return 0;
+put:
+	pci_dev_put(watch_pdev);
+	return ret;
+}
+
+static void __exit watch_exit(void)
+{
+	debugfs_remove_recursive(watch_dir);
+	watch_load_abort(the_watch);
+	WRITE_ONCE(the_watch->domain->ops, the_watch->ops);
+	/* Whoever is in a hook, the flush timer above all, gets out of it. */
+	synchronize_rcu();
+	msleep(WATCH_SETTLE_MS);
+	vfree(the_watch->state);
+	vfree(the_watch);
+	pci_dev_put(watch_pdev);
+}
+
+module_init(watch_init);
+module_exit(watch_exit);
+
+MODULE_DESCRIPTION("The DMA API watched from below");
+MODULE_LICENSE("GPL");

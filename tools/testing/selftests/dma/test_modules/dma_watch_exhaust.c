@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Address space and memory used up.
+ *
+ *   fill BITS SIZE KIND     map until it is refused; unmap half of it in no order
+ *                           and map again; unmap all and map again
+ *   recycle BITS SIZE COUNT map and unmap lists of SIZE bytes, of which not two
+ *                           fit, COUNT times: none is refused
+ *   memory KIND AWAY        one allocation after the other fails: each time the
+ *                           call succeeds, or fails and leaves nothing behind;
+ *                           unmapping allocates nothing. At addresses that are
+ *                           AWAY * 48 MiB from where others have just been, so
+ *                           that page tables have to be allocated, too
+ *
+ * Memory that is short is asked for from the layer itself (iommu_dma_ops): the
+ * checks of the DMA API, where they are configured, switch themselves off when
+ * they cannot allocate. Without its operations, or fault injection, that case is
+ * skipped. Scripts have to set up failslab and fail_page_alloc, which decide
+ * which allocations count.
+ */
+#include <linux/dma-map-ops.h>
+#include <linux/random.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+
+#include "dma_watch.h"
+
+#ifdef WATCH_HAVE_OPS
+#include <linux/dma-iommu.h>
+static const struct dma_map_ops *const watch_dma_ops = &iommu_dma_ops;
+#else
+static const struct dma_map_ops *const watch_dma_ops;
+#endif
+
+/* A list that fills much of a space: of how large pieces */
+#define WATCH_PIECE_ORDER	(get_order(SZ_2M))
+
+/* Of one call, at most so many allocations are made to fail. */
+#define WATCH_NTH_MAX		400
+
+/* As many mappings of 512 KiB are held, so that new ones need new tables. */
+#define WATCH_HELD		96
+#define WATCH_MEM_SIZE		SZ_512K
+#define WATCH_MEM_ENTRIES	(WATCH_MEM_SIZE / PAGE_SIZE)
+
+/* To get away from other addresses */
+#define WATCH_AWAY_MAX		4
+#define WATCH_AWAY		48
+
+enum watch_how {
+	WATCH_BY_PAGE,
+	WATCH_BY_LIST,
+	WATCH_BY_COHERENT,
+	WATCH_BY_LARGE,
+	WATCH_BY_ATOMIC,
+};
+
+static const char *const watch_hows[] = {
+	"page", "list", "coherent", "large", "atomic",
+};
+
+static int watch_how_arg(int argc, char **argv, int n)
+{
+	return n < argc ? match_string(watch_hows, ARRAY_SIZE(watch_hows),
+				       argv[n]) : -EINVAL;
+}
+
+/**
+ * struct watch_fill - address space used up
+ * @watch: the watch
+ * @how: by what
+ * @size: bytes of a mapping
+ * @page: what is mapped
+ * @max: entries of the arrays
+ * @dma: addresses
+ * @cpu: coherent memory
+ */
+struct watch_fill {
+	struct watch *watch;
+	enum watch_how how;
+	size_t size;
+	struct page *page;
+	unsigned long max;
+	dma_addr_t *dma;
+	void **cpu;
+};
+
+/* A list of two entries that is one segment. */
+static dma_addr_t fill_list(struct watch_fill *fill, dma_addr_t unmap)
+{
+	struct device *dev = fill->watch->dev;
+	struct scatterlist sgl[2];
+
+	sg_init_table(sgl, 2);
+	sg_set_page(&sgl[0], fill->page, fill->size / 2, 0);
+	sg_set_page(&sgl[1], fill->page, fill->size / 2, 0);
+	if (unmap == DMA_MAPPING_ERROR) {
+		if (!dma_map_sg(dev, sgl, 2, DMA_TO_DEVICE))
+			return DMA_MAPPING_ERROR;
+		return sg_dma_address(&sgl[0]);
+	}
+	sg_dma_address(&sgl[0]) = unmap;
+	sg_dma_len(&sgl[0]) = fill->size;
+	dma_unmap_sg(dev, sgl, 2, DMA_TO_DEVICE);
+	return unmap;
+}
+
+static bool fill_map(struct watch_fill *fill, unsigned long i)
+{
+	struct device *dev = fill->watch->dev;
+
+	switch (fill->how) {
+	case WATCH_BY_LIST:
+		fill->dma[i] = fill_list(fill, DMA_MAPPING_ERROR);
+		break;
+	case WATCH_BY_COHERENT:
+		fill->cpu[i] = dma_alloc_coherent(dev, fill->size, &fill->dma[i],
+						  GFP_KERNEL | __GFP_NOWARN);
+		return fill->cpu[i];
+	default:
+		fill->dma[i] = dma_map_page(dev, fill->page, 0, fill->size,
+					    DMA_TO_DEVICE);
+		/* Tells the DMA API's checks, too, that it was looked at. */
+		return !dma_mapping_error(dev, fill->dma[i]);
+	}
+	return fill->dma[i] != DMA_MAPPING_ERROR;
+}
+
+static void fill_unmap(struct watch_fill *fill, unsigned long i)
+{
+	struct device *dev = fill->watch->dev;
+
+	switch (fill->how) {
+	case WATCH_BY_LIST:
+		fill_list(fill, fill->dma[i]);
+		break;
+	case WATCH_BY_COHERENT:
+		dma_free_coherent(dev, fill->size, fill->cpu[i], fill->dma[i]);
+		break;
+	default:
+		dma_unmap_page(dev, fill->dma[i], fill->size, DMA_TO_DEVICE);
+	}
+}
+
+/* Map from entry @n on until it is refused. Return: entries that are mapped. */
+static unsigned long fill_up(struct watch_fill *fill, unsigned long n)
+{
+	u64 limit = dma_get_mask(fill->watch->dev);
+
+	for (; n < fill->max && fill_map(fill, n); n++) {
+		if (fill->dma[n] + fill->size - 1 > limit)
+			watch_wrong(fill->watch, "above the mask", fill->dma[n]);
+		cond_resched();
+	}
+	return n;
+}
+
+static void fill_shuffle(struct watch_fill *fill, unsigned long n)
+{
+	unsigned long i, j;
+
+	for (i = 0; i < n; i++) {
+		j = i + get_random_u32_below(n - i);
+		swap(fill->dma[i], fill->dma[j]);
+		swap(fill->cpu[i], fill->cpu[j]);
+	}
+}
+
+/* Unmap the entries from @n on, in no order. */
+static void fill_down(struct watch_fill *fill, unsigned long from,
+		      unsigned long n)
+{
+	fill_shuffle(fill, n);
+	while (n > from) {
+		fill_unmap(fill, --n);
+		cond_resched();
+	}
+}
+
+static int fill_init(struct watch_fill *fill, struct watch *watch,
+		     enum watch_how how, unsigned int bits, size_t size)
+{
+	*fill = (struct watch_fill) { .watch = watch, .how = how, .size = size };
+	fill->max = (1UL << bits) / size + 1;
+	fill->page = alloc_pages(GFP_KERNEL | __GFP_ZERO, get_order(size));
+	fill->dma = kvcalloc(fill->max, sizeof(*fill->dma), GFP_KERNEL);
+	fill->cpu = kvcalloc(fill->max, sizeof(*fill->cpu), GFP_KERNEL);
+	return fill->page && fill->dma && fill->cpu ? 0 : -ENOMEM;
+}
+
+static void fill_free(struct watch_fill *fill)
+{
+	if (fill->page)
+		__free_pages(fill->page, get_order(fill->size));
+	kvfree(fill->dma);
+	kvfree(fill->cpu);
+}
+
+/*
+ * Single pages fit to the last one, always. Larger mappings may begin anywhere,
+ * so that the ends of what is free do not always add up to one more; but what
+ * replaces others that went fits in their places.
+ */
+static int fill_rounds(struct watch_fill *fill)
+{
+	unsigned long all, again, rest, fit, lost;
+
+	/* A twentieth is for other mappings and reserved addresses. */
+	fit = (fill->max - 1) * fill->size /
+	      (fill->size + fill->watch->guard * watch_granule(fill->watch));
+	all = fill_up(fill, 0);
+	fill_down(fill, all / 2, all);
+	again = fill_up(fill, all / 2);
+	fill_down(fill, 0, again);
+	rest = fill_up(fill, 0);
+	fill_down(fill, 0, rest);
+	lost = fill->size == watch_granule(fill->watch) ? 0 : all / 32;
+	watch_note("%lu fit of %lu, %lu after half of them went, %lu after all\n",
+		   all, fit, again, rest);
+	if (all == fill->max || all < fit - fit / 20)
+		return -ERANGE;
+	return again >= all && rest >= all - lost ? 0 : -ENOSPC;
+}
+
+static int watch_op_fill(struct watch *watch, int argc, char **argv)
+{
+	u64 mask = dma_get_mask(watch->dev);
+	unsigned long bits, size;
+	struct watch_fill fill;
+	int ret, how;
+
+	how = watch_how_arg(argc, argv, 3);
+	if (how < 0 || how > WATCH_BY_COHERENT ||
+	    watch_arg(argc, argv, 1, 24, &bits) || bits > 32 ||
+	    watch_arg(argc, argv, 2, SZ_64K, &size) || size < SZ_4K ||
+	    bits < 16 || size > SZ_4M)
+		return -EINVAL;
+	ret = fill_init(&fill, watch, how, bits, size) ?:
+	      dma_set_mask_and_coherent(watch->dev, DMA_BIT_MASK(bits));
+	watch_begin(watch);
+	if (!ret)
+		ret = fill_rounds(&fill);
+	dma_set_mask_and_coherent(watch->dev, mask);
+	fill_free(&fill);
+	return watch_verdict(watch, 0) ?: ret;
+}
+
+/*
+ * Nothing but what waits for a flush is in the way.
+ */
+
+static int watch_op_recycle(struct watch *watch, int argc, char **argv)
+{
+	unsigned int piece = PAGE_SIZE << WATCH_PIECE_ORDER, i;
+	u32 before = atomic_read(&watch->started);
+	u64 mask = dma_get_mask(watch->dev);
+	unsigned long bits, size, count, n;
+	struct scatterlist *sg;
+	struct sg_table sgt;
+	struct page *page;
+	int ret;
+
+	if (watch_arg(argc, argv, 1, 24, &bits) || bits > 32 ||
+	    watch_arg(argc, argv, 2, 0, &size) || size < piece ||
+	    watch_arg(argc, argv, 3, 100, &count) || size >> bits)
+		return -EINVAL;
+	page = alloc_pages(GFP_KERNEL | __GFP_ZERO, WATCH_PIECE_ORDER);
+	if (!page)
+		return -ENOMEM;
+	ret = sg_alloc_table(&sgt, size / piece, GFP_KERNEL);
+	if (ret)
+		goto free;
+	for_each_sgtable_sg(&sgt, sg, i)
+		sg_set_page(sg, page, piece, 0);
+	watch_begin(watch);
+	ret = dma_set_mask_and_coherent(watch->dev, DMA_BIT_MASK(bits));
+	for (n = 0; !ret && n < count; n++) {
+		ret = dma_map_sgtable(watch->dev, &sgt, DMA_TO_DEVICE,
+				      DMA_ATTR_SKIP_CPU_SYNC);
+		if (ret)
+			break;
+		dma_unmap_sgtable(watch->dev, &sgt, DMA_TO_DEVICE,
+				  DMA_ATTR_SKIP_CPU_SYNC);
+		cond_resched();
+	}
+	watch_note("%lu of %lu times, %u flushes\n", n, count,
+		   atomic_read(&watch->started) - before);
+	dma_set_mask_and_coherent(watch->dev, mask);
+	sg_free_table(&sgt);
+	ret = watch_verdict(watch, 0) ?: ret;
+free:
+	__free_pages(page, WATCH_PIECE_ORDER);
+	return ret;
+}
+
+/*
+ * Memory used up.
+ */
+
+#ifdef CONFIG_FAULT_INJECTION
+
+/**
+ * struct watch_held - a mapping made while memory was short
+ * @dma: where
+ * @cpu: coherent memory
+ * @sgl: list
+ */
+struct watch_held {
+	dma_addr_t dma;
+	void *cpu;
+	struct scatterlist *sgl;
+};
+
+/**
+ * struct watch_memory - a time of short memory
+ * @watch: the watch
+ * @how: what is mapped
+ * @size: bytes
+ * @page: what is mapped
+ * @away: what keeps others away
+ * @nr_away: how many
+ * @held: what is held
+ * @n: how many
+ * @failures: allocations that failed
+ * @refused: calls that did
+ */
+struct watch_memory {
+	struct watch *watch;
+	enum watch_how how;
+	size_t size;
+	struct page *page;
+	dma_addr_t away[WATCH_AWAY_MAX * WATCH_AWAY];
+	unsigned int nr_away;
+	struct watch_held held[WATCH_HELD];
+	unsigned int n;
+	unsigned long failures;
+	unsigned long refused;
+};
+
+static bool memory_map(struct watch_memory *mem, struct watch_held *held)
+{
+	struct device *dev = mem->watch->dev;
+	bool atomic = mem->how == WATCH_BY_ATOMIC;
+
+	switch (mem->how) {
+	case WATCH_BY_LIST:
+		return watch_dma_ops->map_sg(dev, held->sgl, WATCH_MEM_ENTRIES,
+					     DMA_TO_DEVICE, 0) > 0;
+	case WATCH_BY_COHERENT:
+	case WATCH_BY_ATOMIC:
+		held->cpu = watch_dma_ops->alloc(dev, mem->size, &held->dma,
+			(atomic ? GFP_ATOMIC : GFP_KERNEL) | __GFP_NOWARN, 0);
+		return held->cpu;
+	default:
+		held->dma = watch_dma_ops->map_page(dev, mem->page, 0, mem->size,
+						    DMA_TO_DEVICE, 0);
+		return held->dma != DMA_MAPPING_ERROR;
+	}
+}
+
+static void memory_unmap(struct watch_memory *mem, struct watch_held *held)
+{
+	struct device *dev = mem->watch->dev;
+
+	switch (mem->how) {
+	case WATCH_BY_LIST:
+		watch_dma_ops->unmap_sg(dev, held->sgl, WATCH_MEM_ENTRIES,
+					DMA_TO_DEVICE, 0);
+		break;
+	case WATCH_BY_COHERENT:
+	case WATCH_BY_ATOMIC:
+		watch_dma_ops->free(dev, mem->size, held->cpu, held->dma, 0);
+		break;
+	default:
+		watch_dma_ops->unmap_page(dev, held->dma, mem->size,
+					  DMA_TO_DEVICE, 0);
+	}
+}
+
+/* A streaming mapping is unmapped where nothing can be allocated. */
+static void memory_release(struct watch_memory *mem)
+{
+	bool streaming = mem->how != WATCH_BY_COHERENT &&
+			 mem->how != WATCH_BY_ATOMIC;
+
+	while (mem->n) {
+		current->fail_nth = streaming;
+		memory_unmap(mem, &mem->held[--mem->n]);
+		if (streaming && !current->fail_nth)
+			watch_wrong(mem->watch, "unmapping allocates",
+				    mem->held[mem->n].dma);
+		current->fail_nth = 0;
+	}
+}
+
+/* Allocation @nth of a call fails; 0: none. Return: whether there was one. */
+static bool memory_step(struct watch_memory *mem, unsigned int nth)
+{
+	struct watch_held *held;
+	bool done, hit;
+	long before;
+
+	if (mem->n == WATCH_HELD)
+		memory_release(mem);
+	held = &mem->held[mem->n];
+	before = atomic_long_read(&mem->watch->mapped);
+	current->fail_nth = nth;
+	done = memory_map(mem, held);
+	hit = nth && !current->fail_nth;
+	current->fail_nth = 0;
+
+	mem->n += done;
+	mem->failures += hit;
+	mem->refused += !done;
+	if (!done && !hit)
+		watch_wrong(mem->watch, "refused without need", nth);
+	if (!done && atomic_long_read(&mem->watch->mapped) != before)
+		watch_wrong(mem->watch, "refused and still mapped", nth);
+	return hit;
+}
+
+static void memory_free(struct watch_memory *mem)
+{
+	int i;
+
+	for (i = 0; i < WATCH_HELD; i++)
+		kfree(mem->held[i].sgl);
+	while (mem->nr_away)
+		watch_dma_ops->unmap_page(mem->watch->dev,
+					  mem->away[--mem->nr_away], SZ_1M,
+					  DMA_TO_DEVICE, DMA_ATTR_SKIP_CPU_SYNC);
+	if (mem->page)
+		__free_pages(mem->page, get_order(SZ_1M));
+	kvfree(mem);
+}
+
+static struct watch_memory *memory_alloc(struct watch *watch, enum watch_how how)
+{
+	struct watch_memory *mem = kvzalloc(sizeof(*mem), GFP_KERNEL);
+	struct scatterlist *sgl;
+	int i, j;
+
+	if (!mem)
+		return NULL;
+	mem->watch = watch;
+	mem->how = how;
+	mem->size = WATCH_MEM_SIZE + (how == WATCH_BY_LARGE ? PAGE_SIZE : 0);
+	mem->page = alloc_pages(GFP_KERNEL | __GFP_ZERO, get_order(SZ_1M));
+	for (i = 0; i < WATCH_HELD; i++) {
+		sgl = kcalloc(WATCH_MEM_ENTRIES, sizeof(*sgl), GFP_KERNEL);
+		mem->held[i].sgl = sgl;
+		if (!sgl || !mem->page) {
+			memory_free(mem);
+			return NULL;
+		}
+		sg_init_table(sgl, WATCH_MEM_ENTRIES);
+		for (j = 0; j < WATCH_MEM_ENTRIES; j++)
+			sg_set_page(&sgl[j], mem->page + WATCH_MEM_ENTRIES - j,
+				    PAGE_SIZE, 0);
+	}
+	return mem;
+}
+
+static int memory_go_away(struct watch_memory *mem, unsigned int n)
+{
+	dma_addr_t dma;
+
+	while (mem->nr_away < n) {
+		dma = watch_dma_ops->map_page(mem->watch->dev, mem->page, 0,
+					      SZ_1M, DMA_TO_DEVICE,
+					      DMA_ATTR_SKIP_CPU_SYNC);
+		if (dma == DMA_MAPPING_ERROR)
+			return -ENOMEM;
+		mem->away[mem->nr_away++] = dma;
+	}
+	return 0;
+}
+
+/* Every allocation of a call, and of enough calls that tables are needed. */
+static int memory_rounds(struct watch_memory *mem)
+{
+	unsigned int call, nth;
+
+	for (call = 0; call < WATCH_HELD; call++) {
+		/* One that allocates every page: not each of them each time */
+		bool none = mem->how == WATCH_BY_COHERENT && call % 8;
+
+		for (nth = !none; nth < WATCH_NTH_MAX; nth++)
+			if (!memory_step(mem, nth))
+				break;
+	}
+	memory_release(mem);
+	watch_note("%lu allocations failed, %lu calls\n", mem->failures,
+		   mem->refused);
+	return mem->failures ? 0 : -ENODATA;
+}
+
+static int watch_op_memory(struct watch *watch, int argc, char **argv)
+{
+	int how = watch_how_arg(argc, argv, 1), ret;
+	struct watch_memory *mem;
+	unsigned long away;
+	long before;
+
+	if (how < 0 || watch_arg(argc, argv, 2, 0, &away) ||
+	    away > WATCH_AWAY_MAX)
+		return -EINVAL;
+	if (!watch_dma_ops)
+		return WATCH_SKIP;
+	mem = memory_alloc(watch, how);
+	if (!mem)
+		return -ENOMEM;
+	watch_begin(watch);
+	ret = memory_go_away(mem, away * WATCH_AWAY);
+	before = atomic_long_read(&watch->mapped);
+	if (!ret)
+		ret = memory_rounds(mem);
+	if (atomic_long_read(&watch->mapped) != before)
+		watch_wrong(watch, "something is left mapped", 0);
+	memory_free(mem);
+	return watch_verdict(watch, 0) ?: ret;
+}
+
+#else
+static int watch_op_memory(struct watch *watch, int argc, char **argv)
+{
+	watch_note("the kernel has no fault injection\n");
+	return WATCH_SKIP;
+}
+#endif
+
+const struct watch_op watch_exhaust_ops[] = {
+	{ "fill", watch_op_fill },
+	{ "recycle", watch_op_recycle },
+	{ "memory", watch_op_memory },
+	{ }
+};
