@@ -52,7 +52,7 @@ try_reported() {
 }
 
 ktap_print_header
-ktap_set_plan 22
+ktap_set_plan 23
 try_op "mappings that must survive" "$edu" hold
 try_reported "no bytes" 0 0 zero
 try_reported "too many bytes" 0 0 overflow
@@ -73,6 +73,8 @@ try_reported "unmap of a list never mapped" 1 1 unmap_list
 try_reported "unmap of a resource never mapped" 1 1 unmap_resource
 try_reported "unmap of no bytes" 0 1 unmap_zero
 try_reported "unmap of everything" 1 3 unmap_huge
+# After these it is too soon for all the others' messages.
+try_reported "unmap by two at once" 1 200 unmap_race
 try_op "those mappings after all" "$edu" held
 try_op "and they can be unmapped" "$edu" release
 rmmod dma_misuse

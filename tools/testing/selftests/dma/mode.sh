@@ -3,7 +3,8 @@
 #
 # The group's mode changed at run time, through its "type" in sysfs. From strict
 # (DMA) to deferred (DMA-FQ) while the driver works; every other way with the
-# driver unbound. The disk is verified in each mode.
+# driver unbound. The disk is verified in each mode; and the rules of dma_watch are
+# kept when it happens under load.
 . "$(dirname "$0")/lib.sh"
 
 need_root
@@ -62,8 +63,58 @@ disk_tests() {
 	try "$1: back" switch_unbound "$bdf" "$first"
 }
 
+# edu_unbound TYPE: with no driver and no watch
+edu_unbound() {
+	watch_stop
+	echo "$1" > "$PCI/$bdf/iommu_group/type" || return 1
+	[ "$(group_type "$bdf")" = "$1" ]
+}
+
+# Strict to deferred while threads map and unmap and the device does DMA that is
+# checked: some unmaps are strict, the others deferred, and every rule is kept.
+edu_live() {
+	watch=/sys/kernel/debug/dma_watch
+	edu=/sys/kernel/debug/dma_edu/$bdf
+	before=$(iommu_faults)
+	watch_start || return 1
+	[ "$(group_type "$bdf")" = DMA ] || return 1
+	op "$watch" start 4 all || return 1
+	(sleep 0.5; echo DMA-FQ > "$PCI/$bdf/iommu_group/type") &
+	op "$edu" contig 3
+	first=$?
+	wait
+	op "$edu" contig 2
+	second=$?
+	op "$watch" stop
+	status=$?
+	[ $first = 0 ] && [ $second = 0 ] && [ $status = 0 ] || return 1
+	read -r unmaps rest <<-EOF
+		$(sed -n 's/\([0-9]*\) unmaps, \([0-9]*\) of them deferred.*/\1 \2/p' "$TMP/result")
+	EOF
+	[ "$rest" -gt 0 ] && [ "$rest" -lt "$unmaps" ] || return 1
+	[ "$(group_type "$bdf")" = DMA-FQ ] || return 1
+	[ "$(iommu_faults)" = "$before" ]
+}
+
+edu_tests() {
+	if ! bdf=$(edu_device) || ! watch_start; then
+		for what in strict live strict live; do
+			skip "edu: $what" "no edu device behind an IOMMU"
+		done
+		return
+	fi
+	type_before=$(group_type "$bdf")
+	try "edu: strict" edu_unbound DMA
+	try "edu: deferred, under load" edu_live
+	try "edu: strict again" edu_unbound DMA
+	try "edu: deferred, under load again" edu_live
+	watch_stop
+	echo "$type_before" > "$PCI/$bdf/iommu_group/type"
+}
+
 ktap_print_header
-ktap_set_plan 10
+ktap_set_plan 14
 disk_tests nvme
 disk_tests virtio-blk
+edu_tests
 finish

@@ -5,7 +5,8 @@
  * "hold" maps a few pages and keeps them, for the time in which somebody else
  * misuses the device; "held" looks whether the device still reads what is in
  * them. "churn" maps and unmaps on all processors at once, with interrupts on
- * and off, and looks at each translation before it goes.
+ * and off, and looks at each translation before it goes. "guard" lets the device
+ * run past the end of a mapping that has neighbours.
  */
 #include <linux/delay.h>
 #include <linux/iommu.h>
@@ -245,10 +246,136 @@ static int edu_op_churn(struct edu *edu, int argc, char **argv)
 	return ret;
 }
 
+#define EDU_GUARDED	24
+#define EDU_OVERRUN	2048	/* bytes of a transfer, half of it past the end */
+#define EDU_UNTOUCHED	0xa5
+
+/* The one whose next neighbour is just behind the guard, or -1 */
+static int edu_guard_pick(struct edu *edu, const dma_addr_t *dma, size_t guard,
+			  int first, int step)
+{
+	int i, j;
+
+	for (i = first; i < EDU_GUARDED; i += step)
+		for (j = 0; j < EDU_GUARDED; j++)
+			if (dma[j] == dma[i] + PAGE_SIZE + guard)
+				return i;
+	edu_note(edu, "no mapping has another one behind its guard\n");
+	return -1;
+}
+
+static int edu_guard_apart(struct edu *edu, const dma_addr_t *dma, size_t guard)
+{
+	int i, j;
+
+	for (i = 0; i < EDU_GUARDED; i++) {
+		for (j = 0; j < EDU_GUARDED; j++) {
+			if (i == j || dma[j] < dma[i] ||
+			    dma[j] - dma[i] >= PAGE_SIZE + guard)
+				continue;
+			edu_note(edu, "mappings at %pad and %pad have no guard between them\n",
+				 &dma[i], &dma[j]);
+			return -ERANGE;
+		}
+	}
+	return 0;
+}
+
+/* Every other one is coherent memory. */
+static int edu_guard_map(struct edu *edu, int i, void **cpu, dma_addr_t *dma)
+{
+	struct device *dev = edu_dev(edu);
+
+	if (i & 1) {
+		cpu[i] = dma_alloc_coherent(dev, PAGE_SIZE, &dma[i], GFP_KERNEL);
+		if (!cpu[i])
+			return -ENOMEM;
+		memset(cpu[i], EDU_UNTOUCHED, PAGE_SIZE);
+		return 0;
+	}
+	cpu[i] = (void *)__get_free_page(GFP_KERNEL);
+	if (!cpu[i])
+		return -ENOMEM;
+	memset(cpu[i], EDU_UNTOUCHED, PAGE_SIZE);
+	dma[i] = dma_map_single(dev, cpu[i], PAGE_SIZE, DMA_FROM_DEVICE);
+	if (!dma_mapping_error(dev, dma[i]))
+		return 0;
+	free_page((unsigned long)cpu[i]);
+	return -ENOMEM;
+}
+
+static void edu_guard_unmap(struct edu *edu, int i, void **cpu, dma_addr_t *dma)
+{
+	struct device *dev = edu_dev(edu);
+
+	if (i & 1) {
+		dma_free_coherent(dev, PAGE_SIZE, cpu[i], dma[i]);
+		return;
+	}
+	dma_unmap_single(dev, dma[i], PAGE_SIZE, DMA_FROM_DEVICE);
+	free_page((unsigned long)cpu[i]);
+}
+
+/* What was written to is @hit and ends with the pattern; the others are not. */
+static int edu_guard_check(struct edu *edu, int i, void *cpu, dma_addr_t dma,
+			   bool hit, u8 seed)
+{
+	size_t whole = PAGE_SIZE - (hit ? EDU_OVERRUN / 2 : 0);
+	struct device *dev = edu_dev(edu);
+	int ret;
+
+	if (!(i & 1))
+		dma_sync_single_for_cpu(dev, dma, PAGE_SIZE, DMA_FROM_DEVICE);
+	ret = edu_check_byte(edu, hit ? "overrun" : "neighbour", cpu, whole,
+			     EDU_UNTOUCHED);
+	if (!ret && hit)
+		ret = edu_check(edu, "end of the overrun mapping", cpu + whole,
+				EDU_OVERRUN / 2, seed);
+	return ret;
+}
+
+/* guard N: the device writes past the end of a mapping with N guard granules. */
+static int edu_op_guard(struct edu *edu, int argc, char **argv)
+{
+	struct iommu_domain *domain = edu_domain(edu);
+	dma_addr_t dma[EDU_GUARDED];
+	void *cpu[EDU_GUARDED];
+	int hit[2] = { -1, -1 };
+	unsigned long guard;
+	int i, n, ret = 0;
+
+	if (edu_arg(argc, argv, 1, 1, &guard) || !guard)
+		return -EINVAL;
+	if (!domain)
+		return EDU_SKIP;
+	guard <<= __ffs(domain->pgsize_bitmap);
+	ret = edu_load(edu, 23);
+	for (n = 0; !ret && n < EDU_GUARDED; n++)
+		ret = edu_guard_map(edu, n, cpu, dma);
+	/* The last one was not mapped. */
+	n -= !!ret && n;
+	if (!ret)
+		ret = edu_guard_apart(edu, dma, guard);
+	/* A page that was mapped, and memory that was allocated */
+	for (i = 0; !ret && i < 2; i++) {
+		hit[i] = edu_guard_pick(edu, dma, guard, i, 2);
+		ret = hit[i] < 0 ? -ENOENT :
+		      edu_write(edu, dma[hit[i]] + PAGE_SIZE - EDU_OVERRUN / 2, 0,
+				EDU_OVERRUN);
+	}
+	for (i = 0; !ret && i < n; i++)
+		ret = edu_guard_check(edu, i, cpu[i], dma[i],
+				      i == hit[0] || i == hit[1], 23);
+	while (n--)
+		edu_guard_unmap(edu, n, cpu, dma);
+	return ret;
+}
+
 const struct edu_op edu_live_ops[] = {
 	{ "hold", edu_op_hold },
 	{ "held", edu_op_held },
 	{ "release", edu_op_release },
 	{ "churn", edu_op_churn },
+	{ "guard", edu_op_guard },
 	{ }
 };

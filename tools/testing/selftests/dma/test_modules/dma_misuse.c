@@ -25,6 +25,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/iommu-dma.h>
 #include <linux/iommu.h>
+#include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
@@ -179,6 +180,9 @@ static int misuse_mask(struct page *page)
 
 	*misuse_dev->dma_mask = DMA_BIT_MASK(11);
 	ret = misuse_refused("mask of 11 bits", misuse_map(page, 0, SZ_4K));
+	/* The lowest granule is nobody's, so all that is left is below it. */
+	*misuse_dev->dma_mask = DMA_BIT_MASK(12);
+	ret = ret ?: misuse_refused("mask of 12 bits", misuse_map(page, 0, SZ_4K));
 	*misuse_dev->dma_mask = DMA_BIT_MASK(24);
 	dma = kvcalloc(max, sizeof(*dma), GFP_KERNEL);
 	if (!dma)
@@ -319,6 +323,137 @@ static int misuse_unmap_twice(struct page *page)
 	return 0;
 }
 
+/* After an unmap by two, no address may have become free twice. */
+static int misuse_distinct(struct page *page)
+{
+	dma_addr_t dma[8];
+	int i, j, n, ret = 0;
+
+	for (n = 0; n < ARRAY_SIZE(dma); n++) {
+		dma[n] = misuse_map(page, 0, SZ_4K);
+		if (dma[n] == DMA_MAPPING_ERROR)
+			break;
+	}
+	for (i = 0; i < n; i++)
+		for (j = 0; j < i; j++)
+			if (dma[i] == dma[j])
+				ret = -EEXIST;
+	if (ret)
+		misuse_note("an address was handed out twice\n");
+	else if (n < ARRAY_SIZE(dma))
+		ret = -ENOMEM;
+	while (!ret && n--)
+		misuse_unmap(dma[n], SZ_4K);
+	return ret;
+}
+
+#define MISUSE_ROUNDS	200
+
+/**
+ * struct misuse_race - an unmap by two at once
+ * @page: what is mapped
+ * @dma: what to unmap
+ * @ready: how many are ready for the round; the second begins it
+ * @done: how many are through with it
+ * @ret: what the one that maps has found
+ */
+struct misuse_race {
+	struct page *page;
+	dma_addr_t dma;
+	atomic_t ready;
+	atomic_t done;
+	int ret;
+};
+
+static void misuse_race_unmap(struct misuse_race *race, int round)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	atomic_inc(&race->ready);
+	while (atomic_read(&race->ready) < 2 * round)
+		cpu_relax();
+	misuse_unmap(race->dma, SZ_4K);
+	local_irq_restore(flags);
+	atomic_inc(&race->done);
+}
+
+static void misuse_race_idle(void)
+{
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+}
+
+/* Maps, and unmaps together with the other one. */
+static int misuse_race_first(void *data)
+{
+	struct misuse_race *race = data;
+	int round;
+
+	for (round = 1; !race->ret && round <= MISUSE_ROUNDS; round++) {
+		race->dma = misuse_map(race->page, 0, SZ_4K);
+		if (race->dma == DMA_MAPPING_ERROR) {
+			race->ret = -ENOMEM;
+			break;
+		}
+		misuse_race_unmap(race, round);
+		while (atomic_read(&race->done) < 2 * round)
+			cond_resched();
+		race->ret = misuse_distinct(race->page);
+	}
+	atomic_set(&race->done, INT_MAX);
+	misuse_race_idle();
+	return 0;
+}
+
+static int misuse_race_second(void *data)
+{
+	struct misuse_race *race = data;
+	int round;
+
+	for (round = 1; round <= MISUSE_ROUNDS; round++) {
+		while (atomic_read(&race->ready) < 2 * round - 1) {
+			if (kthread_should_stop())
+				return 0;
+			cond_resched();
+		}
+		misuse_race_unmap(race, round);
+	}
+	misuse_race_idle();
+	return 0;
+}
+
+/* Two processors unmap the same mapping: one does, the other is told. */
+static int misuse_unmap_race(struct page *page)
+{
+	int (*const racers[])(void *data) = {
+		misuse_race_first, misuse_race_second,
+	};
+	struct misuse_race race = { .page = page };
+	struct task_struct *task[2];
+	int i, started = 0;
+
+	if (num_online_cpus() < 2) {
+		misuse_note("there is only one processor\n");
+		return MISUSE_SKIP;
+	}
+	for (i = 0; i < 2; i++) {
+		task[i] = kthread_create_on_cpu(racers[i], &race,
+						cpumask_nth(i, cpu_online_mask),
+						"misuse/%u");
+		if (IS_ERR(task[i]))
+			break;
+		started++;
+	}
+	for (i = 0; started == 2 && i < 2; i++)
+		wake_up_process(task[i]);
+	while (started == 2 && atomic_read(&race.done) < INT_MAX)
+		schedule_timeout_uninterruptible(1);
+	for (i = 0; i < started; i++)
+		kthread_stop(task[i]);
+	return started == 2 ? race.ret : -ENOMEM;
+}
+
 /* Is what is left of a wrongly unmapped mapping unmapped? */
 static void misuse_unmap_rest(dma_addr_t dma, size_t size)
 {
@@ -442,6 +577,7 @@ static const struct misuse_case misuse_cases[] = {
 	{ "sync", misuse_sync },
 	{ "unmap_nowhere", misuse_unmap_nowhere },
 	{ "unmap_twice", misuse_unmap_twice },
+	{ "unmap_race", misuse_unmap_race },
 	{ "unmap_more", misuse_unmap_more },
 	{ "unmap_live_more", misuse_unmap_live_more },
 	{ "unmap_less", misuse_unmap_less },
