@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # make help lists what there is.
 
-.PHONY: help run check sparse install-tree clean distclean
+.PHONY: help run check bench sparse install-tree clean distclean
 
 help:
 	@echo 'A DMA-IOMMU layer for Linux 6.12, and a lab to run it in.'
 	@echo
 	@echo '  make run                      build, boot arm64 with an SMMUv3, show the layer at work'
 	@echo '  make check                    run all tests; ends with "N passed, N failed"'
+	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; see lab/bench --help'
 	@echo '  make install-tree KSRC=DIR    put the layer into your own 6.12.y kernel tree'
 	@echo '  make build/arm64              build one kernel; also x86_64, debug-ARCH, stock-ARCH'
 	@echo '  make sparse                   sparse and W=1 over the files of the layer'
@@ -21,6 +22,9 @@ run:
 
 check:
 	@lab/check
+
+bench:
+	@lab/bench --case '$(or $(CASE),addresses)'
 
 sparse:
 	@lab/sparse

@@ -8,6 +8,7 @@
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>
+#include <linux/irqflags.h>
 #include <linux/ktime.h>
 #include <linux/prandom.h>
 #ifdef CONFIG_ARM64
@@ -25,6 +26,9 @@
 /* More samples than this are measured, but only these are kept. */
 #define BENCH_SAMPLES		(1U << 20)
 
+/* Room for a million that are live, and for more until addresses run out */
+#define BENCH_SLOTS		(5UL << 18)
+
 /**
  * struct bench_slot - a mapping that is live
  * @addr: its address, or DMA_MAPPING_ERROR
@@ -36,13 +40,13 @@ struct bench_slot {
 };
 
 /**
- * struct bench_sizes - sizes that mappings are made of
- * @least: smallest, bytes, a power of two
- * @doublings: the largest is @least << @doublings; those between, equally often
+ * struct bench_sizes - what size the next mapping has
+ * @least: bytes; all sizes are multiples of it, each as often
+ * @most: bytes; the largest
  */
 struct bench_sizes {
 	u32 least;
-	unsigned int doublings;
+	u32 most;
 };
 
 /**
@@ -61,8 +65,7 @@ struct bench_stat {
  * struct bench - a device and what is measured on it
  * @dev: the device
  * @buffer: physically contiguous memory; all mappings are of its beginning
- * @slots: what is live; @room of them, the first @live are in use
- * @room: size of @slots
+ * @slots: what is live: BENCH_SLOTS of them, the first @live are in use
  * @live: mappings made by "fill" and not yet drained
  * @random: where the next replacement is; the same after each "fill"
  * @stat: samples, by the order in which a measurement declares them
@@ -77,7 +80,6 @@ struct bench {
 	struct device *dev;
 	struct page *buffer;
 	struct bench_slot *slots;
-	unsigned long room;
 	unsigned long live;
 	struct rnd_state random;
 	struct bench_stat stat[3];
@@ -97,6 +99,7 @@ int bench_page(struct bench *b, char **arg);
 int bench_floor(struct bench *b, char **arg);
 int bench_loop(struct bench *b, char **arg);
 int bench_spin(struct bench *b, char **arg);
+int bench_pages(struct bench *b, char **arg);
 int bench_trace(struct bench *b, char **arg);
 
 /* dma_bench_live.c */
@@ -110,6 +113,7 @@ int bench_mask(struct bench *b, char **arg);
 int bench_flushes(struct bench *b, char **arg);
 int bench_late(struct bench *b, char **arg);
 void bench_note_unmap(struct bench *b);
+bool bench_late_on(void);
 void bench_watch_stop(struct bench *b);
 
 /* Instructions (of an emulated machine that counts them), else about cycles */
@@ -123,6 +127,24 @@ static inline u64 bench_now(void)
 #else
 	return ktime_get_ns();
 #endif
+}
+
+/*
+ * A sample is the call alone, so interrupts are off. But not while they are what
+ * is watched: then there are no samples worth looking at.
+ */
+static inline bool bench_alone(unsigned long *flags)
+{
+	if (bench_late_on())
+		return false;
+	local_irq_save(*flags);
+	return true;
+}
+
+static inline void bench_alone_end(bool alone, unsigned long flags)
+{
+	if (alone)
+		local_irq_restore(flags);
 }
 
 static inline void bench_sample(struct bench *b, unsigned int which, u64 ticks)

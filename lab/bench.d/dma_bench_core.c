@@ -132,10 +132,11 @@ static const struct bench_command {
 	{ "floor", 2, bench_floor },
 	{ "loop", 2, bench_loop },
 	{ "spin", 1, bench_spin },
+	{ "pages", 1, bench_pages },
 	{ "trace", 2, bench_trace },
 	{ "fill", 4, bench_fill },
 	{ "replace", 2, bench_replace },
-	{ "exhaust", 2, bench_exhaust },
+	{ "exhaust", 3, bench_exhaust },
 	{ "drain", 1, bench_drain },
 	{ "mask", 1, bench_mask },
 	{ "flushes", 1, bench_flushes },
@@ -232,7 +233,8 @@ static struct bench *bench_new(struct device *dev)
 	b->dev = dev;
 	b->buffer = alloc_pages(GFP_KERNEL, BENCH_BUFFER_ORDER);
 	b->out = kmalloc(BENCH_OUT_SIZE, GFP_KERNEL);
-	if (!b->buffer || !b->out)
+	b->slots = vmalloc_array(BENCH_SLOTS, sizeof(*b->slots));
+	if (!b->buffer || !b->out || !b->slots)
 		goto fail;
 	for (i = 0; i < ARRAY_SIZE(b->stat); i++) {
 		b->stat[i].value = vmalloc_array(BENCH_SAMPLES, sizeof(u32));

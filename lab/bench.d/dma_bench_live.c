@@ -5,9 +5,7 @@
  * any kernel.
  */
 #include <linux/kernel.h>
-#include <linux/log2.h>
 #include <linux/sched.h>
-#include <linux/vmalloc.h>
 
 #include "dma_bench.h"
 
@@ -17,26 +15,10 @@ static struct bench_sizes sizes;
 
 static u32 next_size(struct bench *b)
 {
-	if (!sizes.doublings)
+	if (sizes.least == sizes.most)
 		return sizes.least;
-	return sizes.least << (prandom_u32_state(&b->random) %
-			       (sizes.doublings + 1));
-}
-
-static int make_room(struct bench *b, unsigned long total)
-{
-	struct bench_slot *slots;
-
-	if (total <= b->room)
-		return 0;
-	slots = vmalloc_array(total, sizeof(*slots));
-	if (!slots)
-		return -ENOMEM;
-	memcpy(slots, b->slots, b->live * sizeof(*slots));
-	vfree(b->slots);
-	b->slots = slots;
-	b->room = total;
-	return 0;
+	return sizes.least * (1 + prandom_u32_state(&b->random) %
+				  (sizes.most / sizes.least));
 }
 
 static bool expired(u64 start, u32 ms)
@@ -45,26 +27,23 @@ static bool expired(u64 start, u32 ms)
 }
 
 /*
- * fill TOTAL LEAST MOST MILLISECONDS: more mappings until TOTAL are live, sizes
- * between LEAST and MOST, unless it takes longer.
+ * fill TOTAL LEAST MOST MILLISECONDS: more mappings until TOTAL are live, their
+ * sizes multiples of LEAST up to MOST, unless it takes longer.
  */
 int bench_fill(struct bench *b, char **arg)
 {
 	u32 total, least, most, ms;
 	u64 start = ktime_get_ns();
 	struct bench_slot *slot;
-	int ret;
+	int ret = 0;
 
 	if (kstrtou32(arg[0], 0, &total) || kstrtou32(arg[1], 0, &least) ||
 	    kstrtou32(arg[2], 0, &most) || kstrtou32(arg[3], 0, &ms) ||
-	    !is_power_of_2(least) || !is_power_of_2(most) || least > most ||
+	    total > BENCH_SLOTS || !least || least > most ||
 	    most > BENCH_BUFFER_SIZE)
 		return -EINVAL;
-	ret = make_room(b, total);
-	if (ret)
-		return ret;
 	sizes.least = least;
-	sizes.doublings = ilog2(most) - ilog2(least);
+	sizes.most = most;
 	prandom_seed_state(&b->random, BENCH_SEED);
 	while (b->live < total && !expired(start, ms)) {
 		slot = &b->slots[b->live];
@@ -86,24 +65,25 @@ static int replace_once(struct bench *b)
 {
 	struct bench_slot *slot;
 	unsigned long flags;
+	bool alone;
 	u64 t[4];
 	u32 size;
 
 	slot = &b->slots[prandom_u32_state(&b->random) % b->live];
 	size = next_size(b);
-	local_irq_save(flags);
+	alone = bench_alone(&flags);
 	t[0] = bench_now();
 	dma_unmap_page(b->dev, slot->addr, slot->size, DMA_BIDIRECTIONAL);
 	t[1] = bench_now();
 	bench_note_unmap(b);
-	/* What the unmap left to a timer that is due, it does now. */
-	local_irq_restore(flags);
+	/* If a timer is due, or a worker woke, this is their chance. */
+	bench_alone_end(alone, flags);
 	cond_resched();
-	local_irq_save(flags);
+	alone = bench_alone(&flags);
 	t[2] = bench_now();
 	slot->addr = bench_map(b, size);
 	t[3] = bench_now();
-	local_irq_restore(flags);
+	bench_alone_end(alone, flags);
 	slot->size = size;
 	if (bench_bad(b, slot->addr)) {
 		*slot = b->slots[--b->live];
@@ -136,20 +116,21 @@ int bench_replace(struct bench *b, char **arg)
 }
 
 /*
- * exhaust FAILURES SIZE: map until it fails so many times, then unmap all of
- * that. The caller sets the mask first, or this takes the age of the universe.
+ * exhaust FAILURES SIZE MILLISECONDS: map until it fails so many times, unless
+ * that takes longer, then unmap all of it. For a device with a narrow mask.
  */
 int bench_exhaust(struct bench *b, char **arg)
 {
 	unsigned long before = b->live;
 	u64 start = ktime_get_ns();
-	u32 failures, size, failed = 0;
+	u32 failures, size, ms, failed = 0;
 	dma_addr_t addr;
 
 	if (kstrtou32(arg[0], 0, &failures) || kstrtou32(arg[1], 0, &size) ||
-	    !size || size > BENCH_BUFFER_SIZE)
+	    kstrtou32(arg[2], 0, &ms) || !size || size > BENCH_BUFFER_SIZE)
 		return -EINVAL;
-	while (failed < failures && b->live < b->room) {
+	while (failed < failures && b->live < BENCH_SLOTS &&
+	       !expired(start, ms)) {
 		addr = bench_map(b, size);
 		if (bench_bad(b, addr))
 			failed++;
@@ -165,7 +146,7 @@ int bench_exhaust(struct bench *b, char **arg)
 		bench_unmap(b, slot->addr, slot->size);
 		cond_resched();
 	}
-	return failed < failures ? -ENOSPC : 0;
+	return 0;
 }
 
 /* drain REST: unmap, the youngest first, until REST are live */

@@ -3,6 +3,8 @@
  * Single calls: the DMA API's, and the IOMMU API's below it as the floor.
  */
 #include <linux/kernel.h>
+#include <linux/list.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
 
@@ -23,21 +25,22 @@ static int page_once(struct bench *b, u32 size)
 {
 	unsigned long flags;
 	dma_addr_t addr;
+	bool alone;
 	u64 t[4];
 
-	local_irq_save(flags);
+	alone = bench_alone(&flags);
 	t[0] = bench_now();
 	addr = bench_map(b, size);
 	t[1] = bench_now();
 	if (bench_bad(b, addr)) {
-		local_irq_restore(flags);
+		bench_alone_end(alone, flags);
 		return -ENOSPC;
 	}
 	t[2] = bench_now();
 	dma_unmap_page(b->dev, addr, size, DMA_BIDIRECTIONAL);
 	t[3] = bench_now();
 	bench_note_unmap(b);
-	local_irq_restore(flags);
+	bench_alone_end(alone, flags);
 	bench_sample(b, 0, t[1] - t[0]);
 	bench_sample(b, 1, t[3] - t[2]);
 	return 0;
@@ -176,6 +179,30 @@ int bench_spin(struct bench *b, char **arg)
 		return -EINVAL;
 	while (ktime_get_ns() - start < (u64)ms * NSEC_PER_MSEC)
 		cond_resched();
+	return 0;
+}
+
+/* pages COUNT: what page tables need, with no DMA about it */
+int bench_pages(struct bench *b, char **arg)
+{
+	struct page *page, *next;
+	LIST_HEAD(pages);
+	u32 count;
+
+	if (kstrtou32(arg[0], 0, &count))
+		return -EINVAL;
+	while (count--) {
+		page = alloc_page(GFP_ATOMIC | __GFP_ZERO);
+		if (!page)
+			break;
+		list_add(&page->lru, &pages);
+		cond_resched();
+	}
+	list_for_each_entry_safe(page, next, &pages, lru) {
+		list_del(&page->lru);
+		__free_page(page);
+		cond_resched();
+	}
 	return 0;
 }
 

@@ -119,8 +119,9 @@ static void flushes_stop(struct bench *b)
 		return;
 	WRITE_ONCE(domain->ops, flushes.was);
 	WRITE_ONCE(flushes.domain, NULL);
-	bench_say(b, "flushes count=%llu ns=%llu unmaps=%llu waiting=%llu window_sum=%llu window_max=%llu\n",
-		  flushes.count, ktime_get_ns() - flushes.start,
+	bench_say(b, "flushes count=%llu ns=%llu\n", flushes.count,
+		  ktime_get_ns() - flushes.start);
+	bench_say(b, "window unmaps=%llu waiting=%llu sum=%llu max=%llu\n",
 		  flushes.unmaps, flushes.waiting, flushes.window_sum,
 		  flushes.window_max);
 }
@@ -143,6 +144,25 @@ int bench_flushes(struct bench *b, char **arg)
 #define LATE_PERIOD_MIN		7000
 #define LATE_PERIOD_SPREAD	6000
 
+/* Delays are told apart by who turned interrupts on again, if so many ns. */
+#define LATE_WORTH_A_PLACE	3000
+#define LATE_PLACES		16
+
+/**
+ * struct late_place - who was seen to turn interrupts on again
+ * @where: what the timer interrupted
+ * @caller: what probably called that: on arm64 the link register, which is
+ *	right when @where is the end of a function that calls nothing
+ * @n: how often
+ * @max: the longest delay
+ */
+struct late_place {
+	unsigned long where;
+	unsigned long caller;
+	u64 n;
+	u64 max;
+};
+
 /**
  * struct late_watch - how late a timer comes
  * @timer: it
@@ -151,8 +171,7 @@ int bench_flushes(struct bench *b, char **arg)
  * @n: how often it came
  * @sum: of all delays, ns
  * @max: the longest delay
- * @where: what it interrupted when it came so late
- * @caller: a good guess at what called that
+ * @place: the places with the longest delays
  */
 static struct late_watch {
 	struct hrtimer timer;
@@ -161,24 +180,45 @@ static struct late_watch {
 	u64 n;
 	u64 sum;
 	u64 max;
-	unsigned long where;
-	unsigned long caller;
+	struct late_place place[LATE_PLACES];
 } late;
+
+/* The shortest of the places makes room for a longer one. */
+static void late_note(u64 delay, unsigned long where, unsigned long caller)
+{
+	struct late_place *p, *shortest = late.place;
+
+	for (p = late.place; p < late.place + LATE_PLACES; p++) {
+		if (p->where == where && p->caller == caller)
+			break;
+		if (p->max < shortest->max)
+			shortest = p;
+	}
+	if (p == late.place + LATE_PLACES) {
+		p = shortest;
+		if (p->max >= delay)
+			return;
+		*p = (struct late_place){ .where = where, .caller = caller };
+	}
+	p->n++;
+	p->max = max(p->max, delay);
+}
 
 static enum hrtimer_restart late_timer(struct hrtimer *timer)
 {
 	u64 delay = ktime_to_ns(ktime_sub(ktime_get(),
 					  hrtimer_get_expires(timer)));
 	struct pt_regs *regs = get_irq_regs();
+	unsigned long caller = 0;
 
 	late.n++;
 	late.sum += delay;
-	if (delay > late.max) {
-		late.max = delay;
-		late.where = regs ? instruction_pointer(regs) : 0;
+	late.max = max(late.max, delay);
+	if (delay >= LATE_WORTH_A_PLACE && regs) {
 #ifdef CONFIG_ARM64
-		late.caller = regs ? regs->regs[30] : 0;
+		caller = regs->regs[30];
 #endif
+		late_note(delay, instruction_pointer(regs), caller);
 	}
 	hrtimer_set_expires(timer, ktime_add_ns(ktime_get(), LATE_PERIOD_MIN +
 			    prandom_u32_state(&late.random) %
@@ -186,11 +226,17 @@ static enum hrtimer_restart late_timer(struct hrtimer *timer)
 	return HRTIMER_RESTART;
 }
 
+bool bench_late_on(void)
+{
+	return READ_ONCE(late.running);
+}
+
 static void late_start(void)
 {
 	late.n = 0;
 	late.sum = 0;
 	late.max = 0;
+	memset(late.place, 0, sizeof(late.place));
 	late.running = true;
 	prandom_seed_state(&late.random, 1);
 	hrtimer_init(&late.timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
@@ -201,24 +247,32 @@ static void late_start(void)
 
 static void late_stop(struct bench *b)
 {
+	struct late_place *p;
+
 	if (!late.running)
 		return;
 	hrtimer_cancel(&late.timer);
 	late.running = false;
-	bench_say(b, "late n=%llu sum=%llu max=%llu where=%ps caller=%ps\n",
-		  late.n, late.sum, late.max, (void *)late.where,
-		  (void *)late.caller);
+	bench_say(b, "late n=%llu sum=%llu max=%llu\n", late.n, late.sum,
+		  late.max);
+	for (p = late.place; p < late.place + LATE_PLACES; p++)
+		if (p->n)
+			bench_say(b, "place max=%llu n=%llu where=%ps caller=%ps\n",
+				  p->max, p->n, (void *)p->where,
+				  (void *)p->caller);
 }
 
 /* late on|off: watch, and tell what was seen */
 int bench_late(struct bench *b, char **arg)
 {
-	if (strcmp(arg[0], "on"))
-		late_stop(b);
-	else if (late.running)
+	bool on = !strcmp(arg[0], "on");
+
+	if (on && late.running)
 		return -EBUSY;
-	else
+	if (on)
 		late_start();
+	else
+		late_stop(b);
 	return 0;
 }
 
