@@ -5,9 +5,11 @@
 # the DMA API and the IOMMU driver (module dma_watch).
 #
 # In deferred mode the window is measured always, and judged where time means
-# something: DMA_TEST_EXACT=1 says that the machine's clock stands still when
-# the machine does (an emulator that counts instructions). Elsewhere a busy host
-# may stop a processor at any moment for any time.
+# something: DMA_TEST_EXACT=1 says that the machine's clock stands still when the
+# machine does (an emulator that counts instructions). Elsewhere a busy host may
+# stop a processor at any moment for any time. The same goes for what an operation
+# costs; there a kernel full of checks makes the little that locks cost a lot, so
+# only growth that no constant explains is a failure.
 . "$(dirname "$0")/lib.sh"
 
 WINDOW_US=10000
@@ -20,7 +22,7 @@ watch=/sys/kernel/debug/dma_watch
 [ "${DMA_TEST_EXACT:-0}" = 1 ] || WINDOW_US=0
 
 ktap_print_header
-ktap_set_plan 8
+ktap_set_plan 9
 try_op "what is watched" "$watch" info
 try_op "pages from all processors" "$watch" load 1 4 page $WINDOW_US
 try_op "lists from all processors" "$watch" load 1 4 list $WINDOW_US
@@ -29,5 +31,10 @@ try_op "all of it" "$watch" load 2 6 all $WINDOW_US
 try_op "one unmap now and then" "$watch" idle 40 $WINDOW_US
 try_op "flushes are few" "$watch" rate 1 $FLUSHES
 try_op "page tables outlive their flush" "$watch" tables 8
+if [ $WINDOW_US = 0 ]; then
+	skip "many live mappings cost no more than few" "the machine's clock is not exact"
+else
+	try_op "many live mappings cost no more than few" "$watch" growth 500 20000 60
+fi
 watch_stop
 finish

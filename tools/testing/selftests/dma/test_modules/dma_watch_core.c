@@ -33,6 +33,7 @@
 #include <linux/device.h>
 #include <linux/dma-map-ops.h>
 #include <linux/iommu-dma.h>
+#include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -54,8 +55,8 @@
 /* Addresses above are not watched; four bytes for each granule below. */
 #define WATCH_BITS	32
 
-/* No flush is later than this, or it does not come. */
-#define WATCH_SETTLE_MS	100
+/* A flush that has not come by then does not come, however busy the host is. */
+#define WATCH_SETTLE_MS	3000
 
 static char *device = "";
 module_param(device, charp, 0444);
@@ -500,19 +501,30 @@ void watch_begin(struct watch *watch)
 	atomic_set(&watch->wrongs, 0);
 }
 
-/* After all have ended: is something left that no flush came for? */
-static void watch_settle(struct watch *watch)
+/* The lowest granule that waits for a flush */
+static unsigned long watch_waiting(struct watch *watch)
 {
 	unsigned long g;
 
-	if (atomic_long_read(&watch->queued))
-		msleep(WATCH_SETTLE_MS);
-	for (g = 0; g < watch->granules; g++) {
-		if (!watch_waits(watch, READ_ONCE(watch->state[g])))
-			continue;
-		watch_wrong(watch, "unmapped and never invalidated",
-			    (u64)g << watch->lg2);
-		return;
+	for (g = 0; g < watch->granules; g++)
+		if (watch_waits(watch, READ_ONCE(watch->state[g])))
+			break;
+	return g;
+}
+
+/* After all have ended: is something left that no flush comes for? */
+static void watch_settle(struct watch *watch)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(WATCH_SETTLE_MS), g;
+
+	while ((g = watch_waiting(watch)) < watch->granules) {
+		/* In strict mode there is nothing to wait for. */
+		if (!atomic_long_read(&watch->queued) || time_after(jiffies, end)) {
+			watch_wrong(watch, "unmapped and never invalidated",
+				    (u64)g << watch->lg2);
+			return;
+		}
+		msleep(20);
 	}
 }
 
@@ -705,7 +717,7 @@ static void __exit watch_exit(void)
 	WRITE_ONCE(the_watch->domain->ops, the_watch->ops);
 	/* Whoever is in a hook, the flush timer above all, gets out of it. */
 	synchronize_rcu();
-	msleep(WATCH_SETTLE_MS);
+	msleep(100);
 	vfree(the_watch->state);
 	vfree(the_watch);
 	pci_dev_put(watch_pdev);

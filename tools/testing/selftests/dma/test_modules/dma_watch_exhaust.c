@@ -6,6 +6,9 @@
  *                           and map again; unmap all and map again
  *   recycle BITS SIZE COUNT map and unmap lists of SIZE bytes, of which not two
  *                           fit, COUNT times: none is refused
+ *   growth FEW MANY MOST    map and unmap among FEW live mappings and among MANY:
+ *                           with MANY it takes MOST percent more at most. For
+ *                           machines whose clock counts instructions
  *   memory KIND AWAY        one allocation after the other fails: each time the
  *                           call succeeds, or fails and leaves nothing behind;
  *                           unmapping allocates nothing. At addresses that are
@@ -19,6 +22,7 @@
  * which allocations count.
  */
 #include <linux/dma-map-ops.h>
+#include <linux/ktime.h>
 #include <linux/random.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
@@ -294,6 +298,134 @@ free:
 }
 
 /*
+ * Many mappings are live. The layer's operations are called directly: what the
+ * checks of the DMA API do does grow.
+ */
+
+#define WATCH_GROWTH_SIZE	SZ_64K
+#define WATCH_GROWTH_ROUNDS	2000
+
+/**
+ * struct watch_growth - mappings that live
+ * @dev: the device
+ * @page: what is mapped
+ * @dma: addresses
+ * @live: how many
+ * @total: time of WATCH_GROWTH_ROUNDS unmaps and maps, in ns
+ * @longest: the longest of them
+ */
+struct watch_growth {
+	struct device *dev;
+	struct page *page;
+	dma_addr_t *dma;
+	unsigned long live;
+	u64 total;
+	u64 longest;
+};
+
+static bool growth_map(struct watch_growth *growth, unsigned long i)
+{
+	growth->dma[i] = watch_dma_ops->map_page(growth->dev, growth->page, 0,
+						 WATCH_GROWTH_SIZE,
+						 DMA_TO_DEVICE, 0);
+	return growth->dma[i] != DMA_MAPPING_ERROR;
+}
+
+static void growth_unmap(struct watch_growth *growth, unsigned long i)
+{
+	watch_dma_ops->unmap_page(growth->dev, growth->dma[i], WATCH_GROWTH_SIZE,
+				  DMA_TO_DEVICE, 0);
+}
+
+static bool growth_fill(struct watch_growth *growth, unsigned long live)
+{
+	for (; growth->live < live; growth->live++) {
+		if (!growth_map(growth, growth->live))
+			return false;
+		cond_resched();
+	}
+	return true;
+}
+
+/* Replace mappings at random, interrupts off: nobody else is measured. */
+static bool growth_replace(struct watch_growth *growth)
+{
+	unsigned long flags, i;
+	unsigned int round;
+	bool ok = true;
+	u64 took;
+
+	growth->total = 0;
+	growth->longest = 0;
+	for (round = 0; ok && round < WATCH_GROWTH_ROUNDS; round++) {
+		i = get_random_u32_below(growth->live);
+		local_irq_save(flags);
+		took = ktime_get_ns();
+		growth_unmap(growth, i);
+		ok = growth_map(growth, i);
+		took = ktime_get_ns() - took;
+		local_irq_restore(flags);
+		if (!ok)
+			swap(growth->dma[i], growth->dma[--growth->live]);
+		growth->total += took;
+		growth->longest = max(growth->longest, took);
+		cond_resched();
+	}
+	watch_note("%lu live: %llu ns on average, %llu ns at most\n", growth->live,
+		   div_u64(growth->total, WATCH_GROWTH_ROUNDS), growth->longest);
+	return ok;
+}
+
+static int growth_compare(struct watch_growth *growth, unsigned long few,
+			  unsigned long many, unsigned long most)
+{
+	u64 total, longest;
+
+	/* Once for the caches of the allocators to fill */
+	if (!growth_fill(growth, few) || !growth_replace(growth) ||
+	    !growth_replace(growth))
+		return -ENOMEM;
+	total = growth->total;
+	longest = growth->longest;
+	if (!growth_fill(growth, many) || !growth_replace(growth))
+		return -ENOMEM;
+	/* The longest is one of some that make a table or a chunk. */
+	return growth->total * 100 > total * (100 + most) ||
+	       growth->longest > 3 * longest ? -ERANGE : 0;
+}
+
+static int watch_op_growth(struct watch *watch, int argc, char **argv)
+{
+	struct watch_growth growth = { .dev = watch->dev };
+	u64 mask = dma_get_mask(watch->dev);
+	unsigned long few, many, most;
+	int ret = -ENOMEM;
+
+	if (watch_arg(argc, argv, 1, 100, &few) || !few ||
+	    watch_arg(argc, argv, 2, 10000, &many) || many < few ||
+	    watch_arg(argc, argv, 3, 10, &most))
+		return -EINVAL;
+	if (!watch_dma_ops)
+		return WATCH_SKIP;
+	watch_begin(watch);
+	growth.page = alloc_pages(GFP_KERNEL | __GFP_ZERO,
+				  get_order(WATCH_GROWTH_SIZE));
+	growth.dma = kvcalloc(many, sizeof(*growth.dma), GFP_KERNEL);
+	if (growth.page && growth.dma)
+		ret = dma_set_mask_and_coherent(watch->dev, DMA_BIT_MASK(32)) ?:
+		      growth_compare(&growth, few, many, most);
+	while (growth.live) {
+		growth_unmap(&growth, --growth.live);
+		cond_resched();
+	}
+	dma_set_mask_and_coherent(watch->dev, mask);
+	if (growth.page)
+		__free_pages(growth.page, get_order(WATCH_GROWTH_SIZE));
+	kvfree(growth.dma);
+	return watch_verdict(watch, 0) ?: ret;
+}
+
+/*
  * Memory used up.
  */
 
@@ -532,6 +664,7 @@ static int watch_op_memory(struct watch *watch, int argc, char **argv)
 const struct watch_op watch_exhaust_ops[] = {
 	{ "fill", watch_op_fill },
 	{ "recycle", watch_op_recycle },
+	{ "growth", watch_op_growth },
 	{ "memory", watch_op_memory },
 	{ }
 };
