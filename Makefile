@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # make help lists what there is.
 
-.PHONY: help run check bench sparse install-tree clean distclean
+.PHONY: help run check check-user bench sparse install-tree clean distclean
 
 help:
 	@echo 'A DMA-IOMMU layer for Linux 6.12, and a lab to run it in.'
@@ -9,6 +9,7 @@ help:
 	@echo '  make run                      build, boot arm64 with an SMMUv3, show the layer at work'
 	@echo '  make check                    run all tests; ends with "N passed, N failed"'
 	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; see lab/bench --help'
+	@echo '  make check-user               the tests that need no kernel built, in two minutes; a part of make check'
 	@echo '  make install-tree KSRC=DIR    put the layer into your own 6.12.y kernel tree'
 	@echo '  make build/arm64              build one kernel; also x86_64, debug-ARCH, stock-ARCH'
 	@echo '  make sparse                   sparse and W=1 over the files of the layer'
@@ -22,6 +23,11 @@ run:
 
 check:
 	@lab/check
+
+check-user:
+	@lab/setup source user
+	@lab/fetch
+	@$(MAKE) --no-print-directory -C tools/testing/dma-iommu check
 
 bench:
 	@lab/bench --case '$(or $(CASE),addresses)'
