@@ -34,6 +34,20 @@ void shim_report(const char *fmt, ...)
  * Memory.
  */
 
+#ifdef SHIM_PERF
+
+void *kzalloc(size_t size, gfp_t gfp)
+{
+	return calloc(1, size);
+}
+
+void kfree(const void *p)
+{
+	free((void *)p);
+}
+
+#else
+
 void *kzalloc(size_t size, gfp_t gfp)
 {
 	unsigned int one_in = __atomic_load_n(&shim_fail_one_in,
@@ -54,6 +68,8 @@ void kfree(const void *p)
 	free((void *)p);
 }
 
+#endif
+
 /* Allocations that have not been freed */
 long shim_live(void)
 {
@@ -73,6 +89,9 @@ static void rcu_free(struct rcu_head *head)
 }
 
 #ifdef SHIM_PERF
+
+__thread unsigned int shim_cpu;
+__thread unsigned long shim_irqs_off;
 
 void shim_rcu_barrier(void)
 {

@@ -12,7 +12,10 @@
  *             see what is freed too early
  *   memory    allocations fail at random if asked to
  *
- * With SHIM_PERF all of that costs what it costs in a kernel without debugging.
+ * With SHIM_PERF all of that costs about what it costs in a kernel without
+ * debugging: a thread is a CPU for good, disabling interrupts is a load and a
+ * store of its own, a lock is an exchange, and what RCU is to free waits for
+ * shim_rcu_barrier().
  */
 #ifndef _SHIM_H
 #define _SHIM_H
@@ -237,12 +240,26 @@ void rcu_read_lock(void);
 void rcu_read_unlock(void);
 #endif
 
+/* As a virtual CPU does: the holder may not be running. */
+static inline void shim_lock_wait(raw_spinlock_t *l)
+{
+#ifdef SHIM_PERF
+	unsigned int spins = 1000;
+
+	while (spins-- && __atomic_load_n(&l->held, __ATOMIC_RELAXED))
+		__builtin_ia32_pause();
+	if (!__atomic_load_n(&l->held, __ATOMIC_RELAXED))
+		return;
+#endif
+	sched_yield();
+}
+
 /* Whoever holds a raw lock is a reader too, until the lock is let go. */
 static inline void raw_spin_lock(raw_spinlock_t *l)
 {
 	rcu_read_lock();
 	while (unlikely(__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE)))
-		sched_yield();
+		shim_lock_wait(l);
 	shim_lock_checks(l);
 }
 
@@ -253,10 +270,17 @@ static inline void raw_spin_unlock(raw_spinlock_t *l)
 	rcu_read_unlock();
 }
 
+#ifdef SHIM_PERF
+#define raw_spin_lock_irqsave(l, flags)					\
+	do { local_irq_save(flags); raw_spin_lock(l); } while (0)
+#define raw_spin_unlock_irqrestore(l, flags)				\
+	do { raw_spin_unlock(l); local_irq_restore(flags); } while (0)
+#else
 #define raw_spin_lock_irqsave(l, flags)					\
 	do { (flags) = 0; raw_spin_lock(l); } while (0)
 #define raw_spin_unlock_irqrestore(l, flags)				\
 	do { (void)(flags); raw_spin_unlock(l); } while (0)
+#endif
 #define spin_lock_init(l)	raw_spin_lock_init(l)
 #define spin_lock_irqsave(l, flags)	raw_spin_lock_irqsave(l, flags)
 #define spin_unlock_irqrestore(l, flags) raw_spin_unlock_irqrestore(l, flags)
@@ -269,13 +293,15 @@ static inline void raw_spin_unlock(raw_spinlock_t *l)
 #define for_each_possible_cpu(cpu) \
 	for ((cpu) = 0; (cpu) < NR_CPUS; (cpu)++)
 
+extern __thread unsigned int shim_cpu;
 #ifdef SHIM_PERF
-#define shim_cpu		0
-#define local_irq_save(flags)	do { (flags) = 0; barrier(); } while (0)
-#define local_irq_restore(flags) do { (void)(flags); barrier(); } while (0)
+extern __thread unsigned long shim_irqs_off;
+#define local_irq_save(flags)						\
+	do { (flags) = shim_irqs_off; shim_irqs_off = 1; barrier(); } while (0)
+#define local_irq_restore(flags)					\
+	do { barrier(); shim_irqs_off = (flags); } while (0)
 #define on_each_cpu(func, data, wait)	(func)(data)
 #else
-extern __thread unsigned int shim_cpu;
 extern unsigned int shim_migrate_one_in;	/* 0: only when told */
 void shim_cpu_get(void);
 void shim_cpu_put(void);
@@ -284,9 +310,12 @@ void on_each_cpu(void (*func)(void *data), void *data, bool wait);
 #define local_irq_restore(flags) do { (void)(flags); shim_cpu_put(); } while (0)
 #endif
 
-#define SHIM_PERCPU		256
-#define alloc_percpu(type) \
-	((type *)kzalloc(NR_CPUS * SHIM_PERCPU, GFP_KERNEL))
+#define SHIM_PERCPU		512
+#define alloc_percpu(type)						\
+	({								\
+		BUILD_BUG_ON(sizeof(type) > SHIM_PERCPU);		\
+		(type *)kzalloc(NR_CPUS * SHIM_PERCPU, GFP_KERNEL);	\
+	})
 #define free_percpu(p)		kfree(p)
 #define per_cpu_ptr(p, cpu) \
 	((typeof(p))((char *)(p) + (cpu) * SHIM_PERCPU))

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the base's iova.c needs of the kernel beyond shim.h, at the same cost:
+ * objects from the same allocator as ours, CPUs that stay, works that wait for
+ * ever (so its depot is never drained behind its back, which is in its favour).
+ */
+#ifndef _BASE_SHIM_H
+#define _BASE_SHIM_H
+
+typedef u64 dma_addr_t;
+
+#define PAGE_SIZE		4096UL
+#define IS_REACHABLE(option)	1
+#define static_assert		_Static_assert
+#define BUG_ON(cond)		FAIL_IF(cond)
+#define WARN_ON(cond)		({ bool warn_ = (cond); FAIL_IF(warn_); warn_; })
+#define swap(a, b) \
+	do { typeof(a) swap_ = (a); (a) = (b); (b) = swap_; } while (0)
+#define __ffs(x)		((unsigned int)__builtin_ctzl(x))
+#define is_power_of_2(x)	((x) && !((x) & ((x) - 1)))
+#define cache_line_size()	64
+#define ERR_PTR(err)		((void *)(long)(err))
+#define pr_err(fmt, ...)	printf(fmt, ##__VA_ARGS__)
+#define kmemleak_transient_leak(p)
+#define MODULE_AUTHOR(text)	extern int shim_module
+#define MODULE_DESCRIPTION(text) extern int shim_module
+#define MODULE_LICENSE(text)	extern int shim_module
+
+#define spin_lock(l)		raw_spin_lock(l)
+#define spin_unlock(l)		raw_spin_unlock(l)
+#define assert_spin_locked(l)	((void)(l))
+
+struct mutex {
+	int unused;
+};
+
+#define DEFINE_MUTEX(name)	struct mutex name
+#define mutex_lock(m)		((void)(m))
+#define mutex_unlock(m)		((void)(m))
+
+struct kmem_cache {
+	size_t size;
+};
+
+#define SLAB_HWCACHE_ALIGN	0
+
+static inline struct kmem_cache *
+kmem_cache_create(const char *name, size_t size, size_t align, int flags,
+		  void *ctor)
+{
+	struct kmem_cache *cache = kzalloc(sizeof(*cache), GFP_KERNEL);
+
+	cache->size = size;
+	return cache;
+}
+
+#define kmem_cache_destroy(cache)	kfree(cache)
+#define kmem_cache_zalloc(cache, gfp)	kzalloc((cache)->size, gfp)
+#define kmem_cache_alloc(cache, gfp)	malloc((cache)->size)
+#define kmem_cache_free(cache, p)	kfree(p)
+
+#define __alloc_percpu(size, align)	kzalloc(NR_CPUS * SHIM_PERCPU, GFP_KERNEL)
+#define raw_cpu_ptr(p)			this_cpu_ptr(p)
+#define num_online_cpus()		NR_CPUS
+#define for_each_online_cpu(cpu)	for_each_possible_cpu(cpu)
+
+#define CPUHP_IOMMU_IOVA_DEAD		0
+#define cpuhp_setup_state_multi(state, name, up, down)	((void)(down), 0)
+#define cpuhp_remove_multi_state(state)
+#define cpuhp_state_add_instance_nocalls(state, node)	((void)(node), 0)
+#define cpuhp_state_remove_instance_nocalls(state, node) ((void)(node))
+
+struct work_struct {
+	void (*func)(struct work_struct *work);
+};
+
+struct delayed_work {
+	struct work_struct work;
+};
+
+#define INIT_DELAYED_WORK(w, f)		((w)->work.func = (f))
+#define msecs_to_jiffies(ms)		(ms)
+#define schedule_delayed_work(w, delay)	((void)WRITE_ONCE((w)->work.func, (w)->work.func))
+#define cancel_delayed_work_sync(w)	((void)(w))
+
+#endif /* _BASE_SHIM_H */
