@@ -22,7 +22,7 @@ watch=/sys/kernel/debug/dma_watch
 [ "${DMA_TEST_EXACT:-0}" = 1 ] || WINDOW_US=0
 
 ktap_print_header
-ktap_set_plan 9
+ktap_set_plan 11
 try_op "what is watched" "$watch" info
 try_op "pages from all processors" "$watch" load 1 4 page $WINDOW_US
 try_op "lists from all processors" "$watch" load 1 4 list $WINDOW_US
@@ -31,10 +31,19 @@ try_op "all of it" "$watch" load 2 6 all $WINDOW_US
 try_op "one unmap now and then" "$watch" idle 40 $WINDOW_US
 try_op "flushes are few" "$watch" rate 1 $FLUSHES
 try_op "page tables outlive their flush" "$watch" tables 8
+for size in 65536 1048576; do
+	what="$size bytes: many live mappings cost no more than few"
+	if [ $WINDOW_US = 0 ]; then
+		skip "$what" "the machine's clock is not exact"
+	else
+		try_op "$what" "$watch" growth 100 2500 $size 60
+	fi
+done
+what="what many unmaps leave to do is done bit by bit"
 if [ $WINDOW_US = 0 ]; then
-	skip "many live mappings cost no more than few" "the machine's clock is not exact"
+	skip "$what" "the machine's clock is not exact"
 else
-	try_op "many live mappings cost no more than few" "$watch" growth 500 20000 60
+	try_op "$what" "$watch" drain 500 1048576 500
 fi
 watch_stop
 finish

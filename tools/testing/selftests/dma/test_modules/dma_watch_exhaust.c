@@ -6,9 +6,12 @@
  *                           and map again; unmap all and map again
  *   recycle BITS SIZE COUNT map and unmap lists of SIZE bytes, of which not two
  *                           fit, COUNT times: none is refused
- *   growth FEW MANY MOST    map and unmap among FEW live mappings and among MANY:
- *                           with MANY it takes MOST percent more at most. For
- *                           machines whose clock counts instructions
+ *   growth FEW MANY SIZE MOST  map and unmap among FEW live mappings and among
+ *                           MANY: with MANY it takes MOST percent more at most.
+ *                           For machines whose clock counts instructions
+ *   drain LIVE SIZE BOUND   unmap as many mappings at once: what follows holds no
+ *                           thread up for more than BOUND us at a time. For such
+ *                           machines, too
  *   memory KIND AWAY        one allocation after the other fails: each time the
  *                           call succeeds, or fails and leaves nothing behind;
  *                           unmapping allocates nothing. At addresses that are
@@ -302,13 +305,13 @@ free:
  * checks of the DMA API do does grow.
  */
 
-#define WATCH_GROWTH_SIZE	SZ_64K
 #define WATCH_GROWTH_ROUNDS	2000
 
 /**
  * struct watch_growth - mappings that live
  * @dev: the device
  * @page: what is mapped
+ * @size: bytes of it
  * @dma: addresses
  * @live: how many
  * @total: time of WATCH_GROWTH_ROUNDS unmaps and maps, in ns
@@ -317,6 +320,7 @@ free:
 struct watch_growth {
 	struct device *dev;
 	struct page *page;
+	size_t size;
 	dma_addr_t *dma;
 	unsigned long live;
 	u64 total;
@@ -326,14 +330,13 @@ struct watch_growth {
 static bool growth_map(struct watch_growth *growth, unsigned long i)
 {
 	growth->dma[i] = watch_dma_ops->map_page(growth->dev, growth->page, 0,
-						 WATCH_GROWTH_SIZE,
-						 DMA_TO_DEVICE, 0);
+						 growth->size, DMA_TO_DEVICE, 0);
 	return growth->dma[i] != DMA_MAPPING_ERROR;
 }
 
 static void growth_unmap(struct watch_growth *growth, unsigned long i)
 {
-	watch_dma_ops->unmap_page(growth->dev, growth->dma[i], WATCH_GROWTH_SIZE,
+	watch_dma_ops->unmap_page(growth->dev, growth->dma[i], growth->size,
 				  DMA_TO_DEVICE, 0);
 }
 
@@ -379,37 +382,99 @@ static bool growth_replace(struct watch_growth *growth)
 static int growth_compare(struct watch_growth *growth, unsigned long few,
 			  unsigned long many, unsigned long most)
 {
-	u64 total, longest;
+	u64 total;
 
 	/* Once for the caches of the allocators to fill */
 	if (!growth_fill(growth, few) || !growth_replace(growth) ||
 	    !growth_replace(growth))
 		return -ENOMEM;
 	total = growth->total;
-	longest = growth->longest;
 	if (!growth_fill(growth, many) || !growth_replace(growth))
 		return -ENOMEM;
-	/* The longest is one of some that make a table or a chunk. */
-	return growth->total * 100 > total * (100 + most) ||
-	       growth->longest > 3 * longest ? -ERANGE : 0;
+	/* The longest is one of few that make a table, or a slab of extents. */
+	return growth->total * 100 > total * (100 + most) ? -ERANGE : 0;
+}
+
+static u64 drain_look(u64 before, u64 *longest)
+{
+	u64 now = ktime_get_ns();
+
+	*longest = max(*longest, now - before);
+	return now;
+}
+
+/*
+ * Nothing but interrupts, and what is done at their end, comes between two looks
+ * at the clock; an unmap may, too.
+ */
+static u64 drain_watch(struct watch_growth *growth)
+{
+	u64 longest = 0, now, end;
+
+	preempt_disable();
+	now = ktime_get_ns();
+	while (growth->live) {
+		growth_unmap(growth, --growth->live);
+		now = drain_look(now, &longest);
+	}
+	end = now + 30 * NSEC_PER_MSEC;
+	while (now < end)
+		now = drain_look(now, &longest);
+	preempt_enable();
+	return longest;
+}
+
+static int watch_op_drain(struct watch *watch, int argc, char **argv)
+{
+	struct watch_growth growth = { .dev = watch->dev };
+	u64 mask = dma_get_mask(watch->dev), longest = 0;
+	unsigned long live, size, bound;
+	int ret = -ENOMEM;
+
+	if (watch_arg(argc, argv, 1, 500, &live) || !live ||
+	    watch_arg(argc, argv, 2, SZ_1M, &size) || !size || size > SZ_4M ||
+	    watch_arg(argc, argv, 3, 0, &bound))
+		return -EINVAL;
+	if (!watch_dma_ops)
+		return WATCH_SKIP;
+	watch_begin(watch);
+	growth.size = size;
+	growth.page = alloc_pages(GFP_KERNEL | __GFP_ZERO, get_order(size));
+	growth.dma = kvcalloc(live, sizeof(*growth.dma), GFP_KERNEL);
+	if (growth.page && growth.dma)
+		ret = dma_set_mask_and_coherent(watch->dev, DMA_BIT_MASK(32));
+	if (!ret && !growth_fill(&growth, live))
+		ret = -ENOMEM;
+	if (growth.live)
+		longest = div_u64(drain_watch(&growth), NSEC_PER_USEC);
+	dma_set_mask_and_coherent(watch->dev, mask);
+	if (growth.page)
+		__free_pages(growth.page, get_order(size));
+	kvfree(growth.dma);
+	watch_note("a thread held up for %llu us at most\n", longest);
+	if (!ret && bound && longest > bound)
+		ret = -ETIME;
+	return watch_verdict(watch, 0) ?: ret;
 }
 
 static int watch_op_growth(struct watch *watch, int argc, char **argv)
 {
 	struct watch_growth growth = { .dev = watch->dev };
 	u64 mask = dma_get_mask(watch->dev);
-	unsigned long few, many, most;
+	unsigned long few, many, most, size;
 	int ret = -ENOMEM;
 
 	if (watch_arg(argc, argv, 1, 100, &few) || !few ||
 	    watch_arg(argc, argv, 2, 10000, &many) || many < few ||
-	    watch_arg(argc, argv, 3, 10, &most))
+	    watch_arg(argc, argv, 3, SZ_64K, &size) || !size || size > SZ_4M ||
+	    watch_arg(argc, argv, 4, 10, &most))
 		return -EINVAL;
 	if (!watch_dma_ops)
 		return WATCH_SKIP;
 	watch_begin(watch);
 	growth.page = alloc_pages(GFP_KERNEL | __GFP_ZERO,
-				  get_order(WATCH_GROWTH_SIZE));
+				  get_order(size));
+	growth.size = size;
 	growth.dma = kvcalloc(many, sizeof(*growth.dma), GFP_KERNEL);
 	if (growth.page && growth.dma)
 		ret = dma_set_mask_and_coherent(watch->dev, DMA_BIT_MASK(32)) ?:
@@ -420,7 +485,7 @@ static int watch_op_growth(struct watch *watch, int argc, char **argv)
 	}
 	dma_set_mask_and_coherent(watch->dev, mask);
 	if (growth.page)
-		__free_pages(growth.page, get_order(WATCH_GROWTH_SIZE));
+		__free_pages(growth.page, get_order(size));
 	kvfree(growth.dma);
 	return watch_verdict(watch, 0) ?: ret;
 }
@@ -665,6 +730,7 @@ const struct watch_op watch_exhaust_ops[] = {
 	{ "fill", watch_op_fill },
 	{ "recycle", watch_op_recycle },
 	{ "growth", watch_op_growth },
+	{ "drain", watch_op_drain },
 	{ "memory", watch_op_memory },
 	{ }
 };
