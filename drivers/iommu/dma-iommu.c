@@ -62,8 +62,8 @@ static int job_flush(struct dma_job *job)
 
 	if (!job->size)
 		return 0;
-	ret = iommu_map_nosync(job->cookie->domain, job->addr, job->phys,
-			       job->size, job->prot, GFP_ATOMIC);
+	ret = dma_pages_map(job->cookie, job->addr, job->phys, job->size,
+			    job->prot);
 	if (ret)
 		return ret;
 	job->done = job->addr + job->size;
@@ -169,7 +169,7 @@ static void job_abandon(struct dma_job *job, const struct iova_range *range,
  */
 
 /* Memory that begins or ends inside a granule, for a device that needs copies */
-static dma_addr_t map_with_copies(struct device *dev, phys_addr_t phys,
+static noinline dma_addr_t map_with_copies(struct device *dev, phys_addr_t phys,
 				  size_t size, enum dma_data_direction dir,
 				  unsigned long attrs)
 {
@@ -221,15 +221,12 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 	bool coherent = dev_is_dma_coherent(dev);
 	dma_addr_t addr;
 
-	if (unlikely(!size || phys + size - 1 < phys))
-		return DMA_MAPPING_ERROR;
 	if (unlikely(dma_copy_needed(dev, size, dir)) &&
 	    dma_granule_offset(dma_cookie(dev), phys | size))
 		return map_with_copies(dev, phys, size, dir, attrs);
 
-	addr = dma_domain_map(dev, phys, size, 1,
-			      dma_protection(dir, coherent, attrs),
-			      dma_get_mask(dev));
+	addr = dma_map(dev, phys, size, 1, dma_protection(dir, coherent, attrs),
+		       dma_get_mask(dev));
 	/* The device has not been told the address, so it is not too late. */
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 	    addr != DMA_MAPPING_ERROR)
@@ -238,7 +235,7 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 }
 
 /* Nothing to do for coherent devices, and no page table walk for them */
-static void sync_single(struct device *dev, struct iommu_dma_cookie *cookie,
+static noinline void sync_single(struct device *dev, struct iommu_dma_cookie *cookie,
 			dma_addr_t addr, size_t size,
 			enum dma_data_direction dir, bool for_cpu)
 {
@@ -276,15 +273,18 @@ static void sync_single(struct device *dev, struct iommu_dma_cookie *cookie,
 void iommu_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 			  enum dma_data_direction dir, unsigned long attrs)
 {
-	struct dma_teardown td;
+	struct dma_teardown td __uninitialized;
 
 	if (!dma_teardown_begin(dev, &td, addr, size))
 		return;
-	size = min_t(u64, size, dma_teardown_limit(&td) - addr);
-	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
-		sync_single(dev, td.cookie, addr, size, dir, true);
+	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
+	    (!dev_is_dma_coherent(dev) ||
+	     unlikely(!xa_empty(&td.cookie->copies))))
+		sync_single(dev, td.cookie, addr,
+			    min_t(u64, size, dma_teardown_limit(&td) - addr),
+			    dir, true);
 	dma_teardown_rest(dev, &td, addr);
-	dma_teardown_end(dev, &td);
+	dma_teardown_end(&td);
 }
 
 /**
@@ -757,7 +757,7 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		list_sync_for_cpu(sgl, nents, dir);
 	segments_teardown(dev, &td, sgl, nents);
 	segments_unmark(sgl, nents);
-	dma_teardown_end(dev, &td);
+	dma_teardown_end(&td);
 }
 
 /**
@@ -889,7 +889,7 @@ size_t iommu_dma_opt_mapping_size(void)
  */
 size_t iommu_dma_max_mapping_size(struct device *dev)
 {
-	u64 limit = dma_domain_limit(dev, dma_get_mask(dev));
+	u64 limit = dma_limit(dev, dma_cookie(dev), dma_get_mask(dev));
 
 	/* Drivers put this into 32 bits of sectors, so no odd large numbers. */
 	if (limit > DMA_BIT_MASK(32))

@@ -44,26 +44,6 @@ struct dma_copy {
 	unsigned int len;
 };
 
-static bool is_untrusted(struct device *dev)
-{
-	return dev_is_pci(dev) && to_pci_dev(dev)->untrusted;
-}
-
-/**
- * dma_copy_needed - whether a device must not get parts of granules
- * @dev: device
- * @size: bytes of the buffer
- * @dir: direction of the transfer
- *
- * Context: Any.
- * Return: whether ends of the buffer that do not fill a granule need copies.
- */
-bool dma_copy_needed(struct device *dev, size_t size,
-		     enum dma_data_direction dir)
-{
-	return is_untrusted(dev) || dma_kmalloc_needs_bounce(dev, size, dir);
-}
-
 /**
  * dma_copy_needed_sg - whether a device must not get parts of granules
  * @dev: device
@@ -80,7 +60,7 @@ bool dma_copy_needed_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	struct scatterlist *sg;
 	int i;
 
-	if (is_untrusted(dev))
+	if (dma_untrusted(dev))
 		return true;
 	if (dma_kmalloc_safe(dev, dir))
 		return false;

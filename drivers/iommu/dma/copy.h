@@ -5,15 +5,13 @@
 #ifndef _DMA_COPY_H
 #define _DMA_COPY_H
 
-#include <linux/dma-direction.h>
-#include <linux/types.h>
+#include <linux/dma-map-ops.h>
+#include <linux/pci.h>
 
 #include "domain.h"
 
 struct scatterlist;
 
-bool dma_copy_needed(struct device *dev, size_t size,
-		     enum dma_data_direction dir);
 bool dma_copy_needed_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			enum dma_data_direction dir);
 int dma_copy_map(struct device *dev, struct iommu_dma_cookie *cookie,
@@ -24,6 +22,26 @@ void dma_copy_sync_for_device(struct device *dev, dma_addr_t addr, size_t size,
 			      enum dma_data_direction dir);
 void dma_copy_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
 			   enum dma_data_direction dir);
+
+static inline bool dma_untrusted(struct device *dev)
+{
+	return dev_is_pci(dev) && to_pci_dev(dev)->untrusted;
+}
+
+/**
+ * dma_copy_needed - whether a device must not get parts of granules
+ * @dev: device
+ * @size: bytes of the buffer
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ * Return: whether ends of the buffer that do not fill a granule need copies.
+ */
+static inline bool dma_copy_needed(struct device *dev, size_t size,
+				   enum dma_data_direction dir)
+{
+	return dma_untrusted(dev) || dma_kmalloc_needs_bounce(dev, size, dir);
+}
 
 /* Whether a mapping has copies; in almost all domains none does. */
 static inline bool dma_has_copies(struct iommu_dma_cookie *cookie,

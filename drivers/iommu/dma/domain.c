@@ -29,7 +29,10 @@
  * A kdump kernel finds devices doing DMA for the kernel that crashed. Their
  * IOMMU domain is left alone until their new driver maps something.
  */
-static DEFINE_STATIC_KEY_FALSE(dma_deferred_attach);
+DEFINE_STATIC_KEY_FALSE(dma_deferred_attach);
+
+/* More would only use up addresses. */
+#define DMA_GUARD_MAX	64U
 
 bool iommu_dma_forcedac __read_mostly;
 
@@ -43,6 +46,24 @@ static int __init dma_forcedac_setup(char *str)
 }
 early_param("iommu.forcedac", dma_forcedac_setup);
 
+/* Granules left unmapped behind every mapping */
+static unsigned int dma_guard __read_mostly;
+
+static int __init dma_guard_setup(char *str)
+{
+	unsigned int guard;
+	int ret = kstrtouint(str, 0, &guard);
+
+	if (ret || guard > DMA_GUARD_MAX) {
+		pr_err("iommu: dma_guard=%s: not a number from 0 to %u, there are no guard granules\n",
+		       str, DMA_GUARD_MAX);
+		return ret ?: -ERANGE;
+	}
+	dma_guard = guard;
+	return 0;
+}
+early_param("iommu.dma_guard", dma_guard_setup);
+
 static int __init dma_domain_setup(void)
 {
 	if (is_kdump_kernel())
@@ -51,73 +72,9 @@ static int __init dma_domain_setup(void)
 }
 arch_initcall(dma_domain_setup);
 
-/**
- * dma_domain_attach - attach a device whose attachment was put off
- * @dev: device that is about to get its first mapping
- * @domain: its domain
- *
- * Context: Any.
- * Return: 0, or the error of the IOMMU driver.
- */
-int dma_domain_attach(struct device *dev, struct iommu_domain *domain)
-{
-	if (static_branch_unlikely(&dma_deferred_attach))
-		return iommu_deferred_attach(dev, domain);
-	return 0;
-}
-
-/**
- * dma_protection - what a device may do with a mapping
- * @dir: direction of the transfer
- * @coherent: whether the device snoops the CPU's caches
- * @attrs: DMA_ATTR_*
- *
- * Context: Any.
- * Return: IOMMU_* flags for iommu_map().
- */
-int dma_protection(enum dma_data_direction dir, bool coherent,
-		   unsigned long attrs)
-{
-	int prot = 0;
-
-	if (dir == DMA_TO_DEVICE || dir == DMA_BIDIRECTIONAL)
-		prot |= IOMMU_READ;
-	if (dir == DMA_FROM_DEVICE || dir == DMA_BIDIRECTIONAL)
-		prot |= IOMMU_WRITE;
-	if (coherent)
-		prot |= IOMMU_CACHE;
-	if (attrs & DMA_ATTR_PRIVILEGED)
-		prot |= IOMMU_PRIV;
-	return prot;
-}
-
-/**
- * dma_domain_limit - the highest address that a device can be given
- * @dev: device
- * @mask: its own limit, as it told the DMA API
- *
- * Context: Any.
- * Return: inclusive limit in bytes, from mask, bus and IOMMU.
- */
-u64 dma_domain_limit(struct device *dev, u64 mask)
-{
-	struct iommu_domain *domain = iommu_get_dma_domain(dev);
-	u64 limit = min_not_zero(mask, dev->bus_dma_limit);
-
-	if (domain->geometry.force_aperture)
-		limit = min_t(u64, limit, domain->geometry.aperture_end);
-	return limit;
-}
-
 /*
  * Addresses.
  */
-
-dma_addr_t dma_iova_start(const struct iommu_dma_cookie *cookie,
-			  const struct iova_range *range)
-{
-	return (dma_addr_t)range->first << cookie->granule_lg2;
-}
 
 /* Large pages need aligned addresses, so that is what is tried first. */
 static u64 preferred_align(const struct iommu_dma_cookie *cookie,
@@ -125,39 +82,42 @@ static u64 preferred_align(const struct iommu_dma_cookie *cookie,
 {
 	unsigned long sizes = cookie->domain->pgsize_bitmap;
 
+	if (need->size <= dma_granule(cookie))
+		return need->align;
 	if (need->size < ULONG_MAX)
 		sizes &= GENMASK(__fls(need->size), 0);
 	return max_t(u64, need->align, sizes ? BIT(__fls(sizes)) : 0);
 }
 
-/* The last granule that ends at @limit or below it; IOVA_NONE if none does */
-static unsigned long limit_granule(const struct iommu_dma_cookie *cookie,
-				   u64 limit)
-{
-	u64 end = limit == U64_MAX ? BIT_ULL(64 - cookie->granule_lg2) :
-				     (limit + 1) >> cookie->granule_lg2;
-
-	return end ? min_t(u64, end - 1, ULONG_MAX) : IOVA_NONE;
-}
-
 static bool range_try(struct iommu_dma_cookie *cookie,
-		      const struct dma_need *need, u64 limit,
+		      const struct dma_need *need, u64 align, u64 limit,
 		      struct iova_range *range)
 {
 	unsigned int lg2 = cookie->granule_lg2;
 	struct iova_request req = {
-		.size = need->size >> lg2,
-		.align = preferred_align(cookie, need) >> lg2,
-		.limit = limit_granule(cookie, limit),
+		.size = (need->size >> lg2) + cookie->guard,
+		.align = align >> lg2,
+		.limit = dma_limit_granule(cookie, limit),
 		.boundary = need->boundary >> lg2,
 	};
 
-	if (iova_alloc(&cookie->space, &req, range))
-		return true;
-	if (req.align == need->align >> lg2)
-		return false;
-	req.align = need->align >> lg2;
+	/* Only the guard would cross the boundary. */
+	if (unlikely(req.boundary && req.size > req.boundary)) {
+		req.align = max(req.align, req.boundary);
+		req.boundary = 0;
+	}
 	return iova_alloc(&cookie->space, &req, range);
+}
+
+static bool range_try_aligns(struct iommu_dma_cookie *cookie,
+			     const struct dma_need *need, u64 limit,
+			     struct iova_range *range)
+{
+	u64 align = preferred_align(cookie, need);
+
+	return range_try(cookie, need, align, limit, range) ||
+	       (align != need->align &&
+		range_try(cookie, need, need->align, limit, range));
 }
 
 /* Before giving up, take back what only waits for its flush. */
@@ -165,9 +125,9 @@ static bool range_try_hard(struct iommu_dma_cookie *cookie,
 			   const struct dma_need *need, u64 limit,
 			   struct iova_range *range)
 {
-	return range_try(cookie, need, limit, range) ||
+	return range_try_aligns(cookie, need, limit, range) ||
 	       (dma_flush_now(&cookie->flush) &&
-		range_try(cookie, need, limit, range));
+		range_try_aligns(cookie, need, limit, range));
 }
 
 /**
@@ -186,7 +146,7 @@ static bool range_try_hard(struct iommu_dma_cookie *cookie,
 bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
 		    const struct dma_need *need, struct iova_range *range)
 {
-	u64 limit = dma_domain_limit(dev, need->mask), largest;
+	u64 limit = dma_limit(dev, cookie, need->mask), largest;
 
 	if (dev->iommu->pci_32bit_workaround && limit > DMA_BIT_MASK(32)) {
 		if (range_try_hard(cookie, need, DMA_BIT_MASK(32), range))
@@ -199,7 +159,7 @@ bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
 		return true;
 
 	largest = (u64)iova_largest_gap(&cookie->space,
-					limit_granule(cookie, limit)) <<
+					dma_limit_granule(cookie, limit)) <<
 		  cookie->granule_lg2;
 	dev_err_ratelimited(dev, "no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
 			    need->size, limit, largest);
@@ -210,98 +170,45 @@ bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
  * Taking a mapping down.
  */
 
-/* Claim the mapping that begins in the granule of @addr. */
-static bool claim_at(struct iommu_dma_cookie *cookie, dma_addr_t addr,
-		     struct iova_range *range)
+/* The claim in dma_teardown_begin() has failed. */
+bool dma_claim_unit(struct device *dev, struct dma_teardown *td,
+		    dma_addr_t addr, size_t size)
 {
-	u64 granule = addr >> cookie->granule_lg2;
+	u64 unit = dma_unit(dev, td->cookie);
 
-	return granule <= ULONG_MAX &&
-	       iova_claim(&cookie->space, granule, range);
+	/* Perhaps @addr is in the middle of the device's unit. */
+	if (unit > dma_granule(td->cookie) &&
+	    dma_claim(td->cookie, ALIGN_DOWN(addr, unit), &td->range))
+		return true;
+	dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: no mapping begins there, or it has been unmapped before\n",
+			    &addr, size);
+	return false;
 }
 
-/**
- * dma_teardown_begin - claim a mapping in order to unmap it
- * @dev: device that the mapping was made for
- * @td: to be filled in
- * @addr: DMA address of its first byte
- * @size: bytes
- *
- * A mapping that is there but has another size is taken down as it is: the
- * caller believes it gone, so the device must not reach it any more.
- *
- * Context: Any.
- * Return: false if there is no such mapping, which has been reported.
- */
-bool dma_teardown_begin(struct device *dev, struct dma_teardown *td,
-			dma_addr_t addr, size_t size)
+void dma_report_size(struct device *dev, const struct dma_teardown *td,
+		     dma_addr_t addr, size_t size)
 {
-	struct iommu_dma_cookie *cookie = dma_cookie(dev);
-	u64 unit = dma_unit(dev, cookie), end;
-
-	/* It may have been made before the driver set a min_align_mask. */
-	if (!claim_at(cookie, addr, &td->range) &&
-	    !(unit > dma_granule(cookie) &&
-	      claim_at(cookie, ALIGN_DOWN(addr, unit), &td->range))) {
-		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: no mapping begins there, or it has been unmapped before\n",
-				    &addr, size);
-		return false;
-	}
-
-	td->cookie = cookie;
-	td->failed = false;
-	iommu_iotlb_gather_init(&td->gather);
-	td->gather.queued = dma_flush_enabled(&cookie->flush);
-
-	end = dma_teardown_limit(td);
-	if (!size || size > end - addr ||
-	    end - addr - size >= dma_granule(cookie))
-		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: mapped were up to %llu bytes from there\n",
-				    &addr, size, end - addr);
-	return true;
+	dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: mapped were up to %llu bytes from there\n",
+			    &addr, size, dma_teardown_limit(td) - addr);
 }
 
-/**
- * dma_teardown_run - clear the translation of a part of a mapping
- * @dev: as in dma_teardown_begin()
- * @td: the unmap under way
- * @addr: first byte, at a granule
- * @size: bytes, whole granules that are all mapped
- *
- * Context: Any.
- */
-void dma_teardown_run(struct device *dev, struct dma_teardown *td,
-		      dma_addr_t addr, size_t size)
+void dma_report_unmap(struct device *dev, struct dma_teardown *td,
+		      dma_addr_t addr, size_t size, size_t unmapped)
 {
-	size_t unmapped;
-
-	unmapped = iommu_unmap_fast(td->cookie->domain, addr, size,
-				    &td->gather);
-	if (likely(unmapped == size))
-		return;
 	td->failed = true;
 	dev_err_ratelimited(dev, "IOMMU unmapped %zu of %zu bytes at %pad, these addresses are not used again\n",
 			    unmapped, size, &addr);
 }
 
-/**
- * dma_teardown_end - the translation is cleared, finish the unmap
- * @dev: as in dma_teardown_begin()
- * @td: the unmap under way
- *
- * Strict: when this returns, the device cannot reach the memory.
- *
- * Context: Any.
- */
-void dma_teardown_end(struct device *dev, struct dma_teardown *td)
+/* dma_teardown_end() with copies, or where some of it is still mapped */
+void dma_teardown_end_hard(struct dma_teardown *td)
 {
 	struct iommu_dma_cookie *cookie = td->cookie;
 	LIST_HEAD(pages);
 
-	if (unlikely(!xa_empty(&cookie->copies)))
-		dma_copy_drop(cookie, dma_iova_start(cookie, &td->range),
-			      dma_teardown_limit(td) - 1, &pages);
-	if (td->gather.queued && likely(!td->failed)) {
+	dma_copy_drop(cookie, dma_iova_start(cookie, &td->range),
+		      dma_teardown_limit(td) - 1, &pages);
+	if (td->gather.queued && !td->failed) {
 		list_splice_tail_init(&td->gather.freelist, &pages);
 		dma_flush_retire(&cookie->flush, &td->range, &pages);
 		return;
@@ -313,25 +220,10 @@ void dma_teardown_end(struct device *dev, struct dma_teardown *td)
 		iommu_iotlb_sync(cookie->domain, &td->gather);
 	}
 	/* After a failure the device may still reach what is there: leave it. */
-	if (unlikely(td->failed))
+	if (td->failed)
 		return;
 	iommu_put_pages_list(&pages);
 	iova_release(&cookie->space, &td->range);
-}
-
-/**
- * dma_teardown_rest - clear the translation from an address to the end
- * @dev: as in dma_teardown_begin()
- * @td: the unmap under way, of a mapping without holes
- * @addr: in the first granule to unmap
- *
- * Context: Any.
- */
-void dma_teardown_rest(struct device *dev, struct dma_teardown *td,
-		       dma_addr_t addr)
-{
-	addr -= dma_granule_offset(td->cookie, addr);
-	dma_teardown_run(dev, td, addr, dma_teardown_limit(td) - addr);
 }
 
 /*
@@ -353,8 +245,8 @@ void dma_teardown_rest(struct device *dev, struct dma_teardown *td,
  */
 dma_addr_t dma_iova_alloc_for(struct device *dev,
 			      struct iommu_dma_cookie *cookie,
-			       phys_addr_t phys, size_t size, u64 align,
-			       u64 mask, struct iova_range *range)
+			      phys_addr_t phys, size_t size, u64 align,
+			      u64 mask, struct iova_range *range)
 {
 	u64 unit = dma_unit(dev, cookie);
 	/* Bits of the address that the device wants as they are in memory */
@@ -373,6 +265,38 @@ dma_addr_t dma_iova_alloc_for(struct device *dev,
 	return dma_iova_start(cookie, range) + offset;
 }
 
+/* dma_domain_map() for anything but one granule */
+dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
+			phys_addr_t phys, size_t size, u64 align, int prot,
+			u64 mask)
+{
+	size_t offset = dma_granule_offset(cookie, phys);
+	struct iova_range range;
+	dma_addr_t addr;
+
+	addr = dma_iova_alloc_for(dev, cookie, phys, size, align, mask, &range);
+	if (addr == DMA_MAPPING_ERROR)
+		return addr;
+	if (iommu_map(cookie->domain, addr - offset, phys - offset,
+		      ALIGN(offset + size, dma_granule(cookie)), prot,
+		      GFP_ATOMIC)) {
+		iova_release(&cookie->space, &range);
+		return DMA_MAPPING_ERROR;
+	}
+	return addr;
+}
+
+/* The IOMMU driver would not map the granule at @addr. */
+void dma_map_undo(struct iommu_dma_cookie *cookie, dma_addr_t addr, bool mapped)
+{
+	struct iova_range range;
+
+	if (mapped)
+		iommu_unmap(cookie->domain, addr, dma_granule(cookie));
+	if (dma_claim(cookie, addr, &range))
+		iova_release(&cookie->space, &range);
+}
+
 /**
  * dma_domain_map - map physically contiguous memory
  * @dev: device
@@ -388,23 +312,9 @@ dma_addr_t dma_iova_alloc_for(struct device *dev,
 dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
 			  u64 align, int prot, u64 mask)
 {
-	struct iommu_dma_cookie *cookie = dma_cookie(dev);
-	size_t offset = dma_granule_offset(cookie, phys);
-	struct iova_range range;
-	dma_addr_t addr;
-
-	if (!dma_allowed(prot) || dma_domain_attach(dev, cookie->domain))
+	if (!dma_allowed(prot))
 		return DMA_MAPPING_ERROR;
-	addr = dma_iova_alloc_for(dev, cookie, phys, size, align, mask, &range);
-	if (addr == DMA_MAPPING_ERROR)
-		return addr;
-	if (iommu_map(cookie->domain, addr - offset, phys - offset,
-		      ALIGN(offset + size, dma_granule(cookie)), prot,
-		      GFP_ATOMIC)) {
-		iova_release(&cookie->space, &range);
-		return DMA_MAPPING_ERROR;
-	}
-	return addr;
+	return dma_map(dev, phys, size, align, prot, mask);
 }
 
 /**
@@ -417,12 +327,12 @@ dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
  */
 void dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size)
 {
-	struct dma_teardown td;
+	struct dma_teardown td __uninitialized;
 
 	if (!dma_teardown_begin(dev, &td, addr, size))
 		return;
 	dma_teardown_rest(dev, &td, addr);
-	dma_teardown_end(dev, &td);
+	dma_teardown_end(&td);
 }
 
 /*
@@ -542,6 +452,8 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 	xa_init_flags(&cookie->copies, XA_FLAGS_LOCK_IRQ);
 	dma_flush_init(&cookie->flush, &cookie->space,
 		       dev->iommu->shadow_on_flush);
+	cookie->guard = dma_guard;
+	cookie->last = ((last + 1) << lg2) - 1;
 	cookie->granule_lg2 = lg2;
 	cookie->deferrable = device_iommu_capable(dev, IOMMU_CAP_DEFERRED_FLUSH);
 

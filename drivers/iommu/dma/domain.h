@@ -7,9 +7,12 @@
 
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>
+#include <linux/jump_label.h>
 #include <linux/mutex.h>
 #include <linux/xarray.h>
+#include <trace/events/iommu.h>
 
+#include "../dma-iommu.h"
 #include "flush.h"
 #include "iova.h"
 
@@ -25,6 +28,8 @@ enum dma_cookie_type {
  * @domain: the domain
  * @type: who hands out addresses
  * @granule_lg2: log2 of the granule in bytes; 0 until the first device
+ * @guard: granules at the end of each range that are never mapped
+ * @last: last byte that the IOMMU can reach, below U64_MAX
  * @space: addresses
  * @flush: deferred invalidation
  * @copies: &struct dma_copy by granule
@@ -44,6 +49,8 @@ struct iommu_dma_cookie {
 	struct iommu_domain *domain;
 	enum dma_cookie_type type;
 	unsigned int granule_lg2;
+	unsigned int guard;
+	u64 last;
 	struct iova_space space;
 	struct dma_flush flush;
 	struct xarray copies;
@@ -85,6 +92,44 @@ static inline bool dma_allowed(int prot)
 }
 
 /**
+ * dma_protection - what a device may do with a mapping
+ * @dir: direction of the transfer
+ * @coherent: whether the device snoops the CPU's caches
+ * @attrs: DMA_ATTR_*
+ *
+ * Return: IOMMU_* flags for iommu_map().
+ */
+static inline int dma_protection(enum dma_data_direction dir, bool coherent,
+				 unsigned long attrs)
+{
+	int prot = 0;
+
+	if (dir == DMA_TO_DEVICE || dir == DMA_BIDIRECTIONAL)
+		prot |= IOMMU_READ;
+	if (dir == DMA_FROM_DEVICE || dir == DMA_BIDIRECTIONAL)
+		prot |= IOMMU_WRITE;
+	if (coherent)
+		prot |= IOMMU_CACHE;
+	if (attrs & DMA_ATTR_PRIVILEGED)
+		prot |= IOMMU_PRIV;
+	return prot;
+}
+
+/**
+ * dma_limit - the highest address that a device can be given
+ * @dev: device
+ * @cookie: its domain's
+ * @mask: its own limit, as it told the DMA API
+ *
+ * Return: inclusive limit in bytes, from mask, bus and IOMMU; below U64_MAX.
+ */
+static inline u64 dma_limit(struct device *dev,
+			    const struct iommu_dma_cookie *cookie, u64 mask)
+{
+	return min_not_zero(min(mask, cookie->last), dev->bus_dma_limit);
+}
+
+/**
  * struct dma_need - what a mapping asks of its addresses
  * @size: bytes; whole granules
  * @align: bytes, a power of two
@@ -97,6 +142,159 @@ struct dma_need {
 	u64 boundary;
 	u64 mask;
 };
+
+DECLARE_STATIC_KEY_FALSE(dma_deferred_attach);
+
+/**
+ * dma_domain_attach - attach a device whose attachment was put off
+ * @dev: device that is about to get its first mapping
+ * @domain: its domain
+ *
+ * Context: Any.
+ * Return: 0, or the error of the IOMMU driver.
+ */
+static inline int dma_domain_attach(struct device *dev,
+				    struct iommu_domain *domain)
+{
+	if (static_branch_unlikely(&dma_deferred_attach))
+		return iommu_deferred_attach(dev, domain);
+	return 0;
+}
+
+int dma_domain_init(struct device *dev, struct iommu_domain *domain);
+
+/*
+ * Addresses.
+ */
+
+bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
+		    const struct dma_need *need, struct iova_range *range);
+dma_addr_t dma_iova_alloc_for(struct device *dev,
+			      struct iommu_dma_cookie *cookie,
+			      phys_addr_t phys, size_t size, u64 align,
+			      u64 mask, struct iova_range *range);
+
+static inline dma_addr_t dma_iova_start(const struct iommu_dma_cookie *cookie,
+					const struct iova_range *range)
+{
+	return (dma_addr_t)range->first << cookie->granule_lg2;
+}
+
+/* The last granule that ends at @limit or below it; IOVA_NONE if none does */
+static inline unsigned long
+dma_limit_granule(const struct iommu_dma_cookie *cookie, u64 limit)
+{
+	u64 end = (limit + 1) >> cookie->granule_lg2;
+
+	return end ? min_t(u64, end - 1, ULONG_MAX) : IOVA_NONE;
+}
+
+/* Claim the mapping that begins in the granule of @addr. */
+static inline bool dma_claim(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+			     struct iova_range *range)
+{
+	u64 granule = addr >> cookie->granule_lg2;
+
+	return granule <= ULONG_MAX &&
+	       iova_claim(&cookie->space, granule, range);
+}
+
+/*
+ * Mapping. One granule is what most mappings are, and what costs most beside
+ * what the IOMMU itself does: it is done without calls that have nothing to
+ * choose, such as the IOMMU core's search for the best page sizes.
+ */
+
+dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
+			  u64 align, int prot, u64 mask);
+void dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size);
+dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
+			phys_addr_t phys, size_t size, u64 align, int prot,
+			u64 mask);
+void dma_map_undo(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+		  bool mapped);
+
+/* Map one granule; the caller tells the IOMMU driver when all is mapped. */
+static __always_inline int dma_granule_map(struct iommu_domain *domain,
+					   dma_addr_t addr, phys_addr_t phys,
+					   size_t granule, int prot)
+{
+	size_t mapped = 0;
+	int ret;
+
+	ret = domain->ops->map_pages(domain, addr, phys, granule, 1, prot,
+				     GFP_ATOMIC, &mapped);
+	if (likely(!ret))
+		trace_map(addr, phys, granule);
+	return ret;
+}
+
+/**
+ * dma_pages_map - map whole granules, and tell the IOMMU driver later
+ * @cookie: the domain's
+ * @addr: device address
+ * @phys: memory
+ * @size: bytes
+ * @prot: IOMMU_*
+ *
+ * Context: Any.
+ * Return: 0, or the error of the IOMMU driver; then nothing is mapped.
+ */
+static inline int dma_pages_map(struct iommu_dma_cookie *cookie,
+				dma_addr_t addr, phys_addr_t phys, size_t size,
+				int prot)
+{
+	if (size == dma_granule(cookie))
+		return dma_granule_map(cookie->domain, addr, phys, size, prot);
+	return iommu_map_nosync(cookie->domain, addr, phys, size, prot,
+				GFP_ATOMIC);
+}
+
+/* dma_domain_map(), inline; @prot allows something. */
+static __always_inline dma_addr_t dma_map(struct device *dev, phys_addr_t phys,
+					  size_t size, u64 align, int prot,
+					  u64 mask)
+{
+	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	struct iommu_domain *domain = cookie->domain;
+	size_t granule = dma_granule(cookie);
+	size_t offset = phys & (granule - 1);
+	u64 limit = dma_limit(dev, cookie, mask);
+	unsigned long first;
+	dma_addr_t addr;
+
+	if (dma_domain_attach(dev, domain))
+		return DMA_MAPPING_ERROR;
+	if (unlikely(size - 1 >= granule - offset || align > granule ||
+		     dma_get_min_align_mask(dev) >= granule || cookie->guard))
+		goto hard;
+
+	/* See dma_iova_alloc(). */
+	if (dev->iommu->pci_32bit_workaround)
+		limit = min_t(u64, limit, DMA_BIT_MASK(32));
+	first = iova_alloc_one(&cookie->space,
+			       dma_limit_granule(cookie, limit));
+	if (unlikely(first == IOVA_NONE))
+		goto hard;
+	addr = (dma_addr_t)first << cookie->granule_lg2;
+	if (unlikely(dma_granule_map(domain, addr, phys - offset, granule,
+				     prot))) {
+		dma_map_undo(cookie, addr, false);
+		return DMA_MAPPING_ERROR;
+	}
+	if (domain->ops->iotlb_sync_map &&
+	    domain->ops->iotlb_sync_map(domain, addr, granule)) {
+		dma_map_undo(cookie, addr, true);
+		return DMA_MAPPING_ERROR;
+	}
+	return addr + offset;
+hard:
+	return dma_map_hard(dev, cookie, phys, size, align, prot, mask);
+}
+
+/*
+ * Taking a mapping down.
+ */
 
 /**
  * struct dma_teardown - an unmap under way
@@ -112,39 +310,126 @@ struct dma_teardown {
 	bool failed;
 };
 
+bool dma_claim_unit(struct device *dev, struct dma_teardown *td,
+		    dma_addr_t addr, size_t size);
+void dma_report_size(struct device *dev, const struct dma_teardown *td,
+		     dma_addr_t addr, size_t size);
+void dma_report_unmap(struct device *dev, struct dma_teardown *td,
+		      dma_addr_t addr, size_t size, size_t unmapped);
+void dma_teardown_end_hard(struct dma_teardown *td);
+
 /* The first byte behind the mapping; see space_init() for why it is a u64. */
 static inline u64 dma_teardown_limit(const struct dma_teardown *td)
 {
-	return ((u64)td->range.last + 1) << td->cookie->granule_lg2;
+	return ((u64)td->range.last + 1 - td->cookie->guard) <<
+	       td->cookie->granule_lg2;
 }
 
-bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
-		    const struct dma_need *need, struct iova_range *range);
-dma_addr_t dma_iova_start(const struct iommu_dma_cookie *cookie,
-			  const struct iova_range *range);
+/**
+ * dma_teardown_begin - claim a mapping in order to unmap it
+ * @dev: device that the mapping was made for
+ * @td: to be filled in
+ * @addr: DMA address of its first byte
+ * @size: bytes
+ *
+ * A mapping that is there but has another size is taken down as it is: the
+ * caller believes it gone, so the device must not reach it any more.
+ *
+ * Context: Any.
+ * Return: false if there is no such mapping, which has been reported.
+ */
+static __always_inline bool dma_teardown_begin(struct device *dev,
+					       struct dma_teardown *td,
+					       dma_addr_t addr, size_t size)
+{
+	struct iommu_dma_cookie *cookie = dma_cookie(dev);
 
-dma_addr_t dma_iova_alloc_for(struct device *dev,
-			      struct iommu_dma_cookie *cookie,
-			       phys_addr_t phys, size_t size, u64 align,
-			       u64 mask, struct iova_range *range);
+	td->cookie = cookie;
+	/* It may have been made before the driver set a min_align_mask. */
+	if (unlikely(!dma_claim(cookie, addr, &td->range)) &&
+	    !dma_claim_unit(dev, td, addr, size))
+		return false;
 
-dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
-			  u64 align, int prot, u64 mask);
-void dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size);
+	td->failed = false;
+	td->gather = (struct iommu_iotlb_gather) {
+		.start = ULONG_MAX,
+		.freelist = LIST_HEAD_INIT(td->gather.freelist),
+		.queued = dma_flush_enabled(&cookie->flush),
+	};
+	/* Also if it is too large: then the difference wraps. */
+	if (unlikely(!size || dma_teardown_limit(td) - addr - size >=
+			      dma_granule(cookie)))
+		dma_report_size(dev, td, addr, size);
+	return true;
+}
 
-bool dma_teardown_begin(struct device *dev, struct dma_teardown *td,
-			dma_addr_t addr, size_t size);
-void dma_teardown_run(struct device *dev, struct dma_teardown *td,
-		      dma_addr_t addr, size_t size);
-void dma_teardown_rest(struct device *dev, struct dma_teardown *td,
-		       dma_addr_t addr);
-void dma_teardown_end(struct device *dev, struct dma_teardown *td);
+/**
+ * dma_teardown_run - clear the translation of a part of a mapping
+ * @dev: as in dma_teardown_begin()
+ * @td: the unmap under way
+ * @addr: first byte, at a granule
+ * @size: bytes, whole granules that are all mapped
+ *
+ * Context: Any.
+ */
+static __always_inline void dma_teardown_run(struct device *dev,
+					     struct dma_teardown *td,
+					     dma_addr_t addr, size_t size)
+{
+	struct iommu_domain *domain = td->cookie->domain;
+	size_t unmapped;
 
-int dma_domain_attach(struct device *dev, struct iommu_domain *domain);
-int dma_domain_init(struct device *dev, struct iommu_domain *domain);
-int dma_protection(enum dma_data_direction dir, bool coherent,
-		   unsigned long attrs);
-u64 dma_domain_limit(struct device *dev, u64 mask);
+	if (likely(size == dma_granule(td->cookie))) {
+		unmapped = domain->ops->unmap_pages(domain, addr, size, 1,
+						    &td->gather);
+		trace_unmap(addr, size, unmapped);
+	} else {
+		unmapped = iommu_unmap_fast(domain, addr, size, &td->gather);
+	}
+	if (unlikely(unmapped != size))
+		dma_report_unmap(dev, td, addr, size, unmapped);
+}
+
+/**
+ * dma_teardown_rest - clear the translation from an address to the end
+ * @dev: as in dma_teardown_begin()
+ * @td: the unmap under way, of a mapping without holes
+ * @addr: in the first granule to unmap
+ *
+ * Context: Any.
+ */
+static __always_inline void dma_teardown_rest(struct device *dev,
+					      struct dma_teardown *td,
+					      dma_addr_t addr)
+{
+	addr -= dma_granule_offset(td->cookie, addr);
+	dma_teardown_run(dev, td, addr, dma_teardown_limit(td) - addr);
+}
+
+/**
+ * dma_teardown_end - the translation is cleared, finish the unmap
+ * @td: the unmap under way
+ *
+ * Strict: when this returns, the device cannot reach the memory.
+ *
+ * Context: Any.
+ */
+static __always_inline void dma_teardown_end(struct dma_teardown *td)
+{
+	struct iommu_dma_cookie *cookie = td->cookie;
+	struct iommu_domain *domain = cookie->domain;
+
+	if (unlikely(td->failed || !xa_empty(&cookie->copies))) {
+		dma_teardown_end_hard(td);
+	} else if (td->gather.queued) {
+		dma_flush_retire(&cookie->flush, &td->range,
+				 &td->gather.freelist);
+	} else {
+		if (domain->ops->iotlb_sync)
+			domain->ops->iotlb_sync(domain, &td->gather);
+		iova_release(&cookie->space, &td->range);
+	}
+}
 
 /* reserve.c */
 int dma_reserve_regions(struct device *dev, struct iommu_dma_cookie *cookie);

@@ -251,7 +251,7 @@ void dma_flush_init(struct dma_flush *flush, struct iova_space *space,
  */
 void dma_flush_enable(struct dma_flush *flush, struct iommu_domain *domain)
 {
-	/* Pairs with dma_flush_enabled(). */
+	/* Pairs with dma_flush_enabled(), by the address. */
 	smp_store_release(&flush->domain, domain);
 }
 

@@ -61,8 +61,8 @@ bool dma_flush_now(struct dma_flush *flush);
  */
 static inline bool dma_flush_enabled(const struct dma_flush *flush)
 {
-	/* Pairs with the release in dma_flush_enable(). */
-	return smp_load_acquire(&flush->domain);
+	/* All else that is used then was set up before the domain was. */
+	return READ_ONCE(flush->domain);
 }
 
 #endif /* _DMA_FLUSH_H */

@@ -138,14 +138,20 @@ struct iova_chunk {
 /**
  * struct iova_hand - granules that a CPU has to itself
  * @chunk: the chunk that the CPU owns, or NULL
- * @free: those that are free, of the word
- * @word: which word of @chunk
+ * @free: those that are free, of a word of @chunk
+ * @base: first granule of the word, or IOVA_HAND_EMPTY
+ * @last: last granule of @chunk
+ *
+ * With @chunk NULL, @free is 0 and @base is what no granule's word has.
  */
 struct iova_hand {
 	struct iova_chunk *chunk;
 	u64 free;
-	unsigned int word;
+	unsigned long base;
+	unsigned long last;
 };
+
+#define IOVA_HAND_EMPTY		1UL
 
 /**
  * struct iova_cpu - what a CPU allocates from
@@ -163,27 +169,27 @@ struct iova_cpu {
 static unsigned int iova_zone(const struct iova_space *space,
 			      unsigned long last)
 {
-	static const u8 zones[65] = {
+	static const u8 zones[128] = {
 		[0 ... 24]  = 0, [25 ... 28] = 1, [29 ... 30] = 2,
 		[31 ... 32] = 3, [33 ... 36] = 4, [37 ... 40] = 5,
-		[41 ... 48] = 6, [49 ... 64] = 7,
+		[41 ... 48] = 6, [49 ... 127] = 7,
 	};
 
-	return zones[min(fls_long(last) + space->granule_lg2, 64U)];
+	return zones[fls_long(last) + space->granule_lg2];
 }
 
 /*
  * Words: runs of free granules.
  */
 
-/* The bits of [first, last], both in one word */
-static u64 word_bits(unsigned int first, unsigned int last)
+/* @n bits (1 to 64) from that of granule @first on */
+static u64 word_bits(unsigned int first, unsigned int n)
 {
-	return (~0ULL >> (63 - (last - first))) << (first % IOVA_WORD);
+	return (~0ULL >> (IOVA_WORD - n)) << (first % IOVA_WORD);
 }
 
 /* The bits at which @n (up to 64) set bits of @free begin */
-static u64 run_starts(u64 free, unsigned int n)
+static __always_inline u64 run_starts(u64 free, unsigned int n)
 {
 	unsigned int have, step;
 
@@ -194,23 +200,27 @@ static u64 run_starts(u64 free, unsigned int n)
 	return free;
 }
 
-/* The bits of @free at which @req can begin in word @w */
-static u64 request_starts(u64 free, unsigned int w,
-			  const struct iova_request *req)
+/* The bits of the word from granule @base on that are multiples of @align */
+static u64 aligned_starts(unsigned long base, unsigned long align)
 {
 	static const u64 aligned[] = {
 		~0ULL, 0x5555555555555555, 0x1111111111111111,
 		0x0101010101010101, 0x0001000100010001, 0x0000000100000001, 1,
 	};
 
-	if (req->align > 1) {
-		if (req->align > IOVA_WORD && (w * IOVA_WORD) % req->align)
-			return 0;
-		free &= run_starts(free, req->size) &
-			aligned[min(ilog2(req->align), 6)];
-		return free;
-	}
-	return run_starts(free, req->size);
+	if (align > IOVA_WORD)
+		return IS_ALIGNED(base, align) ? 1 : 0;
+	return aligned[ilog2(align)];
+}
+
+/* The bits of @free at which @req can begin */
+static __always_inline u64 request_starts(u64 free, unsigned long base,
+					  const struct iova_request *req)
+{
+	free = run_starts(free, req->size);
+	if (req->align > 1)
+		free &= aligned_starts(base, req->align);
+	return free;
 }
 
 /* log2 of the longest run of @free */
@@ -270,12 +280,13 @@ static bool chunk_get(struct iova_chunk *c, unsigned int w, u64 bits)
 }
 
 /* Granules from @first on, which are taken, become a mapped range. */
-static void chunk_give(struct iova_chunk *c, unsigned int first,
-		       const struct iova_request *req, struct iova_range *range)
+static __always_inline void chunk_give(struct iova_chunk *c,
+				       unsigned long first, unsigned long size,
+				       struct iova_range *range)
 {
-	WRITE_ONCE(c->size[first], req->size);
-	range->first = c->extent.first + first;
-	range->last = range->first + req->size - 1;
+	WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], size);
+	range->first = first;
+	range->last = first + size - 1;
 	range->extent = &c->extent;
 }
 
@@ -283,16 +294,17 @@ static void chunk_give(struct iova_chunk *c, unsigned int first,
 static bool take_run(struct iova_chunk *c, const struct iova_request *req,
 		     struct iova_range *range)
 {
-	unsigned int w, first;
+	unsigned long first = c->extent.first;
+	unsigned int w, bit;
 	u64 starts;
 
-	for (w = 0; w < IOVA_WORDS; w++) {
-		starts = request_starts(chunk_free(c, w), w, req);
+	for (w = 0; w < IOVA_WORDS; w++, first += IOVA_WORD) {
+		starts = request_starts(chunk_free(c, w), first, req);
 		if (!starts)
 			continue;
-		first = w * IOVA_WORD + __ffs64(starts);
-		if (chunk_get(c, w, word_bits(first, first + req->size - 1))) {
-			chunk_give(c, first, req, range);
+		bit = __ffs64(starts);
+		if (chunk_get(c, w, word_bits(bit, req->size))) {
+			chunk_give(c, first + bit, req->size, range);
 			return true;
 		}
 	}
@@ -303,14 +315,15 @@ static bool take_run(struct iova_chunk *c, const struct iova_request *req,
 static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
 		      struct iova_range *range)
 {
-	u64 rest = word_bits(0, req->size - IOVA_WORD - 1);
+	u64 rest = word_bits(0, req->size - IOVA_WORD);
 	unsigned int w;
 
 	for (w = 0; w + 1 < IOVA_WORDS; w++) {
 		if ((w * IOVA_WORD) % req->align || !chunk_get(c, w, ~0ULL))
 			continue;
 		if (chunk_get(c, w + 1, rest)) {
-			chunk_give(c, w * IOVA_WORD, req, range);
+			chunk_give(c, c->extent.first + w * IOVA_WORD,
+				   req->size, range);
 			return true;
 		}
 		chunk_put(c, w, ~0ULL);
@@ -373,14 +386,15 @@ static void chunk_unlist(struct iova_space *space, struct iova_chunk *c)
 		return;
 	list_del(&c->list);
 	space->nr_empty -= c->class == IOVA_CLASS_EMPTY;
-	space->nr_owned -= c->class == IOVA_CLASS_OWNED;
+	if (c->class == IOVA_CLASS_OWNED)
+		WRITE_ONCE(space->nr_owned, space->nr_owned - 1);
 }
 
 static void chunk_own(struct iova_space *space, struct iova_chunk *c)
 {
 	lockdep_assert_held(&space->lock);
 	list_add_tail(&c->list, &space->owned);
-	space->nr_owned++;
+	WRITE_ONCE(space->nr_owned, space->nr_owned + 1);
 	WRITE_ONCE(c->class, IOVA_CLASS_OWNED);
 }
 
@@ -613,19 +627,26 @@ static bool chunks_trim(struct iova_space *space)
  * Hands: what a CPU has to itself, with interrupts off.
  */
 
-static bool hand_take(struct iova_hand *hand, const struct iova_request *req,
-		      struct iova_range *range)
+static __always_inline bool hand_take(struct iova_hand *hand,
+				      const struct iova_request *req,
+				      struct iova_range *range)
 {
-	unsigned int first;
+	unsigned long size = req->size;
+	unsigned int bit;
 	u64 starts;
 
-	starts = request_starts(hand->free, hand->word, req);
-	if (!starts)
+	starts = request_starts(hand->free, hand->base, req);
+	if (unlikely(!starts))
 		return false;
-	first = __ffs64(starts);
-	hand->free &= ~word_bits(first, first + req->size - 1);
-	chunk_give(hand->chunk, hand->word * IOVA_WORD + first, req, range);
+	bit = __ffs64(starts);
+	hand->free &= ~word_bits(bit, size);
+	chunk_give(hand->chunk, hand->base + bit, size, range);
 	return true;
+}
+
+static unsigned int hand_word(const struct iova_hand *hand)
+{
+	return hand->base % IOVA_CHUNK_GRANULES / IOVA_WORD;
 }
 
 /* Granules in hand never were in use, so nobody is told, and none reserved. */
@@ -633,7 +654,7 @@ static void hand_drop(struct iova_hand *hand)
 {
 	if (hand->free)
 		atomic64_fetch_andnot(hand->free,
-				      &hand->chunk->used[hand->word]);
+				      &hand->chunk->used[hand_word(hand)]);
 	hand->free = 0;
 }
 
@@ -642,14 +663,16 @@ static bool hand_refill(struct iova_hand *hand, const struct iova_request *req)
 {
 	struct iova_chunk *c = hand->chunk;
 	const u64 *reserved;
+	unsigned long base;
 	unsigned int i, w;
 
 	hand_drop(hand);
 	for (i = 1; i <= IOVA_WORDS; i++) {
-		w = (hand->word + i) % IOVA_WORDS;
-		if (!request_starts(chunk_free(c, w), w, req))
+		w = (hand_word(hand) + i) % IOVA_WORDS;
+		base = c->extent.first + w * IOVA_WORD;
+		if (!request_starts(chunk_free(c, w), base, req))
 			continue;
-		hand->word = w;
+		hand->base = base;
 		hand->free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
 		reserved = READ_ONCE(c->reserved);
 		if (unlikely(reserved))
@@ -662,9 +685,9 @@ static bool hand_refill(struct iova_hand *hand, const struct iova_request *req)
 static bool hand_alloc(struct iova_hand *hand, const struct iova_request *req,
 		       struct iova_range *range)
 {
-	if (!hand->chunk || hand->chunk->extent.last > req->limit)
+	if (!hand->chunk || hand->last > req->limit)
 		return false;
-	if (unlikely(req->size > IOVA_WORD)) {
+	if (req->size > IOVA_WORD) {
 		hand_drop(hand);
 		return take_pair(hand->chunk, req, range);
 	}
@@ -705,10 +728,12 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 	hand = &cpu->hand[zone];
 	hand_drop(hand);
 	old = hand->chunk;
-	if (cpu->recent == old)
-		cpu->recent = NULL;
 	WRITE_ONCE(c->hand, zone);
-	*hand = (struct iova_hand) { .chunk = c, .word = IOVA_WORDS - 1 };
+	*hand = (struct iova_hand) {
+		.chunk = c,
+		.base = c->extent.last + 1 - IOVA_WORD,
+		.last = c->extent.last,
+	};
 	cpu->recent = c;
 	taken = hand_alloc(hand, req, range);
 	local_irq_restore(flags);
@@ -792,7 +817,7 @@ static bool alloc_small(struct iova_space *space,
 	unsigned int zone = iova_zone(space, req->limit);
 	int z;
 
-	if (zone > IOVA_ZONE_SCARCE && alloc_hand(space, zone, req, range))
+	if (alloc_hand(space, zone, req, range))
 		return true;
 	for (z = zone; z >= 0; z--)
 		if (alloc_zone(space, z, zone, req, range))
@@ -841,6 +866,25 @@ static bool alloc_bounded(struct iova_space *space,
 	return alloc_small(space, &small, range);
 }
 
+/* What is not in hand at once */
+static noinline bool alloc_hard(struct iova_space *space,
+				const struct iova_request *req,
+				struct iova_range *range)
+{
+	bool taken = false;
+
+	if (!req->size || req->size - 1 > req->limit)
+		return false;
+	if (req->size <= IOVA_SMALL_MAX && req->align <= IOVA_CHUNK_GRANULES) {
+		/* No range of a chunk crosses a boundary as wide as it is. */
+		if (req->boundary && req->boundary < IOVA_CHUNK_GRANULES)
+			taken = alloc_bounded(space, req, range);
+		else
+			taken = alloc_small(space, req, range);
+	}
+	return taken || alloc_large(space, req, range);
+}
+
 /**
  * iova_alloc - hand out a range of granules
  * @space: address space
@@ -853,47 +897,70 @@ static bool alloc_bounded(struct iova_space *space,
 bool iova_alloc(struct iova_space *space, const struct iova_request *req,
 		struct iova_range *range)
 {
+	struct iova_hand *hand;
+	unsigned long flags;
 	bool taken = false;
 
-	if (!req->size || req->size - 1 > req->limit)
-		return false;
-	if (req->size <= IOVA_SMALL_MAX && req->align <= IOVA_CHUNK_GRANULES) {
-		/* No range of a chunk crosses a boundary as wide as it is. */
-		if (unlikely(req->boundary &&
-			     req->boundary < IOVA_CHUNK_GRANULES))
-			taken = alloc_bounded(space, req, range);
-		else
-			taken = alloc_small(space, req, range);
+	/* No range of a word crosses a boundary as wide as it is. */
+	if (req->size - 1 < IOVA_WORD && req->boundary - 1 >= IOVA_WORD - 1) {
+		local_irq_save(flags);
+		hand = &this_cpu_ptr(space->cpu)->hand[iova_zone(space,
+								 req->limit)];
+		if (likely(hand->last <= req->limit))
+			taken = hand_take(hand, req, range);
+		local_irq_restore(flags);
 	}
-	return taken || alloc_large(space, req, range);
+	return likely(taken) ? true : alloc_hard(space, req, range);
+}
+
+/**
+ * iova_alloc_one - hand out one granule
+ * @space: address space
+ * @limit: it is at most this
+ *
+ * As iova_alloc() would, for what is asked for most.
+ *
+ * Context: Any.
+ * Return: the granule, or IOVA_NONE when there is no room or no memory.
+ */
+unsigned long iova_alloc_one(struct iova_space *space, unsigned long limit)
+{
+	struct iova_request req = { .size = 1, .align = 1, .limit = limit };
+	struct iova_range range;
+	struct iova_hand *hand;
+	unsigned long flags;
+	u64 free;
+
+	local_irq_save(flags);
+	hand = &this_cpu_ptr(space->cpu)->hand[iova_zone(space, limit)];
+	free = hand->free;
+	if (likely(free && hand->last <= limit)) {
+		hand->free = free & (free - 1);
+		chunk_give(hand->chunk, hand->base + __ffs64(free), 1, &range);
+		local_irq_restore(flags);
+		return range.first;
+	}
+	local_irq_restore(flags);
+	return alloc_hard(space, &req, &range) ? range.first : IOVA_NONE;
 }
 
 /*
  * Taking back.
  */
 
-/* The chunk at @granule, if one is there; interrupts are off. */
-static struct iova_chunk *chunk_find(struct iova_space *space,
-				     unsigned long granule)
+/* In @c, which may go any time until then: interrupts are off. */
+static __always_inline bool claim_small(struct iova_chunk *c,
+					unsigned long granule,
+					struct iova_range *range)
 {
-	struct iova_chunk *c = this_cpu_ptr(space->cpu)->recent;
-
-	if (c && granule - c->extent.first < IOVA_CHUNK_GRANULES)
-		return c;
-	return xa_load(&space->chunks, granule >> IOVA_CHUNK_LG2);
-}
-
-static bool claim_small(struct iova_chunk *c, unsigned long granule,
-			struct iova_range *range)
-{
-	u8 *size = &c->size[granule - c->extent.first];
+	u8 *size = &c->size[granule % IOVA_CHUNK_GRANULES];
 	unsigned int granules = READ_ONCE(*size);
 
 	/* Most wrong claims are noticed without writing. */
-	if (!granules)
+	if (unlikely(!granules))
 		return false;
 	granules = xchg(size, 0);
-	if (!granules)
+	if (unlikely(!granules))
 		return false;
 	range->first = granule;
 	range->last = granule + granules - 1;
@@ -921,6 +988,21 @@ static bool claim_large(struct iova_space *space, unsigned long granule,
 	return mapped;
 }
 
+static noinline bool claim_hard(struct iova_space *space, unsigned long granule,
+				struct iova_range *range)
+{
+	bool claimed = false;
+	struct iova_chunk *c;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	c = xa_load(&space->chunks, granule >> IOVA_CHUNK_LG2);
+	if (c)
+		claimed = claim_small(c, granule, range);
+	local_irq_restore(flags);
+	return c ? claimed : claim_large(space, granule, range);
+}
+
 /**
  * iova_claim - begin to take a range back
  * @space: address space
@@ -941,11 +1023,11 @@ bool iova_claim(struct iova_space *space, unsigned long first,
 	unsigned long flags;
 
 	local_irq_save(flags);
-	c = chunk_find(space, first);
-	if (likely(c))
+	c = this_cpu_ptr(space->cpu)->recent;
+	if (likely(c && first - c->extent.first < IOVA_CHUNK_GRANULES))
 		claimed = claim_small(c, first, range);
 	local_irq_restore(flags);
-	return c ? claimed : claim_large(space, first, range);
+	return likely(claimed) ? true : claim_hard(space, first, range);
 }
 
 static void free_large(struct iova_space *space, struct iova_extent *x)
@@ -958,20 +1040,38 @@ static void free_large(struct iova_space *space, struct iova_extent *x)
 	kfree(x);
 }
 
-/* Granules of word @w, to this CPU's hand or to the chunk; interrupts are off */
+/* Granules of word @w become free for all; interrupts are off. */
 static void free_word(struct iova_space *space, struct iova_chunk *c,
 		      unsigned int w, u64 bits)
 {
-	struct iova_hand *hand;
-
-	hand = &this_cpu_ptr(space->cpu)->hand[READ_ONCE(c->hand)];
-	if (hand->chunk == c && hand->word == w && !READ_ONCE(c->reserved)) {
-		hand->free |= bits;
-		return;
-	}
 	chunk_put(c, w, bits);
 	if (unlikely(chunk_outgrew(c, w)))
 		chunk_relist(space, c);
+}
+
+static noinline void release_hard(struct iova_space *space,
+				  const struct iova_range *range)
+{
+	struct iova_extent *x = range->extent;
+	unsigned int w, size;
+	struct iova_chunk *c;
+	unsigned long flags;
+
+	if (x->kind == IOVA_KIND_LARGE) {
+		free_large(space, x);
+		return;
+	}
+	c = to_chunk(x);
+	w = range->first % IOVA_CHUNK_GRANULES / IOVA_WORD;
+	size = range->last - range->first + 1;
+	local_irq_save(flags);
+	WRITE_ONCE(c->size[range->first % IOVA_CHUNK_GRANULES], 0);
+	if (size > IOVA_WORD) {
+		free_word(space, c, w + 1, word_bits(0, size - IOVA_WORD));
+		size = IOVA_WORD;
+	}
+	free_word(space, c, w, word_bits(range->first, size));
+	local_irq_restore(flags);
 }
 
 /**
@@ -985,35 +1085,44 @@ static void free_word(struct iova_space *space, struct iova_chunk *c,
  */
 void iova_release(struct iova_space *space, const struct iova_range *range)
 {
-	struct iova_extent *x = range->extent;
-	unsigned int first, last;
-	struct iova_chunk *c;
+	struct iova_chunk *c = to_chunk(range->extent);
+	unsigned long first = range->first;
+	bool taken = false;
+	struct iova_hand *hand;
 	unsigned long flags;
 
-	if (unlikely(x->kind == IOVA_KIND_LARGE)) {
-		free_large(space, x);
-		return;
+	/* Back into the hand, if it is of the word that this CPU has there */
+	if (likely(range->extent->kind == IOVA_KIND_CHUNK &&
+		   range->last - first < IOVA_WORD)) {
+		local_irq_save(flags);
+		hand = &this_cpu_ptr(space->cpu)->hand[READ_ONCE(c->hand)];
+		taken = hand->base == ALIGN_DOWN(first, IOVA_WORD) &&
+			!READ_ONCE(c->reserved);
+		if (taken) {
+			WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], 0);
+			hand->free |= word_bits(first, range->last - first + 1);
+		}
+		local_irq_restore(flags);
 	}
-
-	c = to_chunk(x);
-	first = range->first - x->first;
-	last = range->last - x->first;
-	local_irq_save(flags);
-	WRITE_ONCE(c->size[first], 0);
-	if (unlikely(last - first >= IOVA_WORD)) {
-		free_word(space, c, last / IOVA_WORD, word_bits(0, last % IOVA_WORD));
-		last = first + IOVA_WORD - 1;
-	}
-	free_word(space, c, first / IOVA_WORD, word_bits(first, last));
-	local_irq_restore(flags);
+	if (unlikely(!taken))
+		release_hard(space, range);
 }
 
-static void retire_word(struct iova_chunk *c, unsigned int epoch,
-			unsigned int first, unsigned int last)
+static __always_inline void retire_word(struct iova_chunk *c,
+					unsigned int epoch, unsigned int w,
+					u64 bits)
 {
 	/* [G] pairs with [H] in chunk_recycle(): a full barrier */
-	atomic64_fetch_or(word_bits(first, last),
-			  &c->dirty[epoch][first / IOVA_WORD]);
+	atomic64_fetch_or(bits, &c->dirty[epoch][w]);
+}
+
+static noinline void retire_queue(struct iova_space *space,
+				  struct iova_chunk *c, unsigned int epoch)
+{
+	int queued = atomic_fetch_or(BIT(epoch), &c->queued);
+
+	if (!(queued & (BIT(epoch) | IOVA_QUEUED_DEAD)))
+		llist_add(&c->extent.retired[epoch], &space->retired[epoch]);
 }
 
 /**
@@ -1028,7 +1137,7 @@ void iova_retire(struct iova_space *space, const struct iova_range *range,
 		 unsigned int epoch)
 {
 	struct iova_extent *x = range->extent;
-	unsigned int first, last;
+	unsigned int w, size;
 	struct iova_chunk *c;
 	unsigned long flags;
 
@@ -1038,18 +1147,16 @@ void iova_retire(struct iova_space *space, const struct iova_range *range,
 	}
 
 	c = to_chunk(x);
-	first = range->first - x->first;
-	last = range->last - x->first;
+	w = range->first % IOVA_CHUNK_GRANULES / IOVA_WORD;
+	size = range->last - range->first + 1;
 	local_irq_save(flags);
-	if (unlikely(last - first >= IOVA_WORD)) {
-		retire_word(c, epoch, first + IOVA_WORD, last);
-		last = first + IOVA_WORD - 1;
+	if (unlikely(size > IOVA_WORD)) {
+		retire_word(c, epoch, w + 1, word_bits(0, size - IOVA_WORD));
+		size = IOVA_WORD;
 	}
-	retire_word(c, epoch, first, last);
-	if (!(atomic_read(&c->queued) & BIT(epoch)) &&
-	    !(atomic_fetch_or(BIT(epoch), &c->queued) &
-	      (BIT(epoch) | IOVA_QUEUED_DEAD)))
-		llist_add(&x->retired[epoch], &space->retired[epoch]);
+	retire_word(c, epoch, w, word_bits(range->first, size));
+	if (unlikely(!(atomic_read(&c->queued) & BIT(epoch))))
+		retire_queue(space, c, epoch);
 	local_irq_restore(flags);
 }
 
@@ -1206,7 +1313,8 @@ static int chunk_reserve_begin(struct iova_space *space, struct iova_chunk *c,
 	for (w = 0; w < IOVA_WORDS; w++) {
 		from = max(first, w * IOVA_WORD);
 		to = min(last, w * IOVA_WORD + IOVA_WORD - 1);
-		fresh[w] = from > to ? 0 : word_bits(from, to) & ~c->reserved[w];
+		fresh[w] = from > to ? 0 : word_bits(from, to - from + 1) &
+					   ~c->reserved[w];
 		WRITE_ONCE(c->reserved[w], c->reserved[w] | fresh[w]);
 	}
 	return 0;
@@ -1312,7 +1420,7 @@ int iova_reserve(struct iova_space *space, unsigned long first,
 int iova_space_init(struct iova_space *space, unsigned long first,
 		    unsigned long last, unsigned int granule_lg2)
 {
-	unsigned int zone, class;
+	unsigned int cpu, zone, class;
 
 	if (first == IOVA_NONE || first > last || last == ULONG_MAX)
 		return -EINVAL;
@@ -1327,6 +1435,10 @@ int iova_space_init(struct iova_space *space, unsigned long first,
 			INIT_LIST_HEAD(&space->parked[zone][class]);
 
 	INIT_LIST_HEAD(&space->owned);
+	for_each_possible_cpu(cpu)
+		for (zone = 0; zone < IOVA_ZONES; zone++)
+			per_cpu_ptr(space->cpu, cpu)->hand[zone].base =
+				IOVA_HAND_EMPTY;
 	extents_init(&space->extents, first, last);
 	return 0;
 }

@@ -86,6 +86,7 @@ int iova_reserve(struct iova_space *space, unsigned long first,
 
 bool iova_alloc(struct iova_space *space, const struct iova_request *req,
 		struct iova_range *range);
+unsigned long iova_alloc_one(struct iova_space *space, unsigned long limit);
 bool iova_claim(struct iova_space *space, unsigned long first,
 		struct iova_range *range);
 void iova_release(struct iova_space *space, const struct iova_range *range);
