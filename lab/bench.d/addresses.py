@@ -8,6 +8,7 @@ MACHINE = "arm64 smmuv3"
 # Machines that the parts run on; each is booted once with each kernel.
 BOOTS = {
     "count": ["--icount", "--mem", "3G", "--timeout", "900"],
+    "pair": ["--smp", "2"],
 }
 
 KIB = 1 << 10
@@ -238,6 +239,60 @@ class Metadata(Part):
                           f"{text}", "bytes", each(label), target=8)
 
 
+class Domain(Part):
+    """What is allocated for a domain: on one CPU, and on two."""
+    LAYER = {"stock": ("drivers/iommu/dma-iommu.o", "drivers/iommu/iova.o"),
+             "lean": ("drivers/iommu/dma-iommu.o", "drivers/iommu/dma/*.o")}
+
+    def __init__(self, name, boot, cpus):
+        self.name, self.boot, self.cpus = name, boot, cpus
+
+    def script(self, mode, kernel):
+        # An xarray of the layer's has nodes.
+        names = " ".join(bench.functions(kernel, *self.LAYER[kernel]) +
+                         ["xas_alloc"])
+        script = f"layer='{names}'\n" \
+            "make_domain() { echo $1 > $type; }\n" \
+            "use_domain() {\n" \
+            "\techo $device > $sys/bind\n"
+        for cpu in range(self.cpus):
+            script += f"\ttaskset {1 << cpu:x} sh -c " \
+                "\"echo page 1 4096 > $own/run\"\n"
+        # What deferred mode only keeps for a while is not counted.
+        return script + "\tsleep 1\n}\n" \
+            "both() { make_domain $1; use_domain; }\n" \
+            "for what in make_domain both; do\n" \
+            "\techo $device > $sys/unbind\n" \
+            "\techo identity > $type\n" \
+            f"\ttraced $what {bench.MODES[mode]}\n" \
+            "\tallocations $what \"$layer\"\n" \
+            "\t[ $what = both ] || echo $device > $sys/bind\n" \
+            "done\n"
+
+    def rows(self, table):
+        if self.cpus == 1:
+            return
+
+        def total(found, label, name):
+            return sum(one["bytes"] for one in found.all(label, name))
+
+        def per_cpu(label):
+            def value(one, two):
+                """The second CPU's share"""
+                if not total(one, label, "slab"):
+                    one.get(label, "slab")
+                return total(two, label, "percpu") + \
+                    total(two, label, "slab") - total(one, label, "slab")
+            return value
+
+        for mode in self.modes:
+            for label, text in ("make_domain", "new domain"), \
+                    ("both", "after some use on each CPU"):
+                table.row(("domain1", "domain2"), mode, "metadata per CPU and "
+                          f"domain, {text}", "bytes", per_cpu(label),
+                          target=1024)
+
+
 class Late(Part):
     """The longest time with interrupts off."""
     name = "late"
@@ -314,5 +369,7 @@ PARTS = (
     Growth("grow256k", 256 * KIB, 1000),
     Flushes(),
     Metadata(),
+    Domain("domain1", "count", 1),
+    Domain("domain2", "pair", 2),
     Late(),
 )

@@ -24,10 +24,10 @@
 #define BENCH_BUFFER_SIZE	(PAGE_SIZE << BENCH_BUFFER_ORDER)
 
 /* More samples than this are measured, but only these are kept. */
-#define BENCH_SAMPLES		(1U << 20)
+#define BENCH_SAMPLES		BIT(20)
 
 /* Room for a million that are live, and for more until addresses run out */
-#define BENCH_SLOTS		(5UL << 18)
+#define BENCH_SLOTS		(5 * BIT(18))
 
 /**
  * struct bench_slot - a mapping that is live
@@ -101,6 +101,7 @@ int bench_loop(struct bench *b, char **arg);
 int bench_spin(struct bench *b, char **arg);
 int bench_pages(struct bench *b, char **arg);
 int bench_trace(struct bench *b, char **arg);
+void bench_stock_up(void);
 
 /* dma_bench_live.c */
 int bench_fill(struct bench *b, char **arg);

@@ -35,6 +35,7 @@
 
 #define BENCH_LINE_MAX	128
 #define BENCH_ARGS_MAX	6
+#define BENCH_BLANKS	"\n "
 #define BENCH_OUT_SIZE	SZ_16K
 
 static DEFINE_MUTEX(bench_lock);
@@ -148,7 +149,7 @@ static int bench_run(struct bench *b, char *line)
 	char *words[1 + BENCH_ARGS_MAX], *word;
 	unsigned int n = 0, i;
 
-	while ((word = strsep(&line, " \n")) && n < ARRAY_SIZE(words))
+	while ((word = strsep(&line, BENCH_BLANKS)) && n < ARRAY_SIZE(words))
 		if (*word)
 			words[n++] = word;
 	for (i = 0; n && i < ARRAY_SIZE(commands); i++) {
