@@ -23,7 +23,7 @@ refused() {
 	[ -n "$largest" ] || { echo "no message for $2 bytes up to $limit"; return 1; }
 	# Coherent memory is aligned to its size.
 	[ "$3" != coherent ] || largest=$((largest / 2))
-	[ "$largest" -lt "$2" ]
+	[ "$largest" -lt $(($2 + $(guard) * 4096)) ]
 }
 
 # Of allocations that may sleep, too, and of single pages; without a trace each.
@@ -40,7 +40,7 @@ faults_setup() {
 }
 
 ktap_print_header
-ktap_set_plan 12
+ktap_set_plan 13
 # First, while many a page table does not exist yet.
 if faults_setup; then
 	try_op "no memory for a page" "$watch" memory page 0
@@ -60,6 +60,7 @@ try "24 bits of lists" refused 24 65536 list
 # The kernel says so ten times in five seconds and no more.
 sleep 5
 try "24 bits of coherent memory" refused 24 65536 coherent
+try "24 bits of 20 KiB" refused 24 20480 page
 try "24 bits of single pages" refused 24 4096 page
 try_op "10 MiB of 16, many times" "$watch" recycle 24 10485760 200
 try_op "160 MiB of 256, many times" "$watch" recycle 28 167772160 40

@@ -323,6 +323,23 @@ static int misuse_unmap_twice(struct page *page)
 	return 0;
 }
 
+/* One that has its place in the tree, not in a chunk */
+static int misuse_large_twice(struct page *unused)
+{
+	struct page *page = alloc_pages(GFP_KERNEL, get_order(SZ_1M));
+	dma_addr_t dma;
+
+	if (!page)
+		return -ENOMEM;
+	dma = misuse_map(page, 0, SZ_1M);
+	if (dma != DMA_MAPPING_ERROR) {
+		misuse_unmap(dma, SZ_1M);
+		misuse_unmap(dma, SZ_1M);
+	}
+	__free_pages(page, get_order(SZ_1M));
+	return dma == DMA_MAPPING_ERROR ? -ENOMEM : 0;
+}
+
 /* After an unmap by two, no address may have become free twice. */
 static int misuse_distinct(struct page *page)
 {
@@ -577,6 +594,7 @@ static const struct misuse_case misuse_cases[] = {
 	{ "sync", misuse_sync },
 	{ "unmap_nowhere", misuse_unmap_nowhere },
 	{ "unmap_twice", misuse_unmap_twice },
+	{ "unmap_large_twice", misuse_large_twice },
 	{ "unmap_race", misuse_unmap_race },
 	{ "unmap_more", misuse_unmap_more },
 	{ "unmap_live_more", misuse_unmap_live_more },

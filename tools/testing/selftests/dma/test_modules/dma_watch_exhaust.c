@@ -212,7 +212,10 @@ static int fill_rounds(struct watch_fill *fill)
 {
 	unsigned long all, again, rest, fit, lost;
 
-	/* A twentieth is for other mappings and reserved addresses. */
+	/*
+	 * A tenth is for other mappings, reserved addresses, and what is left
+	 * at an end; guards may make it more.
+	 */
 	fit = (fill->max - 1) * fill->size /
 	      (fill->size + fill->watch->guard * watch_granule(fill->watch));
 	all = fill_up(fill, 0);
@@ -224,7 +227,7 @@ static int fill_rounds(struct watch_fill *fill)
 	lost = fill->size == watch_granule(fill->watch) ? 0 : all / 32;
 	watch_note("%lu fit of %lu, %lu after half of them went, %lu after all\n",
 		   all, fit, again, rest);
-	if (all == fill->max || all < fit - fit / 20)
+	if (all == fill->max || all < fit - fit / (fill->watch->guard ? 2 : 10))
 		return -ERANGE;
 	return again >= all && rest >= all - lost ? 0 : -ENOSPC;
 }
