@@ -581,6 +581,8 @@ static void do_gap(const struct op *op)
 
 	gap = iova_largest_gap(&space, limit);
 	inside = min(limit, setup->last);
+	if (trace)
+		printf("largest gap up to %lx: %lx\n", limit, gap);
 	FAIL_IF(gap < longest_run(setup->first, inside, true));
 	FAIL_IF(gap > longest_run(setup->first, inside, false));
 }
