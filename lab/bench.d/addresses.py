@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Addresses and deferred invalidation: nothing searches, nothing stalls."""
-import re
+# lab/bench tells what such a file is made of; here it is called bench.
 
 NAME = "addresses"
 MACHINE = "arm64 smmuv3"
@@ -102,7 +102,7 @@ class Live(Part):
                           for v in found.all("floor", name)] for name in names]
                 sums = [sum(same) for same in zip(*total)]
                 if len(sums) != len(self.sizes):
-                    found.get("floor", "of every size")
+                    raise bench.Unmeasured("no floor of every size")
                 return sum(sums) / len(sums) if how == "mean" else max(sums)
             return value
 
@@ -199,7 +199,7 @@ class Flushes(Part):
                 for label, _ in self.LOADS:
                     # Whoever is still waiting has not been protected at all.
                     if found.get(label, "window", "waiting"):
-                        found.get(label, "end of all windows")
+                        raise bench.Unmeasured("unmaps wait for ever")
                 return function(found)
             return value
 
@@ -285,7 +285,7 @@ class Domain(Part):
             def value(one, two):
                 """The second CPU's share"""
                 if not total(one, label, "slab"):
-                    one.get(label, "slab")
+                    raise bench.Unmeasured(f"no allocation in {label}")
                 return total(two, label, "percpu") + \
                     total(two, label, "slab") - total(one, label, "slab")
             return value
