@@ -257,7 +257,9 @@ class Domain(Part):
         names = " ".join(bench.functions(kernel, *self.LAYER[kernel]) +
                          ["xas_alloc"])
         script = f"layer='{names}'\n" \
-            "make_domain() { echo $1 > $type; }\n" \
+            "make_domain() {\n" \
+            "\techo $1 > $type || say domain \"error command=type\"\n" \
+            "}\n" \
             "use_domain() {\n" \
             "\techo $device > $sys/bind\n"
         for cpu in range(self.cpus):
@@ -268,7 +270,7 @@ class Domain(Part):
             "both() { make_domain $1; use_domain; }\n" \
             "for what in make_domain both; do\n" \
             "\techo $device > $sys/unbind\n" \
-            "\techo identity > $type\n" \
+            "\techo identity > $type || say domain \"error command=identity\"\n" \
             f"\ttraced $what {bench.MODES[mode]}\n" \
             "\tallocations $what \"$layer\"\n" \
             "\t[ $what = both ] || echo $device > $sys/bind\n" \
