@@ -384,14 +384,11 @@ struct misuse_race {
 
 static void misuse_race_unmap(struct misuse_race *race, int round)
 {
-	unsigned long flags;
-
-	local_irq_save(flags);
 	atomic_inc(&race->ready);
+	/* With interrupts on: another processor may wait for this one. */
 	while (atomic_read(&race->ready) < 2 * round)
 		cpu_relax();
 	misuse_unmap(race->dma, SZ_4K);
-	local_irq_restore(flags);
 	atomic_inc(&race->done);
 }
 
