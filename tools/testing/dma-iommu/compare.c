@@ -4,8 +4,8 @@
  * much room is left in an old space. The script compare runs this.
  *
  * An allocation and a free are what the layer calls for them: alloc_iova_fast()
- * and free_iova_fast() in the base; iova_alloc(), and iova_claim() and
- * iova_release(), here. Best of many short rounds, the two by turns.
+ * and free_iova_fast() in the base; iova_alloc() or iova_alloc_one(), and
+ * iova_claim() and iova_release(), here. Best of many short rounds, the two by turns.
  */
 
 #include <time.h>
@@ -34,6 +34,8 @@ static __always_inline_ unsigned long get(bool ours, unsigned long size,
 
 	if (!ours)
 		return alloc_iova_fast(&base, size, limit, true);
+	if (size == 1 && align == 1)
+		return iova_alloc_one(&space, limit);
 	return iova_alloc(&space, &req, &range) ? range.first : 0;
 }
 

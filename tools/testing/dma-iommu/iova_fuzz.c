@@ -133,7 +133,7 @@ static void hand_out(const struct iova_range *range)
 		FAIL_IF(was != FREE && was != RECYCLING &&
 			(was < LATE || was >= LATE + IOVA_EPOCHS));
 		*s = LIVE | (*s & UNSURE);
-		if (range->extent->kind == IOVA_KIND_CHUNK)
+		if (!range->extent || range->extent->kind == IOVA_KIND_CHUNK)
 			page_get(g / PAGE_GRANULES)->small = true;
 	}
 }
@@ -339,6 +339,27 @@ static void try_huge(const struct iova_range *range)
 	}
 }
 
+static void do_alloc_one(unsigned long limit)
+{
+	struct iova_request req = { .size = 1, .align = 1, .limit = limit };
+	bool unlucky = memory_short();
+	unsigned long granule = iova_alloc_one(&space, limit);
+	struct iova_range range = { .first = granule, .last = granule };
+
+	if (trace)
+		printf("alloc one up to %lx, cpu %u\n  is %lx\n", limit, shim_cpu,
+		       granule);
+	if (granule == IOVA_NONE) {
+		nr_refused++;
+		FAIL_IF(!unlucky && must_succeed(&req));
+		return;
+	}
+	nr_allocated++;
+	check_request(&req, &range);
+	hand_out(&range);
+	live[nr_live++] = range;
+}
+
 static void do_alloc(const struct op *op)
 {
 	struct iova_request req = {
@@ -353,6 +374,10 @@ static void do_alloc(const struct op *op)
 		return;
 	if (op->b & 128 && req.size && req.size < BIT(40))
 		req.boundary = roundup_pow_of_two(req.size) << (op->b / 16 % 8);
+	if (req.size == 1 && req.align == 1 && !req.boundary && op->c & 1) {
+		do_alloc_one(req.limit);
+		return;
+	}
 	if (trace)
 		printf("alloc size %lu align %lu limit %lx boundary %lx, cpu %u\n",
 		       req.size, req.align, req.limit, req.boundary, shim_cpu);
@@ -387,7 +412,7 @@ static void claim(unsigned int i)
 
 	FAIL_IF(!iova_claim(&space, expected->first, &range));
 	FAIL_IF(range.first != expected->first || range.last != expected->last ||
-		range.extent != expected->extent);
+		(expected->extent && range.extent != expected->extent));
 	FAIL_IF(iova_claim(&space, expected->first, &again));
 	change(&range, LIVE, CLAIMED);
 	live[i] = live[--nr_live];
@@ -523,8 +548,12 @@ static void reserved_busy(const struct iova_range *range, unsigned long first,
 
 	first = max(first, range->first);
 	last = min(last, range->last);
-	for (g = first; g <= last && range->extent->kind == IOVA_KIND_CHUNK; g++)
-		*state(g) |= LATER;
+	for (g = first; g <= last; g++) {
+		if (!range->extent)
+			*state(g) |= UNSURE;
+		else if (range->extent->kind == IOVA_KIND_CHUNK)
+			*state(g) |= LATER;
+	}
 }
 
 static void do_reserve(const struct op *op)
