@@ -91,7 +91,7 @@ static u64 preferred_align(const struct iommu_dma_cookie *cookie,
 
 static bool range_try(struct iommu_dma_cookie *cookie,
 		      const struct dma_need *need, u64 align, u64 limit,
-		      struct iova_range *range)
+		      bool soft, struct iova_range *range)
 {
 	unsigned int lg2 = cookie->granule_lg2;
 	struct iova_request req = {
@@ -99,6 +99,7 @@ static bool range_try(struct iommu_dma_cookie *cookie,
 		.align = align >> lg2,
 		.limit = dma_limit_granule(cookie, limit),
 		.boundary = need->boundary >> lg2,
+		.soft = soft,
 	};
 
 	/* Only the guard would cross the boundary. */
@@ -110,24 +111,24 @@ static bool range_try(struct iommu_dma_cookie *cookie,
 }
 
 static bool range_try_aligns(struct iommu_dma_cookie *cookie,
-			     const struct dma_need *need, u64 limit,
+			     const struct dma_need *need, u64 limit, bool soft,
 			     struct iova_range *range)
 {
 	u64 align = preferred_align(cookie, need);
 
-	return range_try(cookie, need, align, limit, range) ||
+	return range_try(cookie, need, align, limit, soft, range) ||
 	       (align != need->align &&
-		range_try(cookie, need, need->align, limit, range));
+		range_try(cookie, need, need->align, limit, soft, range));
 }
 
 /* Before giving up, take back what only waits for its flush. */
 static bool range_try_hard(struct iommu_dma_cookie *cookie,
-			   const struct dma_need *need, u64 limit,
+			   const struct dma_need *need, u64 limit, bool soft,
 			   struct iova_range *range)
 {
-	return range_try_aligns(cookie, need, limit, range) ||
+	return range_try_aligns(cookie, need, limit, soft, range) ||
 	       (dma_flush_now(&cookie->flush) &&
-		range_try_aligns(cookie, need, limit, range));
+		range_try_aligns(cookie, need, limit, soft, range));
 }
 
 /**
@@ -149,13 +150,13 @@ bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
 	u64 limit = dma_limit(dev, cookie, need->mask), largest;
 
 	if (dev->iommu->pci_32bit_workaround && limit > DMA_BIT_MASK(32)) {
-		if (range_try_hard(cookie, need, DMA_BIT_MASK(32), range))
+		if (range_try_hard(cookie, need, DMA_BIT_MASK(32), true, range))
 			return true;
 		dev->iommu->pci_32bit_workaround = false;
 		dev_notice(dev, "DMA addresses below 4 GiB are used up, going on with %d bits\n",
 			   fls64(limit));
 	}
-	if (range_try_hard(cookie, need, limit, range))
+	if (range_try_hard(cookie, need, limit, false, range))
 		return true;
 
 	largest = (u64)iova_largest_gap(&cookie->space,
@@ -323,16 +324,18 @@ dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
  * @addr: what dma_domain_map() returned
  * @size: what dma_domain_map() was given
  *
- * Context: Any. Never fails; a wrong unmap is reported.
+ * Context: Any.
+ * Return: false if no such mapping was there, which has been reported.
  */
-void dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size)
+bool dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size)
 {
 	struct dma_teardown td __uninitialized;
 
 	if (!dma_teardown_begin(dev, &td, addr, size))
-		return;
+		return false;
 	dma_teardown_rest(dev, &td, addr);
 	dma_teardown_end(&td);
+	return true;
 }
 
 /*

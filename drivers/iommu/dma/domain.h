@@ -207,7 +207,7 @@ static inline bool dma_claim(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 
 dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
 			  u64 align, int prot, u64 mask);
-void dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size);
+bool dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size);
 dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
 			phys_addr_t phys, size_t size, u64 align, int prot,
 			u64 mask);

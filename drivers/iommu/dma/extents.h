@@ -82,12 +82,14 @@ struct iova_extents {
  * @align: the first granule is a multiple of this power of two
  * @limit: the last granule is at most this
  * @boundary: no range crosses a multiple of this power of two; 0 for none
+ * @soft: the caller has another limit to try; this one is a wish
  */
 struct iova_request {
 	unsigned long size;
 	unsigned long align;
 	unsigned long limit;
 	unsigned long boundary;
+	bool soft;
 };
 
 void extents_init(struct iova_extents *extents, unsigned long first,

@@ -40,9 +40,9 @@
 
 /*
  * Protection is promised at most 10 ms after the unmap. The timer may be late
- * by an interrupt or two, so it aims lower.
+ * by an interrupt or two, so it aims a little lower.
  */
-#define DMA_FLUSH_WINDOW_NS		(8 * NSEC_PER_MSEC)
+#define DMA_FLUSH_WINDOW_NS		(9300 * NSEC_PER_USEC)
 
 /*
  * Where an invalidation costs as much as replaying the page table (it is an
@@ -51,10 +51,10 @@
 #define DMA_FLUSH_EXPENSIVE_WINDOW_NS	NSEC_PER_SEC
 
 /*
- * Chunks and large ranges recycled with interrupts off in one go: some 200
+ * Chunks and large ranges recycled with interrupts off in one go: up to 1,300
  * instructions each, so that a portion stays well below 20,000.
  */
-#define DMA_FLUSH_PORTION		32
+#define DMA_FLUSH_PORTION		8
 
 static void flush_arm(struct dma_flush *flush)
 {
@@ -65,7 +65,7 @@ static void flush_arm(struct dma_flush *flush)
 	smp_rmb();
 	if (atomic_read(&flush->armed) || atomic_xchg(&flush->armed, 1))
 		return;
-	hrtimer_start(&flush->timer, flush->window, HRTIMER_MODE_REL_SOFT);
+	hrtimer_start(&flush->timer, flush->window, HRTIMER_MODE_REL);
 }
 
 /* Step 3, a portion of it. Return: whether there is more. */
@@ -109,6 +109,12 @@ static bool flush_free(struct dma_flush *flush)
 	return more;
 }
 
+static bool flush_has_pages(struct dma_flush *flush)
+{
+	guard(raw_spinlock_irqsave)(&flush->pages_lock);
+	return !list_empty(&flush->released);
+}
+
 /*
  * Steps 1 and 2.
  * Return: false if the epochs could not switch, as the one before is not done
@@ -139,14 +145,12 @@ static bool flush_switch(struct dma_flush *flush)
 static enum hrtimer_restart flush_timer(struct hrtimer *timer)
 {
 	struct dma_flush *flush = container_of(timer, struct dma_flush, timer);
-	bool more;
 
 	atomic_set(&flush->armed, 0);
 	smp_mb(); /* [D] pairs with [C] in flush_arm() */
 	if (!flush_switch(flush))
 		flush_arm(flush);
-	more = flush_recycle(flush);
-	if (flush_free(flush) || more)
+	if (flush_recycle(flush) || flush_has_pages(flush))
 		queue_work(system_unbound_wq, &flush->work);
 	return HRTIMER_NORESTART;
 }
@@ -235,7 +239,11 @@ void dma_flush_init(struct dma_flush *flush, struct iova_space *space,
 	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++)
 		INIT_LIST_HEAD(&flush->pages[epoch]);
 	INIT_LIST_HEAD(&flush->released);
-	hrtimer_init(&flush->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
+	/*
+	 * In interrupt context, but for PREEMPT_RT: a softirq may be put off
+	 * until a thread gets its turn, for longer than the window is.
+	 */
+	hrtimer_init(&flush->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
 	flush->timer.function = flush_timer;
 	INIT_WORK(&flush->work, flush_rest);
 }

@@ -20,14 +20,18 @@
  * The size tells a wrong unmap before anything is torn down; taking it is one
  * exchange, which of several callers one wins.
  *
- * Life of a chunk: a CPU owns the chunks it allocates from, one per zone. Of one
- * word of such a chunk it takes all free granules in hand (they are used, as far
- * as the chunk knows), so that handing them out, and taking them back, needs
- * neither lock nor atomic operation, and neighbours in time are neighbours in
- * space. A hand without room for a request goes to the chunk's next word. A chunk
- * without room is parked, on a list by the size of its largest free run if it has
- * one, where the next CPU in need adopts it. A parked chunk that runs empty goes
- * back to the extents.
+ * A CPU has hands: the free granules of a few words, which it has to itself (they
+ * are used, as far as the chunk knows). Handing them out, and taking granules
+ * back into a hand, needs neither lock nor atomic operation. What is freed goes
+ * into a hand and comes out of it first, so that the cost is the same whether
+ * frees come in order, at random or from another CPU; and a hand that has to be
+ * emptied gives back up to a word's granules at once.
+ *
+ * Life of a chunk: a CPU owns the chunks that it fills its hands from, one per
+ * zone, word after word, so that neighbours in time are neighbours in space. A
+ * chunk without room for the request is parked, on a list by the size of its
+ * largest free run if it has one, where the next CPU in need adopts it. A parked
+ * chunk that runs empty goes back to the extents.
  *
  * Anybody frees into any chunk, by clearing bits of @used. To put a parked chunk
  * on another list it needs the space's lock; whoever parks a chunk and whoever
@@ -58,6 +62,7 @@
  */
 
 #include <linux/atomic.h>
+#include <linux/bitmap.h>
 #include <linux/bits.h>
 #include <linux/cleanup.h>
 #include <linux/log2.h>
@@ -92,7 +97,20 @@
  */
 #define IOVA_ZONE_SCARCE	1
 
-/* A word of a chunk's bitmaps: as much as is free in it fits in a CPU's hand. */
+/*
+ * Chunks strand space: one small range keeps all of a chunk from larger requests.
+ * Where more than half of the space is taken, only requests up to this many
+ * granules come out of chunks.
+ */
+#define IOVA_SMALL_CROWDED	16
+
+/* Parked chunks to look at that may have a place, when none has for certain */
+#define IOVA_TIGHT_CHUNKS	64
+
+/* Words that a CPU has in hand: at most 2 MiB with a granule of 4 KiB */
+#define IOVA_HANDS		8
+
+/* A word of a chunk's bitmaps: as much as is free in it fits in a hand. */
 #define IOVA_WORD		64U
 #define IOVA_WORDS		(IOVA_CHUNK_GRANULES / IOVA_WORD)
 
@@ -110,7 +128,6 @@
  * @class: which list the chunk is on, or IOVA_CLASS_*; written under
  *	&iova_space.lock
  * @zone: narrowest zone that holds the chunk; immutable
- * @hand: whose &iova_cpu.hand has a word of it, if any has; written by the owner
  * @queued: bit per epoch, set while on that epoch's list, or IOVA_QUEUED_DEAD
  * @list: in &iova_space.parked or @owned; protected by &iova_space.lock
  * @rcu: frees the chunk after the last lookup that may have found it
@@ -123,7 +140,6 @@ struct iova_chunk {
 	struct iova_extent extent;
 	u8 class;
 	u8 zone;
-	u8 hand;
 	atomic_t queued;
 	union {
 		struct list_head list;
@@ -136,32 +152,38 @@ struct iova_chunk {
 };
 
 /**
- * struct iova_hand - granules that a CPU has to itself
- * @chunk: the chunk that the CPU owns, or NULL
- * @free: those that are free, of a word of @chunk
- * @base: first granule of the word, or IOVA_HAND_EMPTY
- * @last: last granule of @chunk
- *
- * With @chunk NULL, @free is 0 and @base is what no granule's word has.
+ * struct iova_hand - free granules of a word that a CPU has to itself
+ * @chunk: the word's chunk; not to be looked at when @free is 0
+ * @free: which granules
+ * @base: first granule of the word, or IOVA_NO_WORD
+ * @zone: zone of the requests that they are for
  */
 struct iova_hand {
 	struct iova_chunk *chunk;
 	u64 free;
 	unsigned long base;
-	unsigned long last;
+	unsigned int zone;
 };
 
-#define IOVA_HAND_EMPTY		1UL
+#define IOVA_NO_WORD		1UL
 
 /**
  * struct iova_cpu - what a CPU allocates from
- * @hand: by zone of the request's limit
- * @recent: the chunk it took in hand last: that of the next claim, often
+ * @hand: what it has in hand
+ * @at: the hand that was used last
+ * @victim: the hand to empty next if one is needed
+ * @word: by zone, the word of @chunk to take in hand next
+ * @chunk: by zone of the request's limit, the chunk it owns, or NULL
+ * @recent: the chunk it adopted last: that of the next claim, often
  *
  * For this CPU only, with interrupts off.
  */
 struct iova_cpu {
-	struct iova_hand hand[IOVA_ZONES];
+	struct iova_hand hand[IOVA_HANDS];
+	u8 at;
+	u8 victim;
+	u8 word[IOVA_ZONES];
+	struct iova_chunk *chunk[IOVA_ZONES];
 	struct iova_chunk *recent;
 };
 
@@ -176,6 +198,69 @@ static unsigned int iova_zone(const struct iova_space *space,
 	};
 
 	return zones[fls_long(last) + space->granule_lg2];
+}
+
+/* Whether more than half of what requests in @zone can get is taken */
+static bool zone_crowded(const struct iova_space *space, unsigned int zone)
+{
+	static const u8 bits[IOVA_ZONES] = { 24, 28, 30, 32, 36, 40, 48, 64 };
+	unsigned long taken = 0, all = space->extents.ceiling.first;
+	unsigned int width = bits[zone] - min(bits[zone], space->granule_lg2);
+	unsigned int z;
+
+	for (z = 0; z <= zone; z++)
+		taken += READ_ONCE(space->taken[z]);
+	if (width < BITS_PER_LONG)
+		all = min(all, BIT(width));
+	return taken > all / 2;
+}
+
+/*
+ * Somebody needs addresses in @zone. A chunk is for requests in the narrowest
+ * zone that is needed and holds it, so that those who can do with wider limits
+ * do not use up what others have to have; and use it where there are no others.
+ */
+static void zone_need(struct iova_space *space, unsigned int zone)
+{
+	unsigned int z, serve = IOVA_ZONES;
+
+	guard(raw_spinlock_irqsave)(&space->lock);
+	space->needed |= BIT(zone);
+	for (z = IOVA_ZONES; z--; ) {
+		if (space->needed & BIT(z))
+			serve = z;
+		WRITE_ONCE(space->serve[z], serve < IOVA_ZONES ? serve : z);
+	}
+}
+
+/*
+ * Extents, and how much of each zone they take.
+ */
+
+static void count_taken(struct iova_space *space, const struct iova_extent *x,
+			bool taken)
+{
+	unsigned long size = x->last - x->first + 1;
+	unsigned int zone = iova_zone(space, x->last);
+
+	lockdep_assert_held(&space->lock);
+	WRITE_ONCE(space->taken[zone],
+		   space->taken[zone] + (taken ? size : -size));
+}
+
+static bool space_place(struct iova_space *space, struct iova_extent *x,
+			const struct iova_request *req)
+{
+	if (!extents_place(&space->extents, x, req))
+		return false;
+	count_taken(space, x, true);
+	return true;
+}
+
+static void space_erase(struct iova_space *space, struct iova_extent *x)
+{
+	count_taken(space, x, false);
+	extents_erase(&space->extents, x);
 }
 
 /*
@@ -223,17 +308,35 @@ static __always_inline u64 request_starts(u64 free, unsigned long base,
 	return free;
 }
 
-/* log2 of the longest run of @free */
+/* The class of a run of @n granules (1 to 64), rounded down */
+static unsigned int run_class(unsigned int n)
+{
+	return n < 8 ? ilog2(n) : n / 8 + 2;
+}
+
+/* The class of the longest run of @free */
 static unsigned int word_class(u64 free)
 {
-	unsigned int class;
+	unsigned int n, lg2, run;
+	u64 runs[7] = { free };	/* where 2^lg2 free ones begin */
 
-	for (class = 0; class < 6; class++) {
-		free &= free >> (1 << class);
-		if (!free)
+	for (lg2 = 0; lg2 < 6; lg2++) {
+		runs[lg2 + 1] = runs[lg2] & runs[lg2] >> (1 << lg2);
+		if (!runs[lg2 + 1])
 			break;
 	}
-	return class;
+	n = 1 << lg2;
+	if (lg2 < 4)
+		return run_class(n);
+	/* Is it longer, by a multiple of 8 that is no power of two? */
+	for (free = runs[lg2]; lg2-- > 3; ) {
+		run = 1 << lg2;
+		if (n < IOVA_WORD && free & runs[lg2] >> n) {
+			free &= runs[lg2] >> n;
+			n += run;
+		}
+	}
+	return run_class(n);
 }
 
 /*
@@ -344,7 +447,7 @@ static bool chunk_take(struct iova_chunk *c, const struct iova_request *req,
 					take_pair(c, req, range);
 }
 
-/* The list that @c belongs on while parked: log2 of its largest free run */
+/* The list that @c belongs on while parked: that of its longest free run */
 static u8 chunk_class(const struct iova_chunk *c)
 {
 	unsigned int w, best = 0;
@@ -356,7 +459,7 @@ static u8 chunk_class(const struct iova_chunk *c)
 		any |= free;
 		if (!~(free & before))
 			best = IOVA_CLASS_PAIR;
-		else if (free && best < 6)
+		else if (free && best < IOVA_CLASS_WORD)
 			best = max(best, word_class(free));
 		before = free;
 	}
@@ -368,11 +471,14 @@ static u8 chunk_class(const struct iova_chunk *c)
 /* The lowest class whose chunks are certain to have a place for @req */
 static unsigned int request_class(const struct iova_request *req)
 {
+	unsigned int run;
+
 	if (req->align > IOVA_WORD)
 		return IOVA_CLASS_EMPTY;
 	if (req->size > IOVA_WORD)
 		return IOVA_CLASS_PAIR;
-	return min(order_base_2(req->size + req->align - 1), 6);
+	run = min(req->size + req->align - 1, IOVA_WORD);
+	return run <= 8 ? order_base_2(run) : DIV_ROUND_UP(run, 8) + 2;
 }
 
 /*
@@ -385,9 +491,12 @@ static void chunk_unlist(struct iova_space *space, struct iova_chunk *c)
 	if (c->class == IOVA_CLASS_FULL)
 		return;
 	list_del(&c->list);
-	space->nr_empty -= c->class == IOVA_CLASS_EMPTY;
 	if (c->class == IOVA_CLASS_OWNED)
 		WRITE_ONCE(space->nr_owned, space->nr_owned - 1);
+	else if (list_empty(&space->parked[c->zone][c->class]))
+		WRITE_ONCE(space->classes[c->zone],
+			   space->classes[c->zone] & ~BIT(c->class));
+	space->nr_empty -= c->class == IOVA_CLASS_EMPTY;
 }
 
 static void chunk_own(struct iova_space *space, struct iova_chunk *c)
@@ -406,10 +515,12 @@ static bool chunk_kill(struct iova_chunk *c)
 }
 
 /*
- * Put @c, which is on no list and not dying, on the list of its class.
+ * Put @c, which is on no list and not dying, on the list of its class, first or
+ * last.
  * Return: whether the caller has to destroy @c when it has dropped the lock.
  */
-static bool chunk_park(struct iova_space *space, struct iova_chunk *c)
+static bool chunk_park(struct iova_space *space, struct iova_chunk *c,
+		       bool tail)
 {
 	u8 class;
 
@@ -421,8 +532,14 @@ static bool chunk_park(struct iova_space *space, struct iova_chunk *c)
 	if (class == IOVA_CLASS_EMPTY && space->nr_empty >= IOVA_EMPTY_MAX &&
 	    chunk_kill(c))
 		class = IOVA_CLASS_NONE;
-	if (class < IOVA_CLASSES)
-		list_add(&c->list, &space->parked[c->zone][class]);
+	if (class < IOVA_CLASSES) {
+		if (tail)
+			list_add_tail(&c->list, &space->parked[c->zone][class]);
+		else
+			list_add(&c->list, &space->parked[c->zone][class]);
+		WRITE_ONCE(space->classes[c->zone],
+			   space->classes[c->zone] | BIT(class));
+	}
 	space->nr_empty += class == IOVA_CLASS_EMPTY;
 	WRITE_ONCE(c->class, class);
 	return class == IOVA_CLASS_NONE;
@@ -439,7 +556,7 @@ static void chunk_destroy(struct iova_space *space, struct iova_chunk *c)
 	xa_unlock_irqrestore(&space->chunks, flags);
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	extents_erase(&space->extents, &c->extent);
+	space_erase(space, &c->extent);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	kfree_rcu(c, rcu);
 }
@@ -454,7 +571,7 @@ static void chunk_relist(struct iova_space *space, struct iova_chunk *c)
 	/* Adopted in between: then it has a better place than a list. */
 	if (c->class != IOVA_CLASS_OWNED && c->class != IOVA_CLASS_NONE) {
 		chunk_unlist(space, c);
-		dying = chunk_park(space, c);
+		dying = chunk_park(space, c, false);
 	}
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	if (dying)
@@ -486,7 +603,7 @@ static void chunk_disown(struct iova_space *space, struct iova_chunk *c)
 
 	raw_spin_lock_irqsave(&space->lock, flags);
 	chunk_unlist(space, c);
-	dying = chunk_park(space, c);
+	dying = chunk_park(space, c, false);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	if (dying)
 		chunk_destroy(space, c);
@@ -526,7 +643,7 @@ static struct iova_chunk *chunk_create(struct iova_space *space,
 
 	c->class = IOVA_CLASS_NONE;
 	raw_spin_lock_irqsave(&space->lock, flags);
-	placed = extents_place(&space->extents, &c->extent, &req);
+	placed = space_place(space, &c->extent, &req);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	if (!placed) {
 		kfree(c);
@@ -566,11 +683,15 @@ static struct iova_chunk *chunk_unpark(struct iova_space *space,
 				       unsigned int zone, unsigned int class,
 				       unsigned long limit)
 {
+	unsigned long classes = space->classes[zone];
 	struct iova_chunk *c = NULL;
 
 	lockdep_assert_held(&space->lock);
-	for (; !c && class < IOVA_CLASSES; class++)
+	for_each_set_bit_from(class, &classes, IOVA_CLASSES) {
 		c = adopt_from(space, &space->parked[zone][class], limit);
+		if (c)
+			break;
+	}
 	return c;
 }
 
@@ -631,7 +752,7 @@ static __always_inline bool hand_take(struct iova_hand *hand,
 				      const struct iova_request *req,
 				      struct iova_range *range)
 {
-	unsigned long size = req->size;
+	unsigned long size = req->size, first;
 	unsigned int bit;
 	u64 starts;
 
@@ -639,75 +760,152 @@ static __always_inline bool hand_take(struct iova_hand *hand,
 	if (unlikely(!starts))
 		return false;
 	bit = __ffs64(starts);
+	first = hand->base + bit;
+	if (unlikely(first + size - 1 > req->limit))
+		return false;
 	hand->free &= ~word_bits(bit, size);
-	chunk_give(hand->chunk, hand->base + bit, size, range);
+	chunk_give(hand->chunk, first, size, range);
 	return true;
 }
 
-static unsigned int hand_word(const struct iova_hand *hand)
+static unsigned int base_word(unsigned long base)
 {
-	return hand->base % IOVA_CHUNK_GRANULES / IOVA_WORD;
+	return base % IOVA_CHUNK_GRANULES / IOVA_WORD;
 }
 
-/* Granules in hand never were in use, so nobody is told, and none reserved. */
-static void hand_drop(struct iova_hand *hand)
+/*
+ * Give back what is in a hand. None of it is reserved: &iova_chunk.reserved is
+ * looked at when granules are taken in hand, and what was in hand before then is
+ * dropped in reserve_from_cpu().
+ */
+static void hand_drop(struct iova_space *space, struct iova_hand *hand)
 {
-	if (hand->free)
-		atomic64_fetch_andnot(hand->free,
-				      &hand->chunk->used[hand_word(hand)]);
-	hand->free = 0;
-}
-
-/* Go on to the next word with a place for @req; to the same one at last. */
-static bool hand_refill(struct iova_hand *hand, const struct iova_request *req)
-{
+	unsigned int w = base_word(hand->base);
 	struct iova_chunk *c = hand->chunk;
-	const u64 *reserved;
-	unsigned long base;
-	unsigned int i, w;
 
-	hand_drop(hand);
-	for (i = 1; i <= IOVA_WORDS; i++) {
-		w = (hand_word(hand) + i) % IOVA_WORDS;
-		base = c->extent.first + w * IOVA_WORD;
-		if (!request_starts(chunk_free(c, w), base, req))
+	if (!hand->free)
+		return;
+	/* [E] pairs with [F] in chunk_park(): a full barrier */
+	atomic64_fetch_andnot(hand->free, &c->used[w]);
+	hand->free = 0;
+	if (chunk_outgrew(c, w))
+		chunk_relist(space, c);
+}
+
+/* The hand for granules of the word at @base: that of the same word, or any */
+static struct iova_hand *hand_for(struct iova_space *space, struct iova_cpu *cpu,
+				  unsigned long base)
+{
+	struct iova_hand *hand, *empty = NULL;
+
+	for (hand = cpu->hand; hand < cpu->hand + IOVA_HANDS; hand++) {
+		if (hand->base == base)
+			return hand;
+		if (!hand->free)
+			empty = hand;
+	}
+	if (!empty) {
+		empty = &cpu->hand[cpu->victim];
+		cpu->victim = (cpu->victim + 1) % IOVA_HANDS;
+		hand_drop(space, empty);
+	}
+	return empty;
+}
+
+static void hand_fill(struct iova_space *space, struct iova_cpu *cpu,
+		      struct iova_hand *hand, struct iova_chunk *c,
+		      unsigned long base, u64 bits)
+{
+	hand->chunk = c;
+	hand->base = base;
+	hand->zone = READ_ONCE(space->serve[c->zone]);
+	hand->free |= bits;
+	cpu->at = hand - cpu->hand;
+}
+
+static void hands_drop(struct iova_space *space, struct iova_cpu *cpu,
+		       const struct iova_chunk *c)
+{
+	struct iova_hand *hand;
+
+	for (hand = cpu->hand; hand < cpu->hand + IOVA_HANDS; hand++)
+		if (!c || hand->chunk == c)
+			hand_drop(space, hand);
+}
+
+static bool hands_take(struct iova_cpu *cpu, unsigned int zone,
+		       const struct iova_request *req, struct iova_range *range)
+{
+	unsigned int i;
+
+	for (i = 0; i < IOVA_HANDS; i++) {
+		if (!cpu->hand[i].free || cpu->hand[i].zone != zone ||
+		    !hand_take(&cpu->hand[i], req, range))
 			continue;
-		hand->base = base;
-		hand->free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
-		reserved = READ_ONCE(c->reserved);
-		if (unlikely(reserved))
-			hand->free &= ~READ_ONCE(reserved[w]);
+		cpu->at = i;
 		return true;
 	}
 	return false;
 }
 
-static bool hand_alloc(struct iova_hand *hand, const struct iova_request *req,
-		       struct iova_range *range)
+/* Take the next word of the CPU's chunk with a place for @req in hand. */
+static bool hand_refill(struct iova_space *space, struct iova_cpu *cpu,
+			unsigned int zone, const struct iova_request *req)
 {
-	if (!hand->chunk || hand->last > req->limit)
-		return false;
-	if (req->size > IOVA_WORD) {
-		hand_drop(hand);
-		return take_pair(hand->chunk, req, range);
+	struct iova_chunk *c = cpu->chunk[zone];
+	const u64 *reserved;
+	unsigned long base;
+	unsigned int i, w;
+	u64 free;
+
+	for (i = 0; i < IOVA_WORDS; i++) {
+		w = (cpu->word[zone] + i) % IOVA_WORDS;
+		base = c->extent.first + w * IOVA_WORD;
+		free = chunk_free(c, w);
+		if (!free || !request_starts(free, base, req))
+			continue;
+		cpu->word[zone] = (w + 1) % IOVA_WORDS;
+		free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
+		reserved = READ_ONCE(c->reserved);
+		if (unlikely(reserved))
+			free &= ~READ_ONCE(reserved[w]);
+		hand_fill(space, cpu, hand_for(space, cpu, base), c, base,
+			  free);
+		return true;
 	}
-	return hand_take(hand, req, range) ||
-	       (hand_refill(hand, req) && hand_take(hand, req, range));
+	return false;
+}
+
+/* Out of the hands of this CPU, or the chunk that it owns */
+static bool cpu_alloc(struct iova_space *space, struct iova_cpu *cpu,
+		      unsigned int zone, const struct iova_request *req,
+		      struct iova_range *range)
+{
+	struct iova_chunk *c = cpu->chunk[zone];
+
+	if (req->size <= IOVA_WORD && hands_take(cpu, zone, req, range))
+		return true;
+	if (!c || c->extent.last > req->limit)
+		return false;
+	if (req->size <= IOVA_WORD)
+		return hand_refill(space, cpu, zone, req) &&
+		       hand_take(&cpu->hand[cpu->at], req, range);
+	hands_drop(space, cpu, c);
+	return take_pair(c, req, range);
 }
 
 /*
  * Handing out.
  */
 
-static bool alloc_hand(struct iova_space *space, unsigned int zone,
-		       const struct iova_request *req,
-		       struct iova_range *range)
+static bool alloc_cpu(struct iova_space *space, unsigned int zone,
+		      const struct iova_request *req, struct iova_range *range)
 {
 	unsigned long flags;
 	bool taken;
 
 	local_irq_save(flags);
-	taken = hand_alloc(&this_cpu_ptr(space->cpu)->hand[zone], req, range);
+	taken = cpu_alloc(space, this_cpu_ptr(space->cpu), zone, req, range);
 	local_irq_restore(flags);
 	return taken;
 }
@@ -718,24 +916,17 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 			  struct iova_range *range)
 {
 	struct iova_chunk *old;
-	struct iova_hand *hand;
 	struct iova_cpu *cpu;
 	unsigned long flags;
 	bool taken;
 
 	local_irq_save(flags);
 	cpu = this_cpu_ptr(space->cpu);
-	hand = &cpu->hand[zone];
-	hand_drop(hand);
-	old = hand->chunk;
-	WRITE_ONCE(c->hand, zone);
-	*hand = (struct iova_hand) {
-		.chunk = c,
-		.base = c->extent.last + 1 - IOVA_WORD,
-		.last = c->extent.last,
-	};
+	old = cpu->chunk[zone];
+	cpu->chunk[zone] = c;
+	cpu->word[zone] = 0;
 	cpu->recent = c;
-	taken = hand_alloc(hand, req, range);
+	taken = cpu_alloc(space, cpu, zone, req, range);
 	local_irq_restore(flags);
 
 	if (old)
@@ -745,7 +936,7 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 
 /* Out of a parked chunk, which stays parked: where space is scarce. */
 static bool alloc_parked(struct iova_space *space, unsigned int zone,
-			 const struct iova_request *req,
+			 unsigned int class, const struct iova_request *req,
 			 struct iova_range *range)
 {
 	bool taken = false, dying = false;
@@ -753,14 +944,56 @@ static bool alloc_parked(struct iova_space *space, unsigned int zone,
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	c = chunk_unpark(space, zone, request_class(req), req->limit);
+	c = chunk_unpark(space, zone, class, req->limit);
 	if (c) {
 		taken = chunk_take(c, req, range);
-		dying = chunk_park(space, c);
+		dying = chunk_park(space, c, false);
 	}
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	if (dying)
 		chunk_destroy(space, c);
+	return taken;
+}
+
+/* Out of @c, which is parked, and goes behind the others whether it has room */
+static bool take_parked(struct iova_space *space, struct iova_chunk *c,
+			const struct iova_request *req,
+			struct iova_range *range, bool *dying)
+{
+	bool taken = chunk_take(c, req, range);
+
+	lockdep_assert_held(&space->lock);
+	chunk_unlist(space, c);
+	*dying = chunk_park(space, c, true);
+	return taken;
+}
+
+/*
+ * Out of a parked chunk that may have a place: one for 16 granules of which a
+ * multiple of 16 is the first, say, where only a run of 31 would have it for
+ * certain.
+ */
+static bool alloc_tight(struct iova_space *space, unsigned int zone,
+			unsigned int class, const struct iova_request *req,
+			struct iova_range *range)
+{
+	struct iova_chunk *c, *first = NULL;
+	bool taken = false, dying = false;
+	unsigned int tries;
+
+	for (tries = IOVA_TIGHT_CHUNKS; tries && !taken; tries--) {
+		scoped_guard(raw_spinlock_irqsave, &space->lock) {
+			c = list_first_entry_or_null(&space->parked[zone][class],
+						     struct iova_chunk, list);
+			if (!c || c == first)
+				return false;
+			taken = take_parked(space, c, req, range, &dying);
+		}
+		if (dying)
+			chunk_destroy(space, c);
+		else if (!first)
+			first = c;
+	}
 	return taken;
 }
 
@@ -786,24 +1019,31 @@ static bool alloc_owned(struct iova_space *space,
 	return taken;
 }
 
-/* Out of a chunk of zone @z that is parked or new, for a limit in @zone. */
+/* Out of a chunk of zone @z that is parked, for a limit in @zone */
 static bool alloc_zone(struct iova_space *space, unsigned int z,
 		       unsigned int zone, const struct iova_request *req,
 		       struct iova_range *range)
 {
-	bool scarce = zone <= IOVA_ZONE_SCARCE, taken;
-	struct iova_chunk *c = NULL;
+	unsigned int class = request_class(req);
+	struct iova_chunk *c;
 
-	if (!scarce)
-		c = chunk_adopt(space, z, request_class(req), req->limit);
-	else if (alloc_parked(space, z, req, range))
-		return true;
-	/* A new chunk rather than one that narrower limits may need */
-	if (!c && z == zone)
-		c = chunk_create(space, req->limit);
+	if (!(READ_ONCE(space->classes[z]) >> class))
+		return false;
+	if (zone <= IOVA_ZONE_SCARCE)
+		return alloc_parked(space, z, class, req, range);
+	c = chunk_adopt(space, z, class, req->limit);
+	return c && alloc_install(space, c, zone, req, range);
+}
+
+static bool alloc_new(struct iova_space *space, unsigned int zone,
+		      const struct iova_request *req, struct iova_range *range)
+{
+	struct iova_chunk *c = chunk_create(space, req->limit);
+	bool taken;
+
 	if (!c)
 		return false;
-	if (!scarce)
+	if (zone > IOVA_ZONE_SCARCE)
 		return alloc_install(space, c, zone, req, range);
 	taken = chunk_take(c, req, range);
 	chunk_disown(space, c);
@@ -814,14 +1054,27 @@ static bool alloc_small(struct iova_space *space,
 			const struct iova_request *req,
 			struct iova_range *range)
 {
-	unsigned int zone = iova_zone(space, req->limit);
+	unsigned int zone = iova_zone(space, req->limit), class;
 	int z;
 
-	if (alloc_hand(space, zone, req, range))
+	if (alloc_cpu(space, zone, req, range))
+		return true;
+	/* What is there and others do not need, something new, or anything */
+	for (z = zone; z >= 0; z--)
+		if ((z == zone || READ_ONCE(space->serve[z]) == zone) &&
+		    alloc_zone(space, z, zone, req, range))
+			return true;
+	if (alloc_new(space, zone, req, range))
 		return true;
 	for (z = zone; z >= 0; z--)
 		if (alloc_zone(space, z, zone, req, range))
 			return true;
+	for (z = zone; z >= 0; z--)
+		for (class = run_class(min(req->size, IOVA_WORD));
+		     class < request_class(req); class++)
+			if (READ_ONCE(space->classes[z]) & BIT(class) &&
+			    alloc_tight(space, z, class, req, range))
+				return true;
 	return alloc_owned(space, req, range);
 }
 
@@ -839,7 +1092,7 @@ static bool alloc_large(struct iova_space *space,
 	x->mapped = true;
 	do {
 		raw_spin_lock_irqsave(&space->lock, flags);
-		placed = extents_place(&space->extents, x, req);
+		placed = space_place(space, x, req);
 		raw_spin_unlock_irqrestore(&space->lock, flags);
 	} while (!placed && chunks_trim(space));
 	if (!placed) {
@@ -866,23 +1119,49 @@ static bool alloc_bounded(struct iova_space *space,
 	return alloc_small(space, &small, range);
 }
 
+static bool alloc_chunk(struct iova_space *space,
+			const struct iova_request *req,
+			struct iova_range *range)
+{
+	/* No range of a chunk crosses a boundary as wide as it is. */
+	if (req->boundary && req->boundary < IOVA_CHUNK_GRANULES)
+		return alloc_bounded(space, req, range);
+	return alloc_small(space, req, range);
+}
+
+static bool alloc_any(struct iova_space *space, const struct iova_request *req,
+		      struct iova_range *range)
+{
+	bool small = req->size <= IOVA_SMALL_MAX &&
+		     req->align <= IOVA_CHUNK_GRANULES;
+	/* Who can do with other addresses does not have to spare these. */
+	bool last = small && req->size > IOVA_SMALL_CROWDED && !req->soft &&
+		    zone_crowded(space, iova_zone(space, req->limit));
+
+	return (small && !last && alloc_chunk(space, req, range)) ||
+	       alloc_large(space, req, range) ||
+	       (last && alloc_chunk(space, req, range));
+}
+
 /* What is not in hand at once */
 static noinline bool alloc_hard(struct iova_space *space,
 				const struct iova_request *req,
 				struct iova_range *range)
 {
-	bool taken = false;
+	unsigned long flags;
+	unsigned int zone;
 
 	if (!req->size || req->size - 1 > req->limit)
 		return false;
-	if (req->size <= IOVA_SMALL_MAX && req->align <= IOVA_CHUNK_GRANULES) {
-		/* No range of a chunk crosses a boundary as wide as it is. */
-		if (req->boundary && req->boundary < IOVA_CHUNK_GRANULES)
-			taken = alloc_bounded(space, req, range);
-		else
-			taken = alloc_small(space, req, range);
-	}
-	return taken || alloc_large(space, req, range);
+	zone = iova_zone(space, req->limit);
+	if (!req->soft && !(READ_ONCE(space->needed) & BIT(zone)))
+		zone_need(space, zone);
+	if (alloc_any(space, req, range))
+		return true;
+	local_irq_save(flags);
+	hands_drop(space, this_cpu_ptr(space->cpu), NULL);
+	local_irq_restore(flags);
+	return alloc_any(space, req, range);
 }
 
 /**
@@ -898,50 +1177,64 @@ bool iova_alloc(struct iova_space *space, const struct iova_request *req,
 		struct iova_range *range)
 {
 	struct iova_hand *hand;
+	struct iova_cpu *cpu;
 	unsigned long flags;
 	bool taken = false;
 
 	/* No range of a word crosses a boundary as wide as it is. */
 	if (req->size - 1 < IOVA_WORD && req->boundary - 1 >= IOVA_WORD - 1) {
 		local_irq_save(flags);
-		hand = &this_cpu_ptr(space->cpu)->hand[iova_zone(space,
-								 req->limit)];
-		if (likely(hand->last <= req->limit))
+		cpu = this_cpu_ptr(space->cpu);
+		hand = &cpu->hand[cpu->at];
+		if (likely(hand->zone == iova_zone(space, req->limit)))
 			taken = hand_take(hand, req, range);
 		local_irq_restore(flags);
 	}
 	return likely(taken) ? true : alloc_hard(space, req, range);
 }
 
-/**
- * iova_alloc_one - hand out one granule
- * @space: address space
- * @limit: it is at most this
- *
- * As iova_alloc() would, for what is asked for most.
- *
- * Context: Any.
- * Return: the granule, or IOVA_NONE when there is no room or no memory.
- */
-unsigned long iova_alloc_one(struct iova_space *space, unsigned long limit)
+static noinline unsigned long alloc_one_hard(struct iova_space *space,
+					     unsigned long limit)
 {
 	struct iova_request req = { .size = 1, .align = 1, .limit = limit };
 	struct iova_range range;
+
+	return alloc_cpu(space, iova_zone(space, limit), &req, &range) ?
+	       range.first : IOVA_NONE;
+}
+
+/**
+ * iova_alloc_one - hand out one granule of those that the CPU has
+ * @space: address space
+ * @limit: it is at most this
+ *
+ * As iova_alloc() would, for what is asked for most, but without going to any
+ * length for it.
+ *
+ * Context: Any.
+ * Return: the granule, or IOVA_NONE if it takes iova_alloc() to find one.
+ */
+unsigned long iova_alloc_one(struct iova_space *space, unsigned long limit)
+{
 	struct iova_hand *hand;
-	unsigned long flags;
+	struct iova_range range;
+	struct iova_cpu *cpu;
+	unsigned long flags, first;
+	bool taken;
 	u64 free;
 
 	local_irq_save(flags);
-	hand = &this_cpu_ptr(space->cpu)->hand[iova_zone(space, limit)];
+	cpu = this_cpu_ptr(space->cpu);
+	hand = &cpu->hand[cpu->at];
 	free = hand->free;
-	if (likely(free && hand->last <= limit)) {
+	first = hand->base + (free ? __ffs64(free) : 0);
+	taken = free && hand->zone == iova_zone(space, limit) && first <= limit;
+	if (likely(taken)) {
 		hand->free = free & (free - 1);
-		chunk_give(hand->chunk, hand->base + __ffs64(free), 1, &range);
-		local_irq_restore(flags);
-		return range.first;
+		chunk_give(hand->chunk, first, 1, &range);
 	}
 	local_irq_restore(flags);
-	return alloc_hard(space, &req, &range) ? range.first : IOVA_NONE;
+	return likely(taken) ? first : alloc_one_hard(space, limit);
 }
 
 /*
@@ -1035,7 +1328,7 @@ static void free_large(struct iova_space *space, struct iova_extent *x)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	extents_erase(&space->extents, x);
+	space_erase(space, x);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	kfree(x);
 }
@@ -1052,9 +1345,12 @@ static void free_word(struct iova_space *space, struct iova_chunk *c,
 static noinline void release_hard(struct iova_space *space,
 				  const struct iova_range *range)
 {
+	unsigned long base = ALIGN_DOWN(range->first, IOVA_WORD);
+	unsigned long size = range->last - range->first + 1;
 	struct iova_extent *x = range->extent;
-	unsigned int w, size;
+	unsigned int w = base_word(base);
 	struct iova_chunk *c;
+	struct iova_cpu *cpu;
 	unsigned long flags;
 
 	if (x->kind == IOVA_KIND_LARGE) {
@@ -1062,15 +1358,18 @@ static noinline void release_hard(struct iova_space *space,
 		return;
 	}
 	c = to_chunk(x);
-	w = range->first % IOVA_CHUNK_GRANULES / IOVA_WORD;
-	size = range->last - range->first + 1;
 	local_irq_save(flags);
 	WRITE_ONCE(c->size[range->first % IOVA_CHUNK_GRANULES], 0);
 	if (size > IOVA_WORD) {
+		free_word(space, c, w, ~0ULL);
 		free_word(space, c, w + 1, word_bits(0, size - IOVA_WORD));
-		size = IOVA_WORD;
+	} else if (c->zone <= IOVA_ZONE_SCARCE || READ_ONCE(c->reserved)) {
+		free_word(space, c, w, word_bits(range->first, size));
+	} else {
+		cpu = this_cpu_ptr(space->cpu);
+		hand_fill(space, cpu, hand_for(space, cpu, base), c, base,
+			  word_bits(range->first, size));
 	}
-	free_word(space, c, w, word_bits(range->first, size));
 	local_irq_restore(flags);
 }
 
@@ -1089,17 +1388,20 @@ void iova_release(struct iova_space *space, const struct iova_range *range)
 	unsigned long first = range->first;
 	bool taken = false;
 	struct iova_hand *hand;
+	struct iova_cpu *cpu;
 	unsigned long flags;
 
-	/* Back into the hand, if it is of the word that this CPU has there */
+	/* Into the hand that was used last, if it is of the same word */
 	if (likely(range->extent->kind == IOVA_KIND_CHUNK &&
 		   range->last - first < IOVA_WORD)) {
 		local_irq_save(flags);
-		hand = &this_cpu_ptr(space->cpu)->hand[READ_ONCE(c->hand)];
+		cpu = this_cpu_ptr(space->cpu);
+		hand = &cpu->hand[cpu->at];
 		taken = hand->base == ALIGN_DOWN(first, IOVA_WORD) &&
 			!READ_ONCE(c->reserved);
-		if (taken) {
+		if (likely(taken)) {
 			WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], 0);
+			hand->chunk = c;
 			hand->free |= word_bits(first, range->last - first + 1);
 		}
 		local_irq_restore(flags);
@@ -1147,7 +1449,7 @@ void iova_retire(struct iova_space *space, const struct iova_range *range,
 	}
 
 	c = to_chunk(x);
-	w = range->first % IOVA_CHUNK_GRANULES / IOVA_WORD;
+	w = base_word(range->first);
 	size = range->last - range->first + 1;
 	local_irq_save(flags);
 	if (unlikely(size > IOVA_WORD)) {
@@ -1223,6 +1525,16 @@ bool iova_recycle(struct iova_space *space, unsigned int budget)
 	return space->recycling;
 }
 
+/* The longest range that chunks of a class are certain to have */
+static unsigned long class_granules(unsigned int class)
+{
+	if (class == IOVA_CLASS_EMPTY)
+		return IOVA_CHUNK_GRANULES;
+	if (class == IOVA_CLASS_PAIR)
+		return IOVA_SMALL_MAX;
+	return class <= 3 ? 1UL << class : (class - 2) * 8;
+}
+
 /* The longest range of a parked chunk, about */
 static unsigned long parked_largest(struct iova_space *space,
 				    unsigned long limit)
@@ -1233,8 +1545,7 @@ static unsigned long parked_largest(struct iova_space *space,
 	for (class = IOVA_CLASSES - 1; class >= 0; class--)
 		for (zone = iova_zone(space, limit); zone >= 0; zone--)
 			if (!list_empty(&space->parked[zone][class]))
-				return class == IOVA_CLASS_EMPTY ?
-				       IOVA_CHUNK_GRANULES : 1UL << class;
+				return class_granules(class);
 	return 0;
 }
 
@@ -1280,15 +1591,10 @@ struct reservation {
 static void reserve_from_cpu(void *data)
 {
 	struct reservation *r = data;
-	struct iova_cpu *cpu;
 	unsigned long flags;
-	unsigned int zone;
 
 	local_irq_save(flags);
-	cpu = this_cpu_ptr(r->space->cpu);
-	for (zone = 0; zone < IOVA_ZONES; zone++)
-		if (cpu->hand[zone].chunk == r->chunk)
-			hand_drop(&cpu->hand[zone]);
+	hands_drop(r->space, this_cpu_ptr(r->space->cpu), r->chunk);
 	local_irq_restore(flags);
 }
 
@@ -1357,6 +1663,7 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 			x->kind = IOVA_KIND_RESERVED;
 			x->first = *first;
 			x->last = done;
+			count_taken(space, x, true);
 			extents_insert(&space->extents, no_free_ptr(x), at);
 		} else if (at->kind == IOVA_KIND_CHUNK) {
 			c = to_chunk(at);
@@ -1420,7 +1727,7 @@ int iova_reserve(struct iova_space *space, unsigned long first,
 int iova_space_init(struct iova_space *space, unsigned long first,
 		    unsigned long last, unsigned int granule_lg2)
 {
-	unsigned int cpu, zone, class;
+	unsigned int cpu, zone, class, i;
 
 	if (first == IOVA_NONE || first > last || last == ULONG_MAX)
 		return -EINVAL;
@@ -1436,9 +1743,11 @@ int iova_space_init(struct iova_space *space, unsigned long first,
 
 	INIT_LIST_HEAD(&space->owned);
 	for_each_possible_cpu(cpu)
-		for (zone = 0; zone < IOVA_ZONES; zone++)
-			per_cpu_ptr(space->cpu, cpu)->hand[zone].base =
-				IOVA_HAND_EMPTY;
+		for (i = 0; i < IOVA_HANDS; i++)
+			per_cpu_ptr(space->cpu, cpu)->hand[i].base =
+				IOVA_NO_WORD;
+	for (zone = 0; zone < IOVA_ZONES; zone++)
+		space->serve[zone] = zone;
 	extents_init(&space->extents, first, last);
 	return 0;
 }

@@ -27,10 +27,14 @@
  */
 #define IOVA_ZONES		8
 
-/* Parked chunks are sorted by the largest free run: 2^class granules. */
-#define IOVA_CLASS_PAIR		7	/* two whole words side by side */
-#define IOVA_CLASS_EMPTY	8
-#define IOVA_CLASSES		9
+/*
+ * Parked chunks are sorted by their longest free run: of 1, 2, 4, 8, 16, 24, ...,
+ * 64 granules in a word, or more.
+ */
+#define IOVA_CLASS_WORD		10
+#define IOVA_CLASS_PAIR		11	/* two whole words side by side */
+#define IOVA_CLASS_EMPTY	12
+#define IOVA_CLASSES		13
 
 struct iova_cpu;
 
@@ -40,9 +44,13 @@ struct iova_cpu;
  * @extents: what is taken
  * @chunks: chunk by granule number / IOVA_CHUNK_GRANULES, read under RCU
  * @parked: chunks that no CPU owns and that have free granules, best first
+ * @classes: by zone, bit per class with a chunk in @parked
  * @owned: chunks that a CPU owns
  * @nr_owned: how many
  * @nr_empty: chunks on the IOVA_CLASS_EMPTY lists
+ * @taken: granules of extents that end in each zone
+ * @needed: bit per zone, set when a request needs a limit in it
+ * @serve: by zone, which requests its chunks are for
  * @cpu: what each CPU allocates from
  * @retired: per epoch, what waits for that epoch's flush
  * @recycling: flushed but not yet given back; the caller serialises
@@ -56,9 +64,13 @@ struct iova_space {
 	struct iova_extents extents;
 	struct xarray chunks;
 	struct list_head parked[IOVA_ZONES][IOVA_CLASSES];
+	u16 classes[IOVA_ZONES];
 	struct list_head owned;
 	unsigned int nr_owned;
 	unsigned int nr_empty;
+	unsigned long taken[IOVA_ZONES];
+	u8 needed;
+	u8 serve[IOVA_ZONES];
 	struct iova_cpu __percpu *cpu;
 	struct llist_head retired[IOVA_EPOCHS];
 	struct llist_node *recycling;

@@ -316,8 +316,9 @@ void *dma_memory_alloc(struct device *dev, size_t size, dma_addr_t *addr,
 void dma_memory_free(struct device *dev, size_t size, void *cpu_addr,
 		     dma_addr_t addr)
 {
-	dma_domain_unmap(dev, addr, size);
-	memory_free(dev, size, cpu_addr);
+	/* Freed before, perhaps: then the memory is not ours any more. */
+	if (dma_domain_unmap(dev, addr, size))
+		memory_free(dev, size, cpu_addr);
 }
 
 /**

@@ -92,6 +92,7 @@ void shim_die(const char *file, int line, const char *what);
 #define U64_MAX			UINT64_MAX
 #define NSEC_PER_SEC		1000000000L
 #define NSEC_PER_MSEC		1000000L
+#define NSEC_PER_USEC		1000L
 
 static inline unsigned int fls_long(unsigned long x)
 {
@@ -102,6 +103,12 @@ static inline unsigned int __ffs64(u64 x)
 {
 	return __builtin_ctzll(x);
 }
+
+/* Of one word */
+#define for_each_set_bit_from(bit, addr, size)				\
+	for (; (bit) < (size); (bit)++)					\
+		if (!(*(addr) >> (bit) & 1)) {				\
+		} else
 
 static inline unsigned int ilog2(unsigned long x)
 {
