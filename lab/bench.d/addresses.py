@@ -113,7 +113,8 @@ class Live(Part):
                 table.row(self.name, mode, f"{what}, map, {how}",
                           "instructions",
                           mean("old", "map") if how == "mean" else
-                          of("old", "map", how), floor(how, "iommu_map"), target)
+                          of("old", "map", how), floor(how, "iommu_map"),
+                          target)
             table.row(self.name, mode, f"{what}, map, max while it grows old",
                       "instructions", of("young", "map", "max"))
             for how in "mean", "p99", "max":
@@ -270,7 +271,8 @@ class Domain(Part):
             "both() { make_domain $1; use_domain; }\n" \
             "for what in make_domain both; do\n" \
             "\techo $device > $sys/unbind\n" \
-            "\techo identity > $type || say domain \"error command=identity\"\n" \
+            "\techo identity > $type ||\n" \
+            "\t\tsay domain \"error command=identity\"\n" \
             f"\ttraced $what {bench.MODES[mode]}\n" \
             "\tallocations $what \"$layer\"\n" \
             "\t[ $what = both ] || echo $device > $sys/bind\n" \
