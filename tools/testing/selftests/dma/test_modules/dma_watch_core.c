@@ -327,7 +327,7 @@ static unsigned int watch_tables_check(struct watch *watch,
  */
 
 #ifdef CONFIG_FAULT_INJECTION
-/* What the IOMMU driver allocates in order to unmap is not the layer's fault. */
+/* What the IOMMU driver allocates in order to unmap is not for us to judge. */
 static unsigned int watch_pause_faults(void)
 {
 	return xchg(&current->fail_nth, 0);
@@ -407,7 +407,7 @@ static void watch_iotlb_sync(struct iommu_domain *domain,
 	struct watch *watch = the_watch;
 	struct watch_task *self = watch_self(watch);
 	struct watch_gather done = {}, *open;
-	unsigned int early;
+	unsigned int early, nth;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&watch->lock, flags);
@@ -421,8 +421,10 @@ static void watch_iotlb_sync(struct iommu_domain *domain,
 	if (early)
 		watch_wrong(watch, "page table freed before its sync", early);
 
+	nth = watch_pause_faults();
 	if (watch->ops->iotlb_sync)
 		watch->ops->iotlb_sync(domain, gather);
+	watch_resume_faults(nth);
 	if (done.gather)
 		watch_set_free(watch, done.first, done.last);
 	atomic_long_inc(&watch->syncs);

@@ -26,9 +26,11 @@
  */
 #include <linux/dma-map-ops.h>
 #include <linux/ktime.h>
+#include <linux/log2.h>
 #include <linux/random.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "dma_watch.h"
 
@@ -45,7 +47,7 @@ static const struct dma_map_ops *const watch_dma_ops;
 /* Of one call, at most so many allocations are made to fail. */
 #define WATCH_NTH_MAX		400
 
-/* As many mappings of 512 KiB are held, so that new ones need new tables. */
+/* So much is held in mappings that new ones need new tables: 48 MiB. */
 #define WATCH_HELD		96
 #define WATCH_MEM_SIZE		SZ_512K
 #define WATCH_MEM_ENTRIES	(WATCH_MEM_SIZE / PAGE_SIZE)
@@ -211,10 +213,11 @@ static void fill_free(struct watch_fill *fill)
 static int fill_rounds(struct watch_fill *fill)
 {
 	unsigned long all, again, rest, fit, lost;
+	bool odd = !is_power_of_2(fill->size) || fill->watch->guard;
 
 	/*
 	 * A tenth is for other mappings, reserved addresses, and what is left
-	 * at an end; guards may make it more.
+	 * at an end; and half for being aligned, as large IOMMU pages have to be.
 	 */
 	fit = (fill->max - 1) * fill->size /
 	      (fill->size + fill->watch->guard * watch_granule(fill->watch));
@@ -227,7 +230,7 @@ static int fill_rounds(struct watch_fill *fill)
 	lost = fill->size == watch_granule(fill->watch) ? 0 : all / 32;
 	watch_note("%lu fit of %lu, %lu after half of them went, %lu after all\n",
 		   all, fit, again, rest);
-	if (all == fill->max || all < fit - fit / (fill->watch->guard ? 2 : 10))
+	if (all == fill->max || all < fit - fit / (odd ? 2 : 10))
 		return -ERANGE;
 	return again >= all && rest >= all - lost ? 0 : -ENOSPC;
 }
@@ -520,6 +523,7 @@ struct watch_held {
  * @away: what keeps others away
  * @nr_away: how many
  * @held: what is held
+ * @max: how much can be
  * @n: how many
  * @failures: allocations that failed
  * @refused: calls that did
@@ -532,6 +536,7 @@ struct watch_memory {
 	dma_addr_t away[WATCH_AWAY_MAX * WATCH_AWAY];
 	unsigned int nr_away;
 	struct watch_held held[WATCH_HELD];
+	unsigned int max;
 	unsigned int n;
 	unsigned long failures;
 	unsigned long refused;
@@ -577,19 +582,52 @@ static void memory_unmap(struct watch_memory *mem, struct watch_held *held)
 	}
 }
 
-/* A streaming mapping is unmapped where nothing can be allocated. */
+static void memory_nothing(struct work_struct *work)
+{
+}
+
+/*
+ * Where the kernel keeps account of timers and RCU callbacks, using one takes
+ * from a pool of its own, and fills that when it runs low: here, rather than in
+ * an unmap. The first time may move a batch from one pool to another.
+ */
+static void memory_fill_pools(void)
+{
+	struct work_struct work;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		INIT_WORK_ONSTACK(&work, memory_nothing);
+		destroy_work_on_stack(&work);
+	}
+}
+
+/*
+ * A streaming mapping is unmapped where nothing can be allocated. An interrupt
+ * may empty those pools once more, but not each time.
+ */
 static void memory_release(struct watch_memory *mem)
 {
 	bool streaming = mem->how != WATCH_BY_COHERENT &&
 			 mem->how != WATCH_BY_ATOMIC;
+	unsigned int hits = 0;
 
 	while (mem->n) {
-		current->fail_nth = streaming;
-		memory_unmap(mem, &mem->held[--mem->n]);
-		if (streaming && !current->fail_nth)
-			watch_wrong(mem->watch, "unmapping allocates",
-				    mem->held[mem->n].dma);
+		struct watch_held *held = &mem->held[--mem->n];
+
+		if (!streaming) {
+			memory_unmap(mem, held);
+			continue;
+		}
+		preempt_disable();
+		memory_fill_pools();
+		current->fail_nth = 1;
+		memory_unmap(mem, held);
+		hits = current->fail_nth ? 0 : hits + 1;
 		current->fail_nth = 0;
+		preempt_enable();
+		if (hits == 3)
+			watch_wrong(mem->watch, "unmapping allocates", held->dma);
 	}
 }
 
@@ -600,7 +638,7 @@ static bool memory_step(struct watch_memory *mem, unsigned int nth)
 	bool done, hit;
 	long before;
 
-	if (mem->n == WATCH_HELD)
+	if (mem->n == mem->max)
 		memory_release(mem);
 	held = &mem->held[mem->n];
 	before = atomic_long_read(&mem->watch->mapped);
@@ -644,7 +682,8 @@ static struct watch_memory *memory_alloc(struct watch *watch, enum watch_how how
 		return NULL;
 	mem->watch = watch;
 	mem->how = how;
-	mem->size = WATCH_MEM_SIZE + (how == WATCH_BY_LARGE ? PAGE_SIZE : 0);
+	mem->size = how == WATCH_BY_LARGE ? SZ_1M : WATCH_MEM_SIZE;
+	mem->max = WATCH_HELD * WATCH_MEM_SIZE / mem->size;
 	mem->page = alloc_pages(GFP_KERNEL | __GFP_ZERO, get_order(SZ_1M));
 	for (i = 0; i < WATCH_HELD; i++) {
 		sgl = kcalloc(WATCH_MEM_ENTRIES, sizeof(*sgl), GFP_KERNEL);
@@ -681,7 +720,7 @@ static int memory_rounds(struct watch_memory *mem)
 {
 	unsigned int call, nth;
 
-	for (call = 0; call < WATCH_HELD; call++) {
+	for (call = 0; call < mem->max; call++) {
 		/* One that allocates every page: not each of them each time */
 		bool none = mem->how == WATCH_BY_COHERENT && call % 8;
 
