@@ -34,8 +34,12 @@ static __always_inline_ unsigned long get(bool ours, unsigned long size,
 
 	if (!ours)
 		return alloc_iova_fast(&base, size, limit, true);
-	if (size == 1 && align == 1)
-		return iova_alloc_one(&space, limit);
+	if (size == 1 && align == 1) {
+		unsigned long granule = iova_alloc_one(&space, limit);
+
+		if (granule != IOVA_NONE)
+			return granule;
+	}
 	return iova_alloc(&space, &req, &range) ? range.first : 0;
 }
 
