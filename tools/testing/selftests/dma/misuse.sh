@@ -52,7 +52,7 @@ try_reported() {
 }
 
 ktap_print_header
-ktap_set_plan 24
+ktap_set_plan 25
 try_op "mappings that must survive" "$edu" hold
 try_reported "no bytes" 0 0 zero
 try_reported "too many bytes" 0 0 overflow
@@ -76,6 +76,7 @@ try_reported "unmap of no bytes" 0 1 unmap_zero
 # The kernel says so ten times in five seconds and no more.
 sleep 5
 try_reported "unmap of everything" 1 3 unmap_huge
+try_reported "coherent memory freed twice" 2 2 free_twice
 try_reported "unmap by two at once" 1 200 unmap_race
 try_op "those mappings after all" "$edu" held
 try_op "and they can be unmapped" "$edu" release

@@ -340,6 +340,25 @@ static int misuse_large_twice(struct page *unused)
 	return dma == DMA_MAPPING_ERROR ? -ENOMEM : 0;
 }
 
+/* Memory that was freed is somebody else's: it must not be freed again. */
+static int misuse_free_twice(struct page *unused)
+{
+	dma_addr_t dma;
+	void *cpu;
+
+	cpu = misuse_ops->alloc(misuse_dev, SZ_16K, &dma, GFP_KERNEL, 0);
+	if (!cpu)
+		return -ENOMEM;
+	misuse_ops->free(misuse_dev, SZ_16K, cpu, dma, 0);
+	misuse_ops->free(misuse_dev, SZ_16K, cpu, dma, 0);
+	cpu = misuse_ops->alloc(misuse_dev, SZ_16K, &dma, GFP_ATOMIC, 0);
+	if (!cpu)
+		return -ENOMEM;
+	misuse_ops->free(misuse_dev, SZ_16K, cpu, dma, 0);
+	misuse_ops->free(misuse_dev, SZ_16K, cpu, dma, 0);
+	return 0;
+}
+
 /* After an unmap by two, no address may have become free twice. */
 static int misuse_distinct(struct page *page)
 {
@@ -592,6 +611,7 @@ static const struct misuse_case misuse_cases[] = {
 	{ "unmap_nowhere", misuse_unmap_nowhere },
 	{ "unmap_twice", misuse_unmap_twice },
 	{ "unmap_large_twice", misuse_large_twice },
+	{ "free_twice", misuse_free_twice },
 	{ "unmap_race", misuse_unmap_race },
 	{ "unmap_more", misuse_unmap_more },
 	{ "unmap_live_more", misuse_unmap_live_more },
