@@ -89,9 +89,10 @@ static u64 preferred_align(const struct iommu_dma_cookie *cookie,
 	return max_t(u64, need->align, sizes ? BIT(__fls(sizes)) : 0);
 }
 
-static bool range_try(struct iommu_dma_cookie *cookie,
-		      const struct dma_need *need, u64 align, u64 limit,
-		      bool soft, struct iova_range *range)
+static __always_inline bool range_try(struct iommu_dma_cookie *cookie,
+				      const struct dma_need *need, u64 align,
+				      u64 limit, bool soft,
+				      struct iova_range *range)
 {
 	unsigned int lg2 = cookie->granule_lg2;
 	struct iova_request req = {
@@ -110,25 +111,50 @@ static bool range_try(struct iommu_dma_cookie *cookie,
 	return iova_alloc(&cookie->space, &req, range);
 }
 
-static bool range_try_aligns(struct iommu_dma_cookie *cookie,
-			     const struct dma_need *need, u64 limit, bool soft,
-			     struct iova_range *range)
-{
-	u64 align = preferred_align(cookie, need);
-
-	return range_try(cookie, need, align, limit, soft, range) ||
-	       (align != need->align &&
-		range_try(cookie, need, need->align, limit, soft, range));
-}
-
-/* Before giving up, take back what only waits for its flush. */
+/*
+ * With the alignment that is best, or else what is needed. Before giving up,
+ * take back what only waits for its flush, unless there are other addresses.
+ */
 static bool range_try_hard(struct iommu_dma_cookie *cookie,
 			   const struct dma_need *need, u64 limit, bool soft,
 			   struct iova_range *range)
 {
-	return range_try_aligns(cookie, need, limit, soft, range) ||
-	       (dma_flush_now(&cookie->flush) &&
-		range_try_aligns(cookie, need, limit, soft, range));
+	u64 align = preferred_align(cookie, need);
+	unsigned int flushes = 0;
+
+	do {
+		if (range_try(cookie, need, align, limit, soft, range) ||
+		    (align != need->align &&
+		     range_try(cookie, need, need->align, limit, soft, range)))
+			return true;
+	} while (!soft && dma_flush_more(&cookie->flush, &flushes));
+	return false;
+}
+
+/* The first try has failed. */
+static noinline bool iova_alloc_hard(struct device *dev,
+				     struct iommu_dma_cookie *cookie,
+				     const struct dma_need *need, u64 limit,
+				     struct iova_range *range)
+{
+	u64 largest;
+
+	if (dev->iommu->pci_32bit_workaround && limit > DMA_BIT_MASK(32)) {
+		if (range_try_hard(cookie, need, DMA_BIT_MASK(32), true, range))
+			return true;
+		dev->iommu->pci_32bit_workaround = false;
+		dev_notice(dev, "DMA addresses below 4 GiB are used up, going on with %d bits\n",
+			   fls64(limit));
+	}
+	if (range_try_hard(cookie, need, limit, false, range))
+		return true;
+
+	largest = (u64)iova_largest_gap(&cookie->space,
+					dma_limit_granule(cookie, limit)) <<
+		  cookie->granule_lg2;
+	dev_err_ratelimited(dev, "no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
+			    need->size, limit, largest);
+	return false;
 }
 
 /**
@@ -147,24 +173,14 @@ static bool range_try_hard(struct iommu_dma_cookie *cookie,
 bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
 		    const struct dma_need *need, struct iova_range *range)
 {
-	u64 limit = dma_limit(dev, cookie, need->mask), largest;
+	u64 limit = dma_limit(dev, cookie, need->mask);
+	bool soft = dev->iommu->pci_32bit_workaround &&
+		    limit > DMA_BIT_MASK(32);
 
-	if (dev->iommu->pci_32bit_workaround && limit > DMA_BIT_MASK(32)) {
-		if (range_try_hard(cookie, need, DMA_BIT_MASK(32), true, range))
-			return true;
-		dev->iommu->pci_32bit_workaround = false;
-		dev_notice(dev, "DMA addresses below 4 GiB are used up, going on with %d bits\n",
-			   fls64(limit));
-	}
-	if (range_try_hard(cookie, need, limit, false, range))
-		return true;
-
-	largest = (u64)iova_largest_gap(&cookie->space,
-					dma_limit_granule(cookie, limit)) <<
-		  cookie->granule_lg2;
-	dev_err_ratelimited(dev, "no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
-			    need->size, limit, largest);
-	return false;
+	return likely(range_try(cookie, need, preferred_align(cookie, need),
+				soft ? DMA_BIT_MASK(32) : limit, soft,
+				range)) ||
+	       iova_alloc_hard(dev, cookie, need, limit, range);
 }
 
 /*

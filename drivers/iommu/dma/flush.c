@@ -76,8 +76,8 @@ static bool flush_recycle(struct dma_flush *flush)
 
 	spin_lock_irqsave(&flush->lock, flags);
 	if (flush->recycling)
-		flush->recycling = iova_recycle(flush->space,
-						DMA_FLUSH_PORTION);
+		WRITE_ONCE(flush->recycling,
+			   iova_recycle(flush->space, DMA_FLUSH_PORTION));
 	more = flush->recycling;
 	spin_unlock_irqrestore(&flush->lock, flags);
 	return more;
@@ -132,10 +132,10 @@ static bool flush_switch(struct dma_flush *flush)
 	if (able)
 		WRITE_ONCE(flush->epoch, old ^ 1);
 	smp_mb(); /* [B] pairs with [A] in dma_flush_retire() */
-	iommu_flush_iotlb_all(flush->domain);
+	iommu_flush_iotlb_all(READ_ONCE(flush->domain));
 	if (able) {
 		iova_recycle_start(flush->space, old);
-		flush->recycling = true;
+		WRITE_ONCE(flush->recycling, true);
 		flush_release(flush, old);
 	}
 	spin_unlock_irqrestore(&flush->lock, flags);
@@ -191,30 +191,28 @@ void dma_flush_retire(struct dma_flush *flush, const struct iova_range *range,
 }
 
 /**
- * dma_flush_now - make everything free that waits for a flush
+ * dma_flush_more - make some of what waits for a flush free
  * @flush: deferred invalidation of the domain
+ * @flushes: 0 before the first call, then left alone
  *
- * For when addresses run out. Takes as long as it takes, in portions.
+ * For when addresses run out: to be called until they suffice.
  *
- * Context: Any.
- * Return: false in strict mode, where nothing waits.
+ * Context: Any. A bounded portion of work.
+ * Return: false if there is nothing left to wait for, or the domain is strict.
  */
-bool dma_flush_now(struct dma_flush *flush)
+bool dma_flush_more(struct dma_flush *flush, unsigned int *flushes)
 {
-	unsigned int epoch;
-
 	if (!dma_flush_enabled(flush))
 		return false;
 	/* What is left of a flush, then the current epoch, then late ranges */
-	while (flush_recycle(flush))
-		;
-	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++) {
-		flush_switch(flush);
-		while (flush_recycle(flush))
-			;
+	if (!READ_ONCE(flush->recycling)) {
+		if (*flushes == IOVA_EPOCHS)
+			return false;
+		*flushes += flush_switch(flush);
+		if (flush_has_pages(flush))
+			queue_work(system_unbound_wq, &flush->work);
 	}
-	while (flush_free(flush))
-		;
+	flush_recycle(flush);
 	return true;
 }
 

@@ -51,7 +51,7 @@ void dma_flush_enable(struct dma_flush *flush, struct iommu_domain *domain);
 void dma_flush_destroy(struct dma_flush *flush);
 void dma_flush_retire(struct dma_flush *flush, const struct iova_range *range,
 		      struct list_head *pages);
-bool dma_flush_now(struct dma_flush *flush);
+bool dma_flush_more(struct dma_flush *flush, unsigned int *flushes);
 
 /**
  * dma_flush_enabled - whether the domain is in deferred mode

@@ -65,6 +65,7 @@
 #include <linux/bitmap.h>
 #include <linux/bits.h>
 #include <linux/cleanup.h>
+#include <linux/cpu.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/percpu.h>
@@ -171,8 +172,9 @@ struct iova_hand {
  * struct iova_cpu - what a CPU allocates from
  * @hand: what it has in hand
  * @at: the hand that was used last
+ * @filled: bit per hand, set while something may be in it; that of @at always
  * @victim: the hand to empty next if one is needed
- * @word: by zone, the word of @chunk to take in hand next
+ * @words: by zone, bit per word of @chunk that has not been looked at yet
  * @chunk: by zone of the request's limit, the chunk it owns, or NULL
  * @recent: the chunk it adopted last: that of the next claim, often
  *
@@ -181,8 +183,9 @@ struct iova_hand {
 struct iova_cpu {
 	struct iova_hand hand[IOVA_HANDS];
 	u8 at;
+	u8 filled;
 	u8 victim;
-	u8 word[IOVA_ZONES];
+	u8 words[IOVA_ZONES];
 	struct iova_chunk *chunk[IOVA_ZONES];
 	struct iova_chunk *recent;
 };
@@ -278,6 +281,9 @@ static __always_inline u64 run_starts(u64 free, unsigned int n)
 {
 	unsigned int have, step;
 
+	/* First and last one free: most that have no run fail here. */
+	if (n > 2 && !(free & free >> (n - 1)))
+		return 0;
 	for (have = 1; have < n; have += step) {
 		step = min(have, n - have);
 		free &= free >> step;
@@ -372,11 +378,15 @@ static void chunk_put(struct iova_chunk *c, unsigned int w, u64 bits)
 /* Take @bits of word @w if they are all free. */
 static bool chunk_get(struct iova_chunk *c, unsigned int w, u64 bits)
 {
+	const u64 *reserved;
+	u64 taken;
 	s64 used;
 
 	do {
-		used = ~chunk_free(c, w);
-		if (used & bits)
+		used = atomic64_read_acquire(&c->used[w]);
+		reserved = READ_ONCE(c->reserved);
+		taken = used | (reserved ? READ_ONCE(reserved[w]) : 0);
+		if (taken & bits)
 			return false;
 	} while (!atomic64_try_cmpxchg(&c->used[w], &used, used | bits));
 	return true;
@@ -592,7 +602,9 @@ static bool chunk_outgrew(const struct iova_chunk *c, unsigned int w)
 	if (class == IOVA_CLASS_FULL)
 		return true;
 	free = chunk_free(c, w);
-	return ~free ? word_class(free) > class : chunk_class(c) != class;
+	if (!~free)
+		return chunk_class(c) != class;
+	return class < IOVA_CLASS_WORD && word_class(free) > class;
 }
 
 /* Give up ownership of @c. */
@@ -774,9 +786,7 @@ static unsigned int base_word(unsigned long base)
 }
 
 /*
- * Give back what is in a hand. None of it is reserved: &iova_chunk.reserved is
- * looked at when granules are taken in hand, and what was in hand before then is
- * dropped in reserve_from_cpu().
+ * Give back what is in a hand.
  */
 static void hand_drop(struct iova_space *space, struct iova_hand *hand)
 {
@@ -785,8 +795,7 @@ static void hand_drop(struct iova_space *space, struct iova_hand *hand)
 
 	if (!hand->free)
 		return;
-	/* [E] pairs with [F] in chunk_park(): a full barrier */
-	atomic64_fetch_andnot(hand->free, &c->used[w]);
+	chunk_put(c, w, hand->free);
 	hand->free = 0;
 	if (chunk_outgrew(c, w))
 		chunk_relist(space, c);
@@ -796,20 +805,23 @@ static void hand_drop(struct iova_space *space, struct iova_hand *hand)
 static struct iova_hand *hand_for(struct iova_space *space, struct iova_cpu *cpu,
 				  unsigned long base)
 {
-	struct iova_hand *hand, *empty = NULL;
+	unsigned int i;
 
-	for (hand = cpu->hand; hand < cpu->hand + IOVA_HANDS; hand++) {
-		if (hand->base == base)
-			return hand;
-		if (!hand->free)
-			empty = hand;
+	for (i = 0; i < IOVA_HANDS; i++) {
+		if (!(cpu->filled & BIT(i)))
+			continue;
+		if (cpu->hand[i].base == base)
+			return &cpu->hand[i];
+		if (!cpu->hand[i].free && i != cpu->at)
+			cpu->filled &= ~BIT(i);
 	}
-	if (!empty) {
-		empty = &cpu->hand[cpu->victim];
-		cpu->victim = (cpu->victim + 1) % IOVA_HANDS;
-		hand_drop(space, empty);
+	i = ffz(cpu->filled);
+	if (i >= IOVA_HANDS) {
+		i = cpu->victim;
+		cpu->victim = (i + 1) % IOVA_HANDS;
+		hand_drop(space, &cpu->hand[i]);
 	}
-	return empty;
+	return &cpu->hand[i];
 }
 
 static void hand_fill(struct iova_space *space, struct iova_cpu *cpu,
@@ -821,6 +833,7 @@ static void hand_fill(struct iova_space *space, struct iova_cpu *cpu,
 	hand->zone = READ_ONCE(space->serve[c->zone]);
 	hand->free |= bits;
 	cpu->at = hand - cpu->hand;
+	cpu->filled |= BIT(cpu->at);
 }
 
 static void hands_drop(struct iova_space *space, struct iova_cpu *cpu,
@@ -836,41 +849,55 @@ static void hands_drop(struct iova_space *space, struct iova_cpu *cpu,
 static bool hands_take(struct iova_cpu *cpu, unsigned int zone,
 		       const struct iova_request *req, struct iova_range *range)
 {
+	unsigned long filled = cpu->filled;
+	struct iova_hand *hand;
 	unsigned int i;
 
-	for (i = 0; i < IOVA_HANDS; i++) {
-		if (!cpu->hand[i].free || cpu->hand[i].zone != zone ||
-		    !hand_take(&cpu->hand[i], req, range))
-			continue;
-		cpu->at = i;
-		return true;
+	for_each_set_bit(i, &filled, IOVA_HANDS) {
+		hand = &cpu->hand[i];
+		if (!hand->free) {
+			if (i != cpu->at)
+				cpu->filled &= ~BIT(i);
+		} else if (hand->zone == zone && hand_take(hand, req, range)) {
+			cpu->at = i;
+			return true;
+		}
 	}
 	return false;
 }
 
-/* Take the next word of the CPU's chunk with a place for @req in hand. */
-static bool hand_refill(struct iova_space *space, struct iova_cpu *cpu,
-			unsigned int zone, const struct iova_request *req)
+/* Take what is free in word @w of the CPU's chunk @c in hand. */
+static void hand_refill(struct iova_space *space, struct iova_cpu *cpu,
+			struct iova_chunk *c, unsigned int w)
+{
+	unsigned long base = c->extent.first + w * IOVA_WORD;
+	u64 free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
+	const u64 *reserved = READ_ONCE(c->reserved);
+
+	if (unlikely(reserved))
+		free &= ~READ_ONCE(reserved[w]);
+	hand_fill(space, cpu, hand_for(space, cpu, base), c, base, free);
+}
+
+/*
+ * Take words of the CPU's chunk in hand until one has a place for @req. Each is
+ * looked at once: what is freed in it later makes the chunk worth adopting again.
+ */
+static bool hands_refill(struct iova_space *space, struct iova_cpu *cpu,
+			 unsigned int zone, const struct iova_request *req)
 {
 	struct iova_chunk *c = cpu->chunk[zone];
-	const u64 *reserved;
-	unsigned long base;
-	unsigned int i, w;
+	unsigned int w;
 	u64 free;
 
-	for (i = 0; i < IOVA_WORDS; i++) {
-		w = (cpu->word[zone] + i) % IOVA_WORDS;
-		base = c->extent.first + w * IOVA_WORD;
+	while (cpu->words[zone]) {
+		w = __ffs(cpu->words[zone]);
+		cpu->words[zone] &= cpu->words[zone] - 1;
 		free = chunk_free(c, w);
-		if (!free || !request_starts(free, base, req))
+		if (!free || !request_starts(free, c->extent.first +
+						   w * IOVA_WORD, req))
 			continue;
-		cpu->word[zone] = (w + 1) % IOVA_WORDS;
-		free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
-		reserved = READ_ONCE(c->reserved);
-		if (unlikely(reserved))
-			free &= ~READ_ONCE(reserved[w]);
-		hand_fill(space, cpu, hand_for(space, cpu, base), c, base,
-			  free);
+		hand_refill(space, cpu, c, w);
 		return true;
 	}
 	return false;
@@ -888,7 +915,7 @@ static bool cpu_alloc(struct iova_space *space, struct iova_cpu *cpu,
 	if (!c || c->extent.last > req->limit)
 		return false;
 	if (req->size <= IOVA_WORD)
-		return hand_refill(space, cpu, zone, req) &&
+		return hands_refill(space, cpu, zone, req) &&
 		       hand_take(&cpu->hand[cpu->at], req, range);
 	hands_drop(space, cpu, c);
 	return take_pair(c, req, range);
@@ -924,7 +951,7 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 	cpu = this_cpu_ptr(space->cpu);
 	old = cpu->chunk[zone];
 	cpu->chunk[zone] = c;
-	cpu->word[zone] = 0;
+	cpu->words[zone] = GENMASK(IOVA_WORDS - 1, 0);
 	cpu->recent = c;
 	taken = cpu_alloc(space, cpu, zone, req, range);
 	local_irq_restore(flags);
@@ -975,13 +1002,12 @@ static bool take_parked(struct iova_space *space, struct iova_chunk *c,
  */
 static bool alloc_tight(struct iova_space *space, unsigned int zone,
 			unsigned int class, const struct iova_request *req,
-			struct iova_range *range)
+			struct iova_range *range, unsigned int *tries)
 {
 	struct iova_chunk *c, *first = NULL;
 	bool taken = false, dying = false;
-	unsigned int tries;
 
-	for (tries = IOVA_TIGHT_CHUNKS; tries && !taken; tries--) {
+	for (; *tries && !taken; --*tries) {
 		scoped_guard(raw_spinlock_irqsave, &space->lock) {
 			c = list_first_entry_or_null(&space->parked[zone][class],
 						     struct iova_chunk, list);
@@ -1050,11 +1076,27 @@ static bool alloc_new(struct iova_space *space, unsigned int zone,
 	return taken;
 }
 
+/* Where nothing is certain to have a place any more, something may have one. */
+static bool alloc_last(struct iova_space *space, const struct iova_request *req,
+		       struct iova_range *range)
+{
+	unsigned int tries = IOVA_TIGHT_CHUNKS, class;
+	int z;
+
+	for (z = iova_zone(space, req->limit); z >= 0; z--)
+		for (class = run_class(min(req->size, IOVA_WORD));
+		     class < request_class(req); class++)
+			if (READ_ONCE(space->classes[z]) & BIT(class) &&
+			    alloc_tight(space, z, class, req, range, &tries))
+				return true;
+	return alloc_owned(space, req, range);
+}
+
 static bool alloc_small(struct iova_space *space,
 			const struct iova_request *req,
 			struct iova_range *range)
 {
-	unsigned int zone = iova_zone(space, req->limit), class;
+	unsigned int zone = iova_zone(space, req->limit);
 	int z;
 
 	if (alloc_cpu(space, zone, req, range))
@@ -1069,13 +1111,7 @@ static bool alloc_small(struct iova_space *space,
 	for (z = zone; z >= 0; z--)
 		if (alloc_zone(space, z, zone, req, range))
 			return true;
-	for (z = zone; z >= 0; z--)
-		for (class = run_class(min(req->size, IOVA_WORD));
-		     class < request_class(req); class++)
-			if (READ_ONCE(space->classes[z]) & BIT(class) &&
-			    alloc_tight(space, z, class, req, range))
-				return true;
-	return alloc_owned(space, req, range);
+	return false;
 }
 
 static bool alloc_large(struct iova_space *space,
@@ -1107,40 +1143,18 @@ static bool alloc_large(struct iova_space *space,
 	return true;
 }
 
-/* Within a boundary narrower than a chunk: by aligning to the size. */
-static bool alloc_bounded(struct iova_space *space,
-			  const struct iova_request *req,
-			  struct iova_range *range)
-{
-	struct iova_request small = *req;
-
-	small.align = max(req->align, roundup_pow_of_two(req->size));
-	small.boundary = 0;
-	return alloc_small(space, &small, range);
-}
-
-static bool alloc_chunk(struct iova_space *space,
-			const struct iova_request *req,
-			struct iova_range *range)
-{
-	/* No range of a chunk crosses a boundary as wide as it is. */
-	if (req->boundary && req->boundary < IOVA_CHUNK_GRANULES)
-		return alloc_bounded(space, req, range);
-	return alloc_small(space, req, range);
-}
-
+/* @small: what @req asks of a chunk, or NULL if it does not fit in one */
 static bool alloc_any(struct iova_space *space, const struct iova_request *req,
+		      const struct iova_request *small,
 		      struct iova_range *range)
 {
-	bool small = req->size <= IOVA_SMALL_MAX &&
-		     req->align <= IOVA_CHUNK_GRANULES;
 	/* Who can do with other addresses does not have to spare these. */
 	bool last = small && req->size > IOVA_SMALL_CROWDED && !req->soft &&
 		    zone_crowded(space, iova_zone(space, req->limit));
 
-	return (small && !last && alloc_chunk(space, req, range)) ||
+	return (small && !last && alloc_small(space, small, range)) ||
 	       alloc_large(space, req, range) ||
-	       (last && alloc_chunk(space, req, range));
+	       (last && alloc_small(space, small, range));
 }
 
 /* What is not in hand at once */
@@ -1148,20 +1162,31 @@ static noinline bool alloc_hard(struct iova_space *space,
 				const struct iova_request *req,
 				struct iova_range *range)
 {
+	struct iova_request of_chunk = *req, *small = NULL;
 	unsigned long flags;
 	unsigned int zone;
 
 	if (!req->size || req->size - 1 > req->limit)
 		return false;
+	if (req->size <= IOVA_SMALL_MAX && req->align <= IOVA_CHUNK_GRANULES)
+		small = &of_chunk;
+	/* No range of a chunk crosses a boundary as wide as it is. */
+	if (small && req->boundary && req->boundary < IOVA_CHUNK_GRANULES)
+		small->align = max(req->align, roundup_pow_of_two(req->size));
 	zone = iova_zone(space, req->limit);
 	if (!req->soft && !(READ_ONCE(space->needed) & BIT(zone)))
 		zone_need(space, zone);
-	if (alloc_any(space, req, range))
+	if (alloc_any(space, req, small, range))
 		return true;
+	if (req->soft)
+		return false;
+
+	/* It is getting scarce: with what this CPU has in its other hands, too */
 	local_irq_save(flags);
 	hands_drop(space, this_cpu_ptr(space->cpu), NULL);
 	local_irq_restore(flags);
-	return alloc_any(space, req, range);
+	return alloc_any(space, req, small, range) ||
+	       (small && alloc_last(space, small, range));
 }
 
 /**
@@ -1465,7 +1490,6 @@ void iova_retire(struct iova_space *space, const struct iova_range *range,
 static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 			  unsigned int epoch)
 {
-	bool outgrew = false;
 	unsigned int w;
 	u64 bits;
 
@@ -1477,9 +1501,8 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 			continue;
 		bits = atomic64_xchg(&c->dirty[epoch][w], 0);
 		chunk_put(c, w, bits);
-		outgrew |= chunk_outgrew(c, w);
 	}
-	if (outgrew)
+	if (READ_ONCE(c->class) != IOVA_CLASS_OWNED)
 		chunk_relist(space, c);
 }
 
@@ -1535,17 +1558,22 @@ static unsigned long class_granules(unsigned int class)
 	return class <= 3 ? 1UL << class : (class - 2) * 8;
 }
 
-/* The longest range of a parked chunk, about */
+/* The longest range of a parked chunk below @limit, about */
 static unsigned long parked_largest(struct iova_space *space,
 				    unsigned long limit)
 {
+	const struct iova_chunk *c;
 	int zone, class;
 
 	lockdep_assert_held(&space->lock);
-	for (class = IOVA_CLASSES - 1; class >= 0; class--)
-		for (zone = iova_zone(space, limit); zone >= 0; zone--)
-			if (!list_empty(&space->parked[zone][class]))
+	for (class = IOVA_CLASSES - 1; class >= 0; class--) {
+		for (zone = iova_zone(space, limit); zone >= 0; zone--) {
+			c = list_first_entry_or_null(&space->parked[zone][class],
+						     struct iova_chunk, list);
+			if (c && c->extent.last <= limit)
 				return class_granules(class);
+		}
+	}
 	return 0;
 }
 
@@ -1582,35 +1610,59 @@ unsigned long iova_largest_gap(struct iova_space *space, unsigned long limit)
  * Reserving, setting up, taking down.
  */
 
-struct reservation {
+/**
+ * struct iova_reservation - granules of a chunk that are being reserved
+ * @space: address space
+ * @chunk: the chunk
+ * @fresh: the granules that were not reserved before
+ * @busy: those of @fresh that are used, but not in a hand
+ */
+struct iova_reservation {
 	struct iova_space *space;
 	struct iova_chunk *chunk;
+	u64 fresh[IOVA_WORDS];
+	atomic64_t busy[IOVA_WORDS];
 };
 
-/* What is in a hand could be handed out any time: have all of them let go. */
-static void reserve_from_cpu(void *data)
+/* What is in a hand is free, but could be handed out any time: take it out. */
+static void reserve_from_cpu(struct iova_reservation *r, struct iova_cpu *cpu)
 {
-	struct reservation *r = data;
+	struct iova_hand *hand;
+	unsigned int w;
+	u64 bits;
+
+	for (hand = cpu->hand; hand < cpu->hand + IOVA_HANDS; hand++) {
+		if (!hand->free || hand->chunk != r->chunk)
+			continue;
+		w = base_word(hand->base);
+		bits = hand->free & r->fresh[w];
+		hand->free &= ~bits;
+		atomic64_fetch_andnot(bits, &r->busy[w]);
+	}
+}
+
+static void reserve_from_this_cpu(void *data)
+{
+	struct iova_reservation *r = data;
 	unsigned long flags;
 
 	local_irq_save(flags);
-	hands_drop(r->space, this_cpu_ptr(r->space->cpu), r->chunk);
+	reserve_from_cpu(r, this_cpu_ptr(r->space->cpu));
 	local_irq_restore(flags);
 }
 
 /*
- * From now on nobody takes [first, last] of @c, but for what CPUs have in hand;
- * and @c does not go any more.
+ * From now on nobody takes [first, last] of @r->chunk, but for what CPUs have in
+ * hand; and the chunk does not go any more.
  * @bitmap: memory for &iova_chunk.reserved; taken if needed
- * @fresh: the granules that were not reserved before
  */
-static int chunk_reserve_begin(struct iova_space *space, struct iova_chunk *c,
-			       unsigned int first, unsigned int last,
-			       u64 **bitmap, u64 *fresh)
+static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
+			       unsigned int last, u64 **bitmap)
 {
+	struct iova_chunk *c = r->chunk;
 	unsigned int w, from, to;
 
-	lockdep_assert_held(&space->lock);
+	lockdep_assert_held(&r->space->lock);
 	if (c->class == IOVA_CLASS_NONE)
 		return -EAGAIN;
 	/* Pairs with the reads of @reserved, which go through the pointer. */
@@ -1619,25 +1671,30 @@ static int chunk_reserve_begin(struct iova_space *space, struct iova_chunk *c,
 	for (w = 0; w < IOVA_WORDS; w++) {
 		from = max(first, w * IOVA_WORD);
 		to = min(last, w * IOVA_WORD + IOVA_WORD - 1);
-		fresh[w] = from > to ? 0 : word_bits(from, to - from + 1) &
-					   ~c->reserved[w];
-		WRITE_ONCE(c->reserved[w], c->reserved[w] | fresh[w]);
+		r->fresh[w] = from > to ? 0 : word_bits(from, to - from + 1) &
+					      ~c->reserved[w];
+		WRITE_ONCE(c->reserved[w], c->reserved[w] | r->fresh[w]);
+		atomic64_set(&r->busy[w], r->fresh[w] &
+			     atomic64_fetch_or(r->fresh[w], &c->used[w]));
 	}
 	return 0;
 }
 
 /* Return: -EBUSY if ranges are in the way. */
-static int chunk_reserve_end(struct iova_space *space, struct iova_chunk *c,
-			     const u64 *fresh)
+static int chunk_reserve_end(struct iova_reservation *r)
 {
-	struct reservation r = { .space = space, .chunk = c };
-	unsigned int w;
+	unsigned int cpu, w;
 	u64 busy = 0;
 
-	on_each_cpu(reserve_from_cpu, &r, 1);
+	cpus_read_lock();
+	on_each_cpu(reserve_from_this_cpu, r, 1);
+	for_each_possible_cpu(cpu)
+		if (!cpu_online(cpu))
+			reserve_from_cpu(r, per_cpu_ptr(r->space->cpu, cpu));
+	cpus_read_unlock();
 	for (w = 0; w < IOVA_WORDS; w++)
-		busy |= atomic64_fetch_or(fresh[w], &c->used[w]) & fresh[w];
-	chunk_relist(space, c);
+		busy |= atomic64_read(&r->busy[w]);
+	chunk_relist(r->space, r->chunk);
 	return busy ? -EBUSY : 0;
 }
 
@@ -1647,8 +1704,7 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 {
 	struct iova_extent *x __free(kfree) = kzalloc(sizeof(*x), GFP_KERNEL);
 	u64 *bitmap __free(kfree) = kcalloc(IOVA_WORDS, sizeof(u64), GFP_KERNEL);
-	struct iova_chunk *c = NULL;
-	u64 fresh[IOVA_WORDS];
+	struct iova_reservation r = { .space = space };
 	struct iova_extent *at;
 	unsigned long done;
 	int ret = 0;
@@ -1666,16 +1722,15 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 			count_taken(space, x, true);
 			extents_insert(&space->extents, no_free_ptr(x), at);
 		} else if (at->kind == IOVA_KIND_CHUNK) {
-			c = to_chunk(at);
-			ret = chunk_reserve_begin(space, c, *first - at->first,
-						  done - at->first, &bitmap,
-						  fresh);
+			r.chunk = to_chunk(at);
+			ret = chunk_reserve_begin(&r, *first - at->first,
+						  done - at->first, &bitmap);
 		} else if (at->kind == IOVA_KIND_LARGE) {
 			ret = -EBUSY;
 		}
 	}
-	if (c && !ret)
-		ret = chunk_reserve_end(space, c, fresh);
+	if (r.chunk && !ret)
+		ret = chunk_reserve_end(&r);
 	if (ret != -EAGAIN)
 		*first = done + 1;
 	return ret;

@@ -121,6 +121,7 @@ inline recycle()
 			free = free | 4; recycling = recycling & ~4
 		:: else
 		fi;
+		late = late & ~free;
 		busy = recycling != 0
 	}
 }
@@ -163,8 +164,7 @@ inline flush_switch(cpu, able, old)
 	if
 	:: able ->
 		atomic {
-			recycling = dirty[old]; late = late & ~dirty[old];
-			dirty[old] = 0; busy = 1
+			recycling = dirty[old]; dirty[old] = 0; busy = 1
 		}
 	:: else
 	fi;
@@ -179,22 +179,20 @@ inline recycle_locked(cpu)
 	unlock(cpu)
 }
 
-inline recycle_until_done(cpu)
+/* Until there is something to map; a portion at a time */
+inline flush_more(cpu)
 {
-	more = 1;
 	do
-	:: more -> recycle_locked(cpu)
-	:: else -> break
+	:: free || (!busy && flushes == 2) -> break
+	:: else ->
+		if
+		:: !busy ->
+			flush_switch(cpu, able, old);
+			flushes = flushes + able
+		:: else
+		fi;
+		recycle_locked(cpu)
 	od
-}
-
-inline flush_now(cpu)
-{
-	recycle_until_done(cpu);
-	flush_switch(cpu, able, old);
-	recycle_until_done(cpu);
-	flush_switch(cpu, able, old);
-	recycle_until_done(cpu)
 }
 
 inline arm(seen)
@@ -238,7 +236,7 @@ inline map(range)
 
 proctype unmapper(byte cpu, todo)
 {
-	byte range;
+	byte range, flushes;
 	bit mine, seen, able, old, more;
 
 	do
@@ -277,8 +275,8 @@ proctype unmapper(byte cpu, todo)
 		atomic { todo--; mine = 0; seen = 0 }
 	:: atomic { todo && free -> map(range) }
 	:: todo && !live && !free ->
-		flush_now(cpu);
-		atomic { able = 0; old = 0; more = 0; todo-- }
+		flush_more(cpu);
+		atomic { able = 0; old = 0; more = 0; flushes = 0; todo-- }
 	:: !todo -> break
 	od;
 	atomic { drained(cpu) -> unmapping-- }
@@ -337,7 +335,7 @@ end:	do
 
 /* Nothing is under way and nothing is going to happen. */
 #define quiet \
-	(!unmapping && !timer_due && !work_due && !locked && !busy && \
+	(!unmapping && !timer_due && !work_due && !locked && \
 	 drained(0) && drained(1) && drained(TIMER) && \
 	 timer@end && worker@end)
 
@@ -348,7 +346,7 @@ active proctype judge()
 	atomic {
 		quiet ->
 		assert(!(iotlb & ~translated));
-		waiting = dirty[0] | dirty[1];
+		waiting = dirty[0] | dirty[1] | recycling;
 		assert(!(waiting & ~late));
 		/* All are somewhere. */
 		assert((live | free | waiting) == ALL(255));

@@ -84,6 +84,7 @@ void shim_die(const char *file, int line, const char *what);
 #define BIT(n)			(1UL << (n))
 #define BIT_ULL(n)		(1ULL << (n))
 #define GENMASK_ULL(h, l)	((~0ULL << (l)) & (~0ULL >> (63 - (h))))
+#define GENMASK(h, l)		((unsigned long)GENMASK_ULL(h, l))
 #define IS_ALIGNED(x, a)	(((x) & ((typeof(x))(a) - 1)) == 0)
 #define ALIGN_DOWN(x, a)	((x) & ~((typeof(x))(a) - 1))
 #define ALIGN(x, a)		ALIGN_DOWN((x) + ((typeof(x))(a) - 1), a)
@@ -109,6 +110,20 @@ static inline unsigned int __ffs64(u64 x)
 	for (; (bit) < (size); (bit)++)					\
 		if (!(*(addr) >> (bit) & 1)) {				\
 		} else
+
+#define for_each_set_bit(bit, addr, size)				\
+	(bit) = 0;							\
+	for_each_set_bit_from(bit, addr, size)
+
+static inline unsigned int ffz(unsigned long x)
+{
+	return __builtin_ctzl(~x);
+}
+
+static inline unsigned int __ffs(unsigned long x)
+{
+	return __builtin_ctzl(x);
+}
 
 static inline unsigned int ilog2(unsigned long x)
 {
@@ -170,6 +185,8 @@ typedef struct { s64 counter; } atomic64_t;
 #define atomic64_read(v)	__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
 #define atomic64_read_acquire(v) \
 	__atomic_load_n(&(v)->counter, __ATOMIC_ACQUIRE)
+#define atomic64_set(v, i) \
+	__atomic_store_n(&(v)->counter, i, __ATOMIC_RELAXED)
 #define atomic64_xchg(v, i)	xchg(&(v)->counter, i)
 #define atomic64_try_cmpxchg(v, old, new) \
 	try_cmpxchg(&(v)->counter, old, new)
@@ -316,6 +333,11 @@ void on_each_cpu(void (*func)(void *data), void *data, bool wait);
 #define local_irq_save(flags)	do { (flags) = 0; shim_cpu_get(); } while (0)
 #define local_irq_restore(flags) do { (void)(flags); shim_cpu_put(); } while (0)
 #endif
+
+/* All CPUs are online. */
+#define cpus_read_lock()	barrier()
+#define cpus_read_unlock()	barrier()
+#define cpu_online(cpu)		((void)(cpu), true)
 
 #define SHIM_PERCPU		512
 #define alloc_percpu(type)						\
