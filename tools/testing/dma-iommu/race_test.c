@@ -449,7 +449,9 @@ static void foreign_test(void)
 
 int main(int argc, char **argv)
 {
-	unsigned int divide = argc > 1 && strcmp(argv[1], "plain") ? 8 : 1;
+	const char *variant = argc > 1 ? argv[1] : "plain";
+	unsigned int divide = !strcmp(variant, "plain") ? 2 :
+			      !strcmp(variant, "tsan") ? 24 : 8;
 
 	shim_seed *= argc > 2 ? 2 * strtoull(argv[2], NULL, 0) + 1 : 1;
 	signal(SIGALRM, too_long);
