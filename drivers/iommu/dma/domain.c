@@ -157,6 +157,21 @@ static noinline bool iova_alloc_hard(struct device *dev,
 	return false;
 }
 
+static __always_inline bool iova_alloc_for(struct device *dev,
+					   struct iommu_dma_cookie *cookie,
+					   const struct dma_need *need,
+					   struct iova_range *range)
+{
+	u64 limit = dma_limit(dev, cookie, need->mask);
+	bool soft = dev->iommu->pci_32bit_workaround &&
+		    limit > DMA_BIT_MASK(32);
+
+	return likely(range_try(cookie, need, preferred_align(cookie, need),
+				soft ? DMA_BIT_MASK(32) : limit, soft,
+				range)) ||
+	       iova_alloc_hard(dev, cookie, need, limit, range);
+}
+
 /**
  * dma_iova_alloc - find addresses for a mapping
  * @dev: device that is going to use them
@@ -173,14 +188,7 @@ static noinline bool iova_alloc_hard(struct device *dev,
 bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
 		    const struct dma_need *need, struct iova_range *range)
 {
-	u64 limit = dma_limit(dev, cookie, need->mask);
-	bool soft = dev->iommu->pci_32bit_workaround &&
-		    limit > DMA_BIT_MASK(32);
-
-	return likely(range_try(cookie, need, preferred_align(cookie, need),
-				soft ? DMA_BIT_MASK(32) : limit, soft,
-				range)) ||
-	       iova_alloc_hard(dev, cookie, need, limit, range);
+	return iova_alloc_for(dev, cookie, need, range);
 }
 
 /*
@@ -247,6 +255,28 @@ void dma_teardown_end_hard(struct dma_teardown *td)
  * Mappings of one piece of memory.
  */
 
+static __always_inline dma_addr_t
+iova_alloc_phys(struct device *dev, struct iommu_dma_cookie *cookie,
+		phys_addr_t phys, size_t size, u64 align, u64 mask,
+		struct iova_range *range)
+{
+	u64 unit = dma_unit(dev, cookie);
+	/* Bits of the address that the device wants as they are in memory */
+	u64 offset = phys & (unit - 1);
+	struct dma_need need = {
+		.size = ALIGN(offset + size, dma_granule(cookie)),
+		.align = max(unit, align),
+		.mask = mask,
+	};
+
+	/* Nothing, or past the end of memory or addresses */
+	if (!size || phys + size - 1 < phys || need.size < size)
+		return DMA_MAPPING_ERROR;
+	if (!iova_alloc_for(dev, cookie, &need, range))
+		return DMA_MAPPING_ERROR;
+	return dma_iova_start(cookie, range) + offset;
+}
+
 /**
  * dma_iova_alloc_for - find addresses for physically contiguous memory
  * @dev: device that is going to use them
@@ -265,21 +295,7 @@ dma_addr_t dma_iova_alloc_for(struct device *dev,
 			      phys_addr_t phys, size_t size, u64 align,
 			      u64 mask, struct iova_range *range)
 {
-	u64 unit = dma_unit(dev, cookie);
-	/* Bits of the address that the device wants as they are in memory */
-	u64 offset = phys & (unit - 1);
-	struct dma_need need = {
-		.size = ALIGN(offset + size, dma_granule(cookie)),
-		.align = max(unit, align),
-		.mask = mask,
-	};
-
-	/* Nothing, or past the end of memory or addresses */
-	if (!size || phys + size - 1 < phys || need.size < size)
-		return DMA_MAPPING_ERROR;
-	if (!dma_iova_alloc(dev, cookie, &need, range))
-		return DMA_MAPPING_ERROR;
-	return dma_iova_start(cookie, range) + offset;
+	return iova_alloc_phys(dev, cookie, phys, size, align, mask, range);
 }
 
 /* dma_domain_map() for anything but one granule */
@@ -291,7 +307,7 @@ dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
 	struct iova_range range;
 	dma_addr_t addr;
 
-	addr = dma_iova_alloc_for(dev, cookie, phys, size, align, mask, &range);
+	addr = iova_alloc_phys(dev, cookie, phys, size, align, mask, &range);
 	if (addr == DMA_MAPPING_ERROR)
 		return addr;
 	if (iommu_map(cookie->domain, addr - offset, phys - offset,

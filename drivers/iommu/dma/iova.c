@@ -320,6 +320,16 @@ static unsigned int run_class(unsigned int n)
 	return n < 8 ? ilog2(n) : n / 8 + 2;
 }
 
+/* The longest range that chunks of a class are certain to have */
+static unsigned long class_granules(unsigned int class)
+{
+	if (class == IOVA_CLASS_EMPTY)
+		return IOVA_CHUNK_GRANULES;
+	if (class == IOVA_CLASS_PAIR)
+		return IOVA_SMALL_MAX;
+	return class <= 3 ? 1UL << class : (class - 2) * 8;
+}
+
 /* The class of the longest run of @free */
 static unsigned int word_class(u64 free)
 {
@@ -469,8 +479,9 @@ static u8 chunk_class(const struct iova_chunk *c)
 		any |= free;
 		if (!~(free & before))
 			best = IOVA_CLASS_PAIR;
-		else if (free && best < IOVA_CLASS_WORD)
-			best = max(best, word_class(free));
+		else if (best < IOVA_CLASS_WORD &&
+			 run_starts(free, class_granules(best + 1)))
+			best = word_class(free);
 		before = free;
 	}
 	if (!any)
@@ -604,7 +615,8 @@ static bool chunk_outgrew(const struct iova_chunk *c, unsigned int w)
 	free = chunk_free(c, w);
 	if (!~free)
 		return chunk_class(c) != class;
-	return class < IOVA_CLASS_WORD && word_class(free) > class;
+	return class < IOVA_CLASS_WORD &&
+	       run_starts(free, class_granules(class + 1));
 }
 
 /* Give up ownership of @c. */
@@ -1099,8 +1111,6 @@ static bool alloc_small(struct iova_space *space,
 	unsigned int zone = iova_zone(space, req->limit);
 	int z;
 
-	if (alloc_cpu(space, zone, req, range))
-		return true;
 	/* What is there and others do not need, something new, or anything */
 	for (z = zone; z >= 0; z--)
 		if ((z == zone || READ_ONCE(space->serve[z]) == zone) &&
@@ -1176,7 +1186,8 @@ static noinline bool alloc_hard(struct iova_space *space,
 	zone = iova_zone(space, req->limit);
 	if (!req->soft && !(READ_ONCE(space->needed) & BIT(zone)))
 		zone_need(space, zone);
-	if (alloc_any(space, req, small, range))
+	if ((small && alloc_cpu(space, zone, small, range)) ||
+	    alloc_any(space, req, small, range))
 		return true;
 	if (req->soft)
 		return false;
@@ -1222,9 +1233,11 @@ static noinline unsigned long alloc_one_hard(struct iova_space *space,
 					     unsigned long limit)
 {
 	struct iova_request req = { .size = 1, .align = 1, .limit = limit };
+	unsigned int zone = iova_zone(space, limit);
 	struct iova_range range;
 
-	return alloc_cpu(space, iova_zone(space, limit), &req, &range) ?
+	return alloc_cpu(space, zone, &req, &range) ||
+	       alloc_zone(space, zone, zone, &req, &range) ?
 	       range.first : IOVA_NONE;
 }
 
@@ -1546,16 +1559,6 @@ bool iova_recycle(struct iova_space *space, unsigned int budget)
 			chunk_recycle(space, to_chunk(x), epoch);
 	}
 	return space->recycling;
-}
-
-/* The longest range that chunks of a class are certain to have */
-static unsigned long class_granules(unsigned int class)
-{
-	if (class == IOVA_CLASS_EMPTY)
-		return IOVA_CHUNK_GRANULES;
-	if (class == IOVA_CLASS_PAIR)
-		return IOVA_SMALL_MAX;
-	return class <= 3 ? 1UL << class : (class - 2) * 8;
 }
 
 /* The longest range of a parked chunk below @limit, about */
