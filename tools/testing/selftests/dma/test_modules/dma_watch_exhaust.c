@@ -46,6 +46,7 @@ static const struct dma_map_ops *const watch_dma_ops;
 
 /* Of one call, at most so many allocations are made to fail. */
 #define WATCH_NTH_MAX		400
+#define WATCH_NTH_SOME		8
 
 /* So much is held in mappings that new ones need new tables: 48 MiB. */
 #define WATCH_HELD		96
@@ -650,7 +651,9 @@ static bool memory_step(struct watch_memory *mem, unsigned int nth)
 	mem->n += done;
 	mem->failures += hit;
 	mem->refused += !done;
-	if (!done && !hit)
+	/* Where the device is not coherent, there is a small pool for these. */
+	if (!done && !hit && (mem->how != WATCH_BY_ATOMIC ||
+			      dev_is_dma_coherent(mem->watch->dev)))
 		watch_wrong(mem->watch, "refused without need", nth);
 	if (!done && atomic_long_read(&mem->watch->mapped) != before)
 		watch_wrong(mem->watch, "refused and still mapped", nth);
@@ -718,15 +721,16 @@ static int memory_go_away(struct watch_memory *mem, unsigned int n)
 /* Every allocation of a call, and of enough calls that tables are needed. */
 static int memory_rounds(struct watch_memory *mem)
 {
-	unsigned int call, nth;
+	unsigned int call, nth, some = 0;
 
 	for (call = 0; call < mem->max; call++) {
-		/* One that allocates every page: not each of them each time */
-		bool none = mem->how == WATCH_BY_COHERENT && call % 8;
+		/* Of calls that make many allocations, not each of them each time */
+		bool none = some > WATCH_NTH_SOME && call % 48;
 
 		for (nth = !none; nth < WATCH_NTH_MAX; nth++)
 			if (!memory_step(mem, nth))
 				break;
+		some = max(some, nth);
 	}
 	memory_release(mem);
 	watch_note("%lu allocations failed, %lu calls\n", mem->failures,
