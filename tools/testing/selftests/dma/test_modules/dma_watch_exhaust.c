@@ -4,8 +4,8 @@
  *
  *   fill BITS SIZE KIND     map until it is refused; unmap half of it in no order
  *                           and map again; unmap all and map again
- *   recycle BITS SIZE COUNT map and unmap lists of SIZE bytes, of which not two
- *                           fit, COUNT times: none is refused
+ *   recycle BITS SIZE COUNT map and unmap lists of SIZE bytes, of which no more
+ *                           than one or two fit, COUNT times: none is refused
  *   growth FEW MANY SIZE MOST  map and unmap among FEW live mappings and among
  *                           MANY: with MANY it takes MOST percent more at most.
  *                           For machines whose clock counts instructions
