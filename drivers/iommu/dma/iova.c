@@ -3,14 +3,10 @@
  * Addresses: who gets which range of an IOMMU address space.
  *
  * Two levels. Extents are the taken parts of the space (extents.c): reserved, or
- * one large range, or a chunk. A chunk is IOVA_CHUNK_GRANULES aligned granules,
- * and small ranges come out of chunks. For each granule a chunk knows
+ * one large range, or a chunk. Small ranges come out of chunks (chunk.c), of which
+ * CPUs have some and the others are parked (park.c).
  *
- *   used    1 1 1 1 0 1 1 0   it is not free
- *   size    2 0 2 0 0 1 0 0   a mapped range of so many granules begins here
- *   dirty   0 0 0 0 0 0 1 0   it waits for the flush of an epoch
- *
- * Life of a range:
+ * Life of a range, in the words of a chunk:
  *
  *   iova_alloc()  -> used + size            the caller maps it
  *   iova_claim()  -> used                   the caller, and only one, unmaps it
@@ -27,21 +23,9 @@
  * frees come in order, at random or from another CPU; and a hand that has to be
  * emptied gives back up to a word's granules at once.
  *
- * Life of a chunk: a CPU owns the chunks that it fills its hands from, one per
- * zone, word after word, so that neighbours in time are neighbours in space. A
- * chunk without room for the request is parked, on a list by the size of its
- * largest free run if it has one, where the next CPU in need adopts it. A parked
- * chunk that runs empty goes back to the extents.
- *
- * Anybody frees into any chunk, by clearing bits of @used. To put a parked chunk
- * on another list it needs the space's lock; whoever parks a chunk and whoever
- * frees into it at the same time each look after having written, so one of them
- * sees both and puts the chunk where it belongs:
- *
- *   freeing                        parking
- *   clear bits in used             leave IOVA_CLASS_OWNED
- *   full barrier  [E]              full barrier  [F]
- *   read the class                 read used, sort by that
+ * A CPU owns the chunks that it fills its hands from, one per zone, word after
+ * word, so that neighbours in time are neighbours in space. A chunk that has no
+ * room for the request is parked, and another one adopted or made.
  *
  * A chunk waits on an epoch's list if it has something dirty. It must not go
  * while on the list, and nothing dirty may be forgotten:
@@ -52,9 +36,6 @@
  *   set the queued bit; if it      take the bits of dirty     or let it live
  *     was not set and the chunk
  *     not dead: put on the list
- *
- * A chunk found by address may go any time until something in it has been
- * claimed: RCU keeps the memory, and having interrupts off is a reader.
  *
  * No operation takes more than O(log n) steps, and one per CPU where addresses
  * have run out. Claiming and freeing never allocate memory or fail. Nothing here
@@ -75,28 +56,7 @@
 #include <linux/smp.h>
 
 #include "iova.h"
-
-/*
- * Allocations are made in the middle of a driver's map call, which may be in
- * any context. A failure is the driver's to handle, not worth a splat.
- */
-#define IOVA_GFP	(GFP_ATOMIC | __GFP_NOWARN)
-
-/*
- * Parked chunks to look at on a list. All suit a request whose limit is that of
- * its zone; with another limit some may lie above it, and go to the tail so that
- * the next request sees others.
- */
-#define IOVA_ADOPT_TRIES	16
-
-/* Empty chunks to keep, against giving the same one back again and again */
-#define IOVA_EMPTY_MAX		16
-
-/*
- * In the zones up to this one space is too scarce for a chunk per CPU; all take
- * from the parked ones, under the lock.
- */
-#define IOVA_ZONE_SCARCE	1
+#include "park.h"
 
 /*
  * Chunks strand space: one small range keeps all of a chunk from larger requests.
@@ -105,52 +65,8 @@
  */
 #define IOVA_SMALL_CROWDED	16
 
-/* Parked chunks to look at that may have a place, when none has for certain */
-#define IOVA_TIGHT_CHUNKS	64
-
 /* Words that a CPU has in hand: at most 2 MiB with a granule of 4 KiB */
 #define IOVA_HANDS		8
-
-/* A word of a chunk's bitmaps: as much as is free in it fits in a hand. */
-#define IOVA_WORD		64U
-#define IOVA_WORDS		(IOVA_CHUNK_GRANULES / IOVA_WORD)
-
-/* Values of iova_chunk.class besides those that name a list */
-#define IOVA_CLASS_FULL		0xfd
-#define IOVA_CLASS_OWNED	0xfe
-#define IOVA_CLASS_NONE		0xff	/* in the making, or on its way out */
-
-/* Values of iova_chunk.queued besides a bit per epoch */
-#define IOVA_QUEUED_DEAD	BIT(IOVA_EPOCHS)
-
-/**
- * struct iova_chunk - granules for small ranges
- * @extent: its place in the space; immutable while the chunk exists
- * @class: which list the chunk is on, or IOVA_CLASS_*; written under
- *	&iova_space.lock
- * @zone: narrowest zone that holds the chunk; immutable
- * @queued: bit per epoch, set while on that epoch's list, or IOVA_QUEUED_DEAD
- * @list: in &iova_space.parked or @owned; protected by &iova_space.lock
- * @rcu: frees the chunk after the last lookup that may have found it
- * @reserved: granules to be @used for ever, or NULL; set once
- * @used: granules that are not free
- * @dirty: granules that wait for the flush of an epoch, a subset of @used
- * @size: granules of the mapped range that begins here, or 0
- */
-struct iova_chunk {
-	struct iova_extent extent;
-	u8 class;
-	u8 zone;
-	atomic_t queued;
-	union {
-		struct list_head list;
-		struct rcu_head rcu;
-	};
-	u64 *reserved;
-	atomic64_t used[IOVA_WORDS];
-	atomic64_t dirty[IOVA_EPOCHS][IOVA_WORDS];
-	u8 size[IOVA_CHUNK_GRANULES];
-};
 
 /**
  * struct iova_hand - free granules of a word that a CPU has to itself
@@ -190,584 +106,6 @@ struct iova_cpu {
 	struct iova_chunk *recent;
 };
 
-/* Limits that hardware is known to have, in bits of the address */
-static unsigned int iova_zone(const struct iova_space *space,
-			      unsigned long last)
-{
-	static const u8 zones[128] = {
-		[0 ... 24]  = 0, [25 ... 28] = 1, [29 ... 30] = 2,
-		[31 ... 32] = 3, [33 ... 36] = 4, [37 ... 40] = 5,
-		[41 ... 48] = 6, [49 ... 127] = 7,
-	};
-
-	return zones[fls_long(last) + space->granule_lg2];
-}
-
-/* Whether more than half of what requests in @zone can get is taken */
-static bool zone_crowded(const struct iova_space *space, unsigned int zone)
-{
-	static const u8 bits[IOVA_ZONES] = { 24, 28, 30, 32, 36, 40, 48, 64 };
-	unsigned long taken = 0, all = space->extents.ceiling.first;
-	unsigned int width = bits[zone] - min(bits[zone], space->granule_lg2);
-	unsigned int z;
-
-	for (z = 0; z <= zone; z++)
-		taken += READ_ONCE(space->taken[z]);
-	if (width < BITS_PER_LONG)
-		all = min(all, BIT(width));
-	return taken > all / 2;
-}
-
-/*
- * Somebody needs addresses in @zone. A chunk is for requests in the narrowest
- * zone that is needed and holds it, so that those who can do with wider limits
- * do not use up what others have to have; and use it where there are no others.
- */
-static void zone_need(struct iova_space *space, unsigned int zone)
-{
-	unsigned int z, serve = IOVA_ZONES;
-
-	guard(raw_spinlock_irqsave)(&space->lock);
-	space->needed |= BIT(zone);
-	for (z = IOVA_ZONES; z--; ) {
-		if (space->needed & BIT(z))
-			serve = z;
-		WRITE_ONCE(space->serve[z], serve < IOVA_ZONES ? serve : z);
-	}
-}
-
-/*
- * Extents, and how much of each zone they take.
- */
-
-static void count_taken(struct iova_space *space, const struct iova_extent *x,
-			bool taken)
-{
-	unsigned long size = x->last - x->first + 1;
-	unsigned int zone = iova_zone(space, x->last);
-
-	lockdep_assert_held(&space->lock);
-	WRITE_ONCE(space->taken[zone],
-		   space->taken[zone] + (taken ? size : -size));
-}
-
-static bool space_place(struct iova_space *space, struct iova_extent *x,
-			const struct iova_request *req)
-{
-	if (!extents_place(&space->extents, x, req))
-		return false;
-	count_taken(space, x, true);
-	return true;
-}
-
-static void space_erase(struct iova_space *space, struct iova_extent *x)
-{
-	count_taken(space, x, false);
-	extents_erase(&space->extents, x);
-}
-
-/*
- * Words: runs of free granules.
- */
-
-/* @n bits (1 to 64) from that of granule @first on */
-static u64 word_bits(unsigned int first, unsigned int n)
-{
-	return (~0ULL >> (IOVA_WORD - n)) << (first % IOVA_WORD);
-}
-
-/* The bits at which @n (up to 64) set bits of @free begin */
-static __always_inline u64 run_starts(u64 free, unsigned int n)
-{
-	unsigned int have, step;
-
-	/* First and last one free: most that have no run fail here. */
-	if (n > 2 && !(free & free >> (n - 1)))
-		return 0;
-	for (have = 1; have < n; have += step) {
-		step = min(have, n - have);
-		free &= free >> step;
-	}
-	return free;
-}
-
-/* The bits of the word from granule @base on that are multiples of @align */
-static u64 aligned_starts(unsigned long base, unsigned long align)
-{
-	static const u64 aligned[] = {
-		~0ULL, 0x5555555555555555, 0x1111111111111111,
-		0x0101010101010101, 0x0001000100010001, 0x0000000100000001, 1,
-	};
-
-	if (align > IOVA_WORD)
-		return IS_ALIGNED(base, align) ? 1 : 0;
-	return aligned[ilog2(align)];
-}
-
-/* The bits of @free at which @req can begin */
-static __always_inline u64 request_starts(u64 free, unsigned long base,
-					  const struct iova_request *req)
-{
-	free = run_starts(free, req->size);
-	if (req->align > 1)
-		free &= aligned_starts(base, req->align);
-	return free;
-}
-
-/* The class of a run of @n granules (1 to 64), rounded down */
-static unsigned int run_class(unsigned int n)
-{
-	return n < 8 ? ilog2(n) : n / 8 + 2;
-}
-
-/* The longest range that chunks of a class are certain to have */
-static unsigned long class_granules(unsigned int class)
-{
-	if (class == IOVA_CLASS_EMPTY)
-		return IOVA_CHUNK_GRANULES;
-	if (class == IOVA_CLASS_PAIR)
-		return IOVA_SMALL_MAX;
-	return class <= 3 ? 1UL << class : (class - 2) * 8;
-}
-
-/* The class of the longest run of @free */
-static unsigned int word_class(u64 free)
-{
-	unsigned int n, lg2, run;
-	u64 runs[7] = { free };	/* where 2^lg2 free ones begin */
-
-	for (lg2 = 0; lg2 < 6; lg2++) {
-		runs[lg2 + 1] = runs[lg2] & runs[lg2] >> (1 << lg2);
-		if (!runs[lg2 + 1])
-			break;
-	}
-	n = 1 << lg2;
-	if (lg2 < 4)
-		return run_class(n);
-	/* Is it longer, by a multiple of 8 that is no power of two? */
-	for (free = runs[lg2]; lg2-- > 3; ) {
-		run = 1 << lg2;
-		if (n < IOVA_WORD && free & runs[lg2] >> n) {
-			free &= runs[lg2] >> n;
-			n += run;
-		}
-	}
-	return run_class(n);
-}
-
-/*
- * Chunks: granules.
- */
-
-#define to_chunk(x)	container_of(x, struct iova_chunk, extent)
-
-/* The free granules of word @w */
-static u64 chunk_free(const struct iova_chunk *c, unsigned int w)
-{
-	u64 free = ~atomic64_read_acquire(&c->used[w]);
-	const u64 *reserved = READ_ONCE(c->reserved);
-
-	/* Just freed, and about to be reserved */
-	if (unlikely(reserved))
-		free &= ~READ_ONCE(reserved[w]);
-	return free;
-}
-
-/* Make granules of word @w free that were in use. */
-static void chunk_put(struct iova_chunk *c, unsigned int w, u64 bits)
-{
-	const u64 *reserved;
-
-	/* [E] pairs with [F] in chunk_park(): a full barrier */
-	atomic64_fetch_andnot(bits, &c->used[w]);
-	reserved = READ_ONCE(c->reserved);
-	if (unlikely(reserved))
-		atomic64_or(READ_ONCE(reserved[w]) & bits, &c->used[w]);
-}
-
-/* Take @bits of word @w if they are all free. */
-static bool chunk_get(struct iova_chunk *c, unsigned int w, u64 bits)
-{
-	const u64 *reserved;
-	u64 taken;
-	s64 used;
-
-	do {
-		used = atomic64_read_acquire(&c->used[w]);
-		reserved = READ_ONCE(c->reserved);
-		taken = used | (reserved ? READ_ONCE(reserved[w]) : 0);
-		if (taken & bits)
-			return false;
-	} while (!atomic64_try_cmpxchg(&c->used[w], &used, used | bits));
-	return true;
-}
-
-/* Granules from @first on, which are taken, become a mapped range. */
-static __always_inline void chunk_give(struct iova_chunk *c,
-				       unsigned long first, unsigned long size,
-				       struct iova_range *range)
-{
-	WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], size);
-	range->first = first;
-	range->last = first + size - 1;
-	range->extent = &c->extent;
-}
-
-/* A range of up to a word is kept within one: bounded, and quick. */
-static bool take_run(struct iova_chunk *c, const struct iova_request *req,
-		     struct iova_range *range)
-{
-	unsigned long first = c->extent.first;
-	unsigned int w, bit;
-	u64 starts;
-
-	for (w = 0; w < IOVA_WORDS; w++, first += IOVA_WORD) {
-		starts = request_starts(chunk_free(c, w), first, req);
-		if (!starts)
-			continue;
-		bit = __ffs64(starts);
-		if (chunk_get(c, w, word_bits(bit, req->size))) {
-			chunk_give(c, first + bit, req->size, range);
-			return true;
-		}
-	}
-	return false;
-}
-
-/* A longer one begins with a word that is all free and ends in the next. */
-static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
-		      struct iova_range *range)
-{
-	u64 rest = word_bits(0, req->size - IOVA_WORD);
-	unsigned int w;
-
-	for (w = 0; w + 1 < IOVA_WORDS; w++) {
-		if ((w * IOVA_WORD) % req->align || !chunk_get(c, w, ~0ULL))
-			continue;
-		if (chunk_get(c, w + 1, rest)) {
-			chunk_give(c, c->extent.first + w * IOVA_WORD,
-				   req->size, range);
-			return true;
-		}
-		chunk_put(c, w, ~0ULL);
-	}
-	return false;
-}
-
-/*
- * Take a range of @c, which somebody owns, or the caller holds the lock: then
- * nobody destroys it.
- */
-static bool chunk_take(struct iova_chunk *c, const struct iova_request *req,
-		       struct iova_range *range)
-{
-	if (c->extent.last > req->limit)
-		return false;
-	return req->size <= IOVA_WORD ? take_run(c, req, range) :
-					take_pair(c, req, range);
-}
-
-/* The list that @c belongs on while parked: that of its longest free run */
-static u8 chunk_class(const struct iova_chunk *c)
-{
-	unsigned int w, best = 0;
-	u64 free, all = ~0ULL, any = 0, before = 0;
-
-	for (w = 0; w < IOVA_WORDS; w++) {
-		free = chunk_free(c, w);
-		all &= free;
-		any |= free;
-		if (!~(free & before))
-			best = IOVA_CLASS_PAIR;
-		else if (best < IOVA_CLASS_WORD &&
-			 run_starts(free, class_granules(best + 1)))
-			best = word_class(free);
-		before = free;
-	}
-	if (!any)
-		return IOVA_CLASS_FULL;
-	return ~all ? best : IOVA_CLASS_EMPTY;
-}
-
-/* The lowest class whose chunks are certain to have a place for @req */
-static unsigned int request_class(const struct iova_request *req)
-{
-	unsigned int run;
-
-	if (req->align > IOVA_WORD)
-		return IOVA_CLASS_EMPTY;
-	if (req->size > IOVA_WORD)
-		return IOVA_CLASS_PAIR;
-	run = min(req->size + req->align - 1, IOVA_WORD);
-	return run <= 8 ? order_base_2(run) : DIV_ROUND_UP(run, 8) + 2;
-}
-
-/*
- * Chunks: lists and owners.
- */
-
-static void chunk_unlist(struct iova_space *space, struct iova_chunk *c)
-{
-	lockdep_assert_held(&space->lock);
-	if (c->class == IOVA_CLASS_FULL)
-		return;
-	list_del(&c->list);
-	if (c->class == IOVA_CLASS_OWNED)
-		WRITE_ONCE(space->nr_owned, space->nr_owned - 1);
-	else if (list_empty(&space->parked[c->zone][c->class]))
-		WRITE_ONCE(space->classes[c->zone],
-			   space->classes[c->zone] & ~BIT(c->class));
-	space->nr_empty -= c->class == IOVA_CLASS_EMPTY;
-}
-
-static void chunk_own(struct iova_space *space, struct iova_chunk *c)
-{
-	lockdep_assert_held(&space->lock);
-	list_add_tail(&c->list, &space->owned);
-	WRITE_ONCE(space->nr_owned, space->nr_owned + 1);
-	WRITE_ONCE(c->class, IOVA_CLASS_OWNED);
-}
-
-/* Nothing of @c is in use. Return: whether it can go. */
-static bool chunk_kill(struct iova_chunk *c)
-{
-	return !c->reserved &&
-	       atomic_cmpxchg(&c->queued, 0, IOVA_QUEUED_DEAD) == 0;
-}
-
-/*
- * Put @c, which is on no list and not dying, on the list of its class, first or
- * last.
- * Return: whether the caller has to destroy @c when it has dropped the lock.
- */
-static bool chunk_park(struct iova_space *space, struct iova_chunk *c,
-		       bool tail)
-{
-	u8 class;
-
-	lockdep_assert_held(&space->lock);
-	/* Whoever frees from now on waits for the lock to have a look. */
-	WRITE_ONCE(c->class, IOVA_CLASS_FULL);
-	smp_mb(); /* [F] pairs with [E] in chunk_put() */
-	class = chunk_class(c);
-	if (class == IOVA_CLASS_EMPTY && space->nr_empty >= IOVA_EMPTY_MAX &&
-	    chunk_kill(c))
-		class = IOVA_CLASS_NONE;
-	if (class < IOVA_CLASSES) {
-		if (tail)
-			list_add_tail(&c->list, &space->parked[c->zone][class]);
-		else
-			list_add(&c->list, &space->parked[c->zone][class]);
-		WRITE_ONCE(space->classes[c->zone],
-			   space->classes[c->zone] | BIT(class));
-	}
-	space->nr_empty += class == IOVA_CLASS_EMPTY;
-	WRITE_ONCE(c->class, class);
-	return class == IOVA_CLASS_NONE;
-}
-
-/* @c is IOVA_CLASS_NONE: on no list, owned by nobody, without a range. */
-static void chunk_destroy(struct iova_space *space, struct iova_chunk *c)
-{
-	unsigned long flags;
-
-	/* The index first, so that whoever takes the place finds it empty. */
-	xa_lock_irqsave(&space->chunks, flags);
-	__xa_erase(&space->chunks, c->extent.first >> IOVA_CHUNK_LG2);
-	xa_unlock_irqrestore(&space->chunks, flags);
-
-	raw_spin_lock_irqsave(&space->lock, flags);
-	space_erase(space, &c->extent);
-	raw_spin_unlock_irqrestore(&space->lock, flags);
-	kfree_rcu(c, rcu);
-}
-
-/* Granules of @c became free; have it on the right list. A reader of RCU. */
-static void chunk_relist(struct iova_space *space, struct iova_chunk *c)
-{
-	unsigned long flags;
-	bool dying = false;
-
-	raw_spin_lock_irqsave(&space->lock, flags);
-	/* Adopted in between: then it has a better place than a list. */
-	if (c->class != IOVA_CLASS_OWNED && c->class != IOVA_CLASS_NONE) {
-		chunk_unlist(space, c);
-		dying = chunk_park(space, c, false);
-	}
-	raw_spin_unlock_irqrestore(&space->lock, flags);
-	if (dying)
-		chunk_destroy(space, c);
-}
-
-/*
- * Whether granules that became free in word @w can make a difference to the
- * list that @c is on. Of two who free at once the second sees both.
- */
-static bool chunk_outgrew(const struct iova_chunk *c, unsigned int w)
-{
-	u8 class = READ_ONCE(c->class);
-	u64 free;
-
-	if (class == IOVA_CLASS_OWNED || class == IOVA_CLASS_EMPTY)
-		return false;
-	if (class == IOVA_CLASS_FULL)
-		return true;
-	free = chunk_free(c, w);
-	if (!~free)
-		return chunk_class(c) != class;
-	return class < IOVA_CLASS_WORD &&
-	       run_starts(free, class_granules(class + 1));
-}
-
-/* Give up ownership of @c. */
-static void chunk_disown(struct iova_space *space, struct iova_chunk *c)
-{
-	unsigned long flags;
-	bool dying;
-
-	raw_spin_lock_irqsave(&space->lock, flags);
-	chunk_unlist(space, c);
-	dying = chunk_park(space, c, false);
-	raw_spin_unlock_irqrestore(&space->lock, flags);
-	if (dying)
-		chunk_destroy(space, c);
-}
-
-static int chunk_index(struct iova_space *space, struct iova_chunk *c)
-{
-	unsigned long flags;
-	void *err;
-
-	xa_lock_irqsave(&space->chunks, flags);
-	err = __xa_store(&space->chunks, c->extent.first >> IOVA_CHUNK_LG2, c,
-			 IOVA_GFP);
-	xa_unlock_irqrestore(&space->chunks, flags);
-	return xa_is_err(err) ? -ENOMEM : 0;
-}
-
-/* A new chunk, owned by the caller */
-static struct iova_chunk *chunk_create(struct iova_space *space,
-				       unsigned long limit)
-{
-	struct iova_request req = {
-		.size = IOVA_CHUNK_GRANULES,
-		.align = IOVA_CHUNK_GRANULES,
-		.limit = limit,
-	};
-	struct iova_chunk *c;
-	unsigned long flags;
-	bool placed;
-
-	if (limit < IOVA_CHUNK_GRANULES - 1)
-		return NULL;
-	c = kzalloc(sizeof(*c), IOVA_GFP);
-	if (!c)
-		return NULL;
-	c->extent.kind = IOVA_KIND_CHUNK;
-
-	c->class = IOVA_CLASS_NONE;
-	raw_spin_lock_irqsave(&space->lock, flags);
-	placed = space_place(space, &c->extent, &req);
-	raw_spin_unlock_irqrestore(&space->lock, flags);
-	if (!placed) {
-		kfree(c);
-		return NULL;
-	}
-	c->zone = iova_zone(space, c->extent.last);
-	if (chunk_index(space, c)) {
-		chunk_destroy(space, c);
-		return NULL;
-	}
-	raw_spin_lock_irqsave(&space->lock, flags);
-	chunk_own(space, c);
-	raw_spin_unlock_irqrestore(&space->lock, flags);
-	return c;
-}
-
-static struct iova_chunk *adopt_from(struct iova_space *space,
-				     struct list_head *list, unsigned long limit)
-{
-	struct iova_chunk *c;
-	unsigned int tries;
-
-	lockdep_assert_held(&space->lock);
-	for (tries = IOVA_ADOPT_TRIES; tries && !list_empty(list); tries--) {
-		c = list_first_entry(list, struct iova_chunk, list);
-		if (c->extent.last <= limit) {
-			chunk_unlist(space, c);
-			return c;
-		}
-		list_move_tail(&c->list, list);
-	}
-	return NULL;
-}
-
-/* Take a parked chunk with a place for @class off its list: the tightest. */
-static struct iova_chunk *chunk_unpark(struct iova_space *space,
-				       unsigned int zone, unsigned int class,
-				       unsigned long limit)
-{
-	unsigned long classes = space->classes[zone];
-	struct iova_chunk *c = NULL;
-
-	lockdep_assert_held(&space->lock);
-	for_each_set_bit_from(class, &classes, IOVA_CLASSES) {
-		c = adopt_from(space, &space->parked[zone][class], limit);
-		if (c)
-			break;
-	}
-	return c;
-}
-
-/* Become the owner of a parked chunk. */
-static struct iova_chunk *chunk_adopt(struct iova_space *space,
-				      unsigned int zone, unsigned int class,
-				      unsigned long limit)
-{
-	struct iova_chunk *c;
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&space->lock, flags);
-	c = chunk_unpark(space, zone, class, limit);
-	if (c)
-		chunk_own(space, c);
-	raw_spin_unlock_irqrestore(&space->lock, flags);
-	return c;
-}
-
-static void trim_zone(struct iova_space *space, unsigned int zone,
-		      struct list_head *dying)
-{
-	struct iova_chunk *c, *next;
-
-	lockdep_assert_held(&space->lock);
-	list_for_each_entry_safe(c, next, &space->parked[zone][IOVA_CLASS_EMPTY],
-				 list) {
-		if (!chunk_kill(c))
-			continue;
-		chunk_unlist(space, c);
-		WRITE_ONCE(c->class, IOVA_CLASS_NONE);
-		list_add(&c->list, dying);
-	}
-}
-
-/* Give the empty chunks back to the extents. Return: whether there was one. */
-static bool chunks_trim(struct iova_space *space)
-{
-	struct iova_chunk *c, *next;
-	unsigned int zone;
-	LIST_HEAD(dying);
-
-	scoped_guard(raw_spinlock_irqsave, &space->lock)
-		for (zone = 0; zone < IOVA_ZONES; zone++)
-			trim_zone(space, zone, &dying);
-	if (list_empty(&dying))
-		return false;
-	list_for_each_entry_safe(c, next, &dying, list)
-		chunk_destroy(space, c);
-	return true;
-}
-
 /*
  * Hands: what a CPU has to itself, with interrupts off.
  */
@@ -792,11 +130,6 @@ static __always_inline bool hand_take(struct iova_hand *hand,
 	return true;
 }
 
-static unsigned int base_word(unsigned long base)
-{
-	return base % IOVA_CHUNK_GRANULES / IOVA_WORD;
-}
-
 /*
  * Give back what is in a hand.
  */
@@ -809,8 +142,8 @@ static void hand_drop(struct iova_space *space, struct iova_hand *hand)
 		return;
 	chunk_put(c, w, hand->free);
 	hand->free = 0;
-	if (chunk_outgrew(c, w))
-		chunk_relist(space, c);
+	if (iova_chunk_outgrew(c, w))
+		iova_park_sort(space, c);
 }
 
 /* The hand for granules of the word at @base: that of the same word, or any */
@@ -930,7 +263,7 @@ static bool cpu_alloc(struct iova_space *space, struct iova_cpu *cpu,
 		return hands_refill(space, cpu, zone, req) &&
 		       hand_take(&cpu->hand[cpu->at], req, range);
 	hands_drop(space, cpu, c);
-	return take_pair(c, req, range);
+	return iova_chunk_take(c, req, range);
 }
 
 /*
@@ -969,91 +302,7 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 	local_irq_restore(flags);
 
 	if (old)
-		chunk_disown(space, old);
-	return taken;
-}
-
-/* Out of a parked chunk, which stays parked: where space is scarce. */
-static bool alloc_parked(struct iova_space *space, unsigned int zone,
-			 unsigned int class, const struct iova_request *req,
-			 struct iova_range *range)
-{
-	bool taken = false, dying = false;
-	struct iova_chunk *c;
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&space->lock, flags);
-	c = chunk_unpark(space, zone, class, req->limit);
-	if (c) {
-		taken = chunk_take(c, req, range);
-		dying = chunk_park(space, c, false);
-	}
-	raw_spin_unlock_irqrestore(&space->lock, flags);
-	if (dying)
-		chunk_destroy(space, c);
-	return taken;
-}
-
-/* Out of @c, which is parked, and goes behind the others whether it has room */
-static bool take_parked(struct iova_space *space, struct iova_chunk *c,
-			const struct iova_request *req,
-			struct iova_range *range, bool *dying)
-{
-	bool taken = chunk_take(c, req, range);
-
-	lockdep_assert_held(&space->lock);
-	chunk_unlist(space, c);
-	*dying = chunk_park(space, c, true);
-	return taken;
-}
-
-/*
- * Out of a parked chunk that may have a place: one for 16 granules of which a
- * multiple of 16 is the first, say, where only a run of 31 would have it for
- * certain.
- */
-static bool alloc_tight(struct iova_space *space, unsigned int zone,
-			unsigned int class, const struct iova_request *req,
-			struct iova_range *range, unsigned int *tries)
-{
-	struct iova_chunk *c, *first = NULL;
-	bool taken = false, dying = false;
-
-	for (; *tries && !taken; --*tries) {
-		scoped_guard(raw_spinlock_irqsave, &space->lock) {
-			c = list_first_entry_or_null(&space->parked[zone][class],
-						     struct iova_chunk, list);
-			if (!c || c == first)
-				return false;
-			taken = take_parked(space, c, req, range, &dying);
-		}
-		if (dying)
-			chunk_destroy(space, c);
-		else if (!first)
-			first = c;
-	}
-	return taken;
-}
-
-/* Out of what others own: for when there is no chunk to be had. */
-static bool alloc_owned(struct iova_space *space,
-			const struct iova_request *req,
-			struct iova_range *range)
-{
-	unsigned int tries = READ_ONCE(space->nr_owned);
-	struct iova_chunk *c;
-	bool taken = false;
-
-	while (!taken && tries--) {
-		scoped_guard(raw_spinlock_irqsave, &space->lock) {
-			if (list_empty(&space->owned))
-				return false;
-			c = list_first_entry(&space->owned, struct iova_chunk,
-					     list);
-			list_move_tail(&c->list, &space->owned);
-			taken = chunk_take(c, req, range);
-		}
-	}
+		iova_park(space, old);
 	return taken;
 }
 
@@ -1062,29 +311,29 @@ static bool alloc_zone(struct iova_space *space, unsigned int z,
 		       unsigned int zone, const struct iova_request *req,
 		       struct iova_range *range)
 {
-	unsigned int class = request_class(req);
+	unsigned int class = iova_request_class(req);
 	struct iova_chunk *c;
 
 	if (!(READ_ONCE(space->classes[z]) >> class))
 		return false;
 	if (zone <= IOVA_ZONE_SCARCE)
-		return alloc_parked(space, z, class, req, range);
-	c = chunk_adopt(space, z, class, req->limit);
+		return iova_park_take(space, z, class, req, range);
+	c = iova_park_adopt(space, z, class, req->limit);
 	return c && alloc_install(space, c, zone, req, range);
 }
 
 static bool alloc_new(struct iova_space *space, unsigned int zone,
 		      const struct iova_request *req, struct iova_range *range)
 {
-	struct iova_chunk *c = chunk_create(space, req->limit);
+	struct iova_chunk *c = iova_park_create(space, req->limit);
 	bool taken;
 
 	if (!c)
 		return false;
 	if (zone > IOVA_ZONE_SCARCE)
 		return alloc_install(space, c, zone, req, range);
-	taken = chunk_take(c, req, range);
-	chunk_disown(space, c);
+	taken = iova_chunk_take(c, req, range);
+	iova_park(space, c);
 	return taken;
 }
 
@@ -1096,12 +345,12 @@ static bool alloc_last(struct iova_space *space, const struct iova_request *req,
 	int z;
 
 	for (z = iova_zone(space, req->limit); z >= 0; z--)
-		for (class = run_class(min(req->size, IOVA_WORD));
-		     class < request_class(req); class++)
+		for (class = iova_run_class(min(req->size, IOVA_WORD));
+		     class < iova_request_class(req); class++)
 			if (READ_ONCE(space->classes[z]) & BIT(class) &&
-			    alloc_tight(space, z, class, req, range, &tries))
+			    iova_park_take_tight(space, z, class, req, range, &tries))
 				return true;
-	return alloc_owned(space, req, range);
+	return iova_park_take_owned(space, req, range);
 }
 
 static bool alloc_small(struct iova_space *space,
@@ -1138,9 +387,9 @@ static bool alloc_large(struct iova_space *space,
 	x->mapped = true;
 	do {
 		raw_spin_lock_irqsave(&space->lock, flags);
-		placed = space_place(space, x, req);
+		placed = iova_space_place(space, x, req);
 		raw_spin_unlock_irqrestore(&space->lock, flags);
-	} while (!placed && chunks_trim(space));
+	} while (!placed && iova_park_trim(space));
 	if (!placed) {
 		kfree(x);
 		return false;
@@ -1160,7 +409,7 @@ static bool alloc_any(struct iova_space *space, const struct iova_request *req,
 {
 	/* Who can do with other addresses does not have to spare these. */
 	bool last = small && req->size > IOVA_SMALL_CROWDED && !req->soft &&
-		    zone_crowded(space, iova_zone(space, req->limit));
+		    iova_zone_crowded(space, iova_zone(space, req->limit));
 
 	return (small && !last && alloc_small(space, small, range)) ||
 	       alloc_large(space, req, range) ||
@@ -1185,7 +434,7 @@ static noinline bool alloc_hard(struct iova_space *space,
 		small->align = max(req->align, roundup_pow_of_two(req->size));
 	zone = iova_zone(space, req->limit);
 	if (!req->soft && !(READ_ONCE(space->needed) & BIT(zone)))
-		zone_need(space, zone);
+		iova_zone_need(space, zone);
 	if ((small && alloc_cpu(space, zone, small, range)) ||
 	    alloc_any(space, req, small, range))
 		return true;
@@ -1366,7 +615,7 @@ static void free_large(struct iova_space *space, struct iova_extent *x)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	space_erase(space, x);
+	iova_space_erase(space, x);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	kfree(x);
 }
@@ -1376,8 +625,8 @@ static void free_word(struct iova_space *space, struct iova_chunk *c,
 		      unsigned int w, u64 bits)
 {
 	chunk_put(c, w, bits);
-	if (unlikely(chunk_outgrew(c, w)))
-		chunk_relist(space, c);
+	if (unlikely(iova_chunk_outgrew(c, w)))
+		iova_park_sort(space, c);
 }
 
 static noinline void release_hard(struct iova_space *space,
@@ -1516,7 +765,7 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 		chunk_put(c, w, bits);
 	}
 	if (READ_ONCE(c->class) != IOVA_CLASS_OWNED)
-		chunk_relist(space, c);
+		iova_park_sort(space, c);
 }
 
 /**
@@ -1574,7 +823,7 @@ static unsigned long parked_largest(struct iova_space *space,
 			c = list_first_entry_or_null(&space->parked[zone][class],
 						     struct iova_chunk, list);
 			if (c && c->extent.last <= limit)
-				return class_granules(class);
+				return iova_class_granules(class);
 		}
 	}
 	return 0;
@@ -1668,9 +917,10 @@ static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
 	lockdep_assert_held(&r->space->lock);
 	if (c->class == IOVA_CLASS_NONE)
 		return -EAGAIN;
-	/* Pairs with the reads of @reserved, which go through the pointer. */
-	if (!c->reserved)
+	if (!c->reserved) {
+		/* Pairs with its reads, which go through the pointer. */
 		smp_store_release(&c->reserved, no_free_ptr(*bitmap));
+	}
 	for (w = 0; w < IOVA_WORDS; w++) {
 		from = max(first, w * IOVA_WORD);
 		to = min(last, w * IOVA_WORD + IOVA_WORD - 1);
@@ -1697,7 +947,7 @@ static int chunk_reserve_end(struct iova_reservation *r)
 	cpus_read_unlock();
 	for (w = 0; w < IOVA_WORDS; w++)
 		busy |= atomic64_read(&r->busy[w]);
-	chunk_relist(r->space, r->chunk);
+	iova_park_sort(r->space, r->chunk);
 	return busy ? -EBUSY : 0;
 }
 
@@ -1722,7 +972,7 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 			x->kind = IOVA_KIND_RESERVED;
 			x->first = *first;
 			x->last = done;
-			count_taken(space, x, true);
+			iova_count_taken(space, x, true);
 			extents_insert(&space->extents, no_free_ptr(x), at);
 		} else if (at->kind == IOVA_KIND_CHUNK) {
 			r.chunk = to_chunk(at);

@@ -15,10 +15,8 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
+#include "chunk.h"
 #include "extents.h"
-
-/* Requests up to this many granules come out of a chunk. */
-#define IOVA_SMALL_MAX		(IOVA_CHUNK_GRANULES / 4)
 
 /*
  * Zones keep narrow address limits from starving behind wide ones: a chunk
@@ -26,15 +24,6 @@
  * chunk at hand per zone.
  */
 #define IOVA_ZONES		8
-
-/*
- * Parked chunks are sorted by their longest free run: of 1, 2, 4, 8, 16, 24, ...,
- * 64 granules in a word, or more.
- */
-#define IOVA_CLASS_WORD		10
-#define IOVA_CLASS_PAIR		11	/* two whole words side by side */
-#define IOVA_CLASS_EMPTY	12
-#define IOVA_CLASSES		13
 
 struct iova_cpu;
 
@@ -76,18 +65,6 @@ struct iova_space {
 	struct llist_node *recycling;
 	unsigned int recycling_epoch;
 	unsigned int granule_lg2;
-};
-
-/**
- * struct iova_range - a range that was handed out
- * @first: first granule
- * @last: last granule
- * @extent: where it came from; valid until the range is released or retired
- */
-struct iova_range {
-	unsigned long first;
-	unsigned long last;
-	struct iova_extent *extent;
 };
 
 int iova_space_init(struct iova_space *space, unsigned long first,

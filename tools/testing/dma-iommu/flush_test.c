@@ -50,6 +50,8 @@ static void iommu_flush_iotlb_all(struct iommu_domain *domain);
 static void iommu_put_pages_list(struct list_head *pages);
 
 #include "extents.c"
+#include "chunk.c"
+#include "park.c"
 #include "iova.c"
 #include "flush.c"
 

@@ -8,6 +8,8 @@
  */
 
 #include "extents.c"
+#include "chunk.c"
+#include "park.c"
 #include "iova.c"
 
 /*
@@ -203,7 +205,7 @@ static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 	FAIL_IF(c->queued.counter & IOVA_QUEUED_DEAD);
 	FAIL_IF((c->class == IOVA_CLASS_OWNED) != owned);
 	if (c->class != IOVA_CLASS_OWNED)
-		FAIL_IF(c->class != chunk_class(c));
+		FAIL_IF(c->class != iova_chunk_class(c));
 	if (c->class != IOVA_CLASS_FULL)
 		FAIL_IF(!chunk_listed(space, c));
 
@@ -328,12 +330,12 @@ static void settle(struct iova_space *space)
 		rcu_read_unlock();
 		for (zone = 0; zone < IOVA_ZONES; zone++) {
 			if (of->chunk[zone])
-				chunk_disown(space, of->chunk[zone]);
+				iova_park(space, of->chunk[zone]);
 			of->chunk[zone] = NULL;
 		}
 		of->recent = NULL;
 	}
-	chunks_trim(space);
+	iova_park_trim(space);
 }
 
 /*
@@ -735,11 +737,11 @@ static void class_test(void)
 			.align = BIT(shim_below(IOVA_CHUNK_LG2 + 1)),
 			.limit = ULONG_MAX,
 		};
-		if (chunk_class(&c) == IOVA_CLASS_FULL ||
-		    chunk_class(&c) < request_class(&req))
+		if (iova_chunk_class(&c) == IOVA_CLASS_FULL ||
+		    iova_chunk_class(&c) < iova_request_class(&req))
 			continue;
 		found++;
-		FAIL_IF(!chunk_take(&c, &req, &range));
+		FAIL_IF(!iova_chunk_take(&c, &req, &range));
 		FAIL_IF(range.first % req.align);
 	}
 	FAIL_IF(found < 1000);
