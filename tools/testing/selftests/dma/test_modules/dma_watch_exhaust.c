@@ -735,7 +735,7 @@ static int memory_rounds(struct watch_memory *mem)
 	memory_release(mem);
 	watch_note("%lu allocations failed, %lu calls\n", mem->failures,
 		   mem->refused);
-	return mem->failures ? 0 : -ENODATA;
+	return mem->failures || mem->refused ? 0 : -ENODATA;
 }
 
 static int watch_op_memory(struct watch *watch, int argc, char **argv)
