@@ -212,6 +212,21 @@ void shim_unlock_checks(raw_spinlock_t *l)
 
 __thread unsigned int shim_cpu;
 unsigned int shim_migrate_one_in = 16;
+unsigned int shim_pause_one_in;
+
+/* For longer than it takes another CPU to do what it is at, or another thread */
+void shim_pause(void)
+{
+	unsigned int spins;
+
+	if (!shim_one_in(shim_pause_one_in))
+		return;
+	for (spins = shim_below(256); spins--; )
+		__builtin_ia32_pause();
+	if (shim_one_in(4))
+		sched_yield();
+}
+
 static int cpu_taken[NR_CPUS];
 static __thread bool cpu_pinned;
 

@@ -144,7 +144,21 @@ static inline unsigned long roundup_pow_of_two(unsigned long x)
  * Memory order. A load of a pointer orders what is read through it.
  */
 
+#ifdef SHIM_PERF
 #define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+#else
+/* If asked to, a thread is often held up after it has looked at something. */
+#define READ_ONCE(x)							\
+	({								\
+		typeof(x) seen_ = __atomic_load_n(&(x), __ATOMIC_ACQUIRE); \
+									\
+		if (unlikely(shim_pause_one_in))			\
+			shim_pause();					\
+		seen_;							\
+	})
+extern unsigned int shim_pause_one_in;
+void shim_pause(void);
+#endif
 #define WRITE_ONCE(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
