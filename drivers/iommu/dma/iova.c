@@ -248,15 +248,13 @@ static bool hands_refill(struct iova_space *space, struct iova_cpu *cpu,
 	return false;
 }
 
-/* Out of the hands of this CPU, or the chunk that it owns */
-static bool cpu_alloc(struct iova_space *space, struct iova_cpu *cpu,
-		      unsigned int zone, const struct iova_request *req,
-		      struct iova_range *range)
+/* Out of the chunk that this CPU owns */
+static bool chunk_alloc(struct iova_space *space, struct iova_cpu *cpu,
+			unsigned int zone, const struct iova_request *req,
+			struct iova_range *range)
 {
 	struct iova_chunk *c = cpu->chunk[zone];
 
-	if (req->size <= IOVA_WORD && hands_take(cpu, zone, req, range))
-		return true;
 	if (!c || c->extent.last > req->limit)
 		return false;
 	if (req->size <= IOVA_WORD)
@@ -270,14 +268,18 @@ static bool cpu_alloc(struct iova_space *space, struct iova_cpu *cpu,
  * Handing out.
  */
 
+/* Out of the hands of this CPU, or the chunk that it owns */
 static bool alloc_cpu(struct iova_space *space, unsigned int zone,
 		      const struct iova_request *req, struct iova_range *range)
 {
+	struct iova_cpu *cpu;
 	unsigned long flags;
 	bool taken;
 
 	local_irq_save(flags);
-	taken = cpu_alloc(space, this_cpu_ptr(space->cpu), zone, req, range);
+	cpu = this_cpu_ptr(space->cpu);
+	taken = (req->size <= IOVA_WORD && hands_take(cpu, zone, req, range)) ||
+		chunk_alloc(space, cpu, zone, req, range);
 	local_irq_restore(flags);
 	return taken;
 }
@@ -298,7 +300,7 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 	cpu->chunk[zone] = c;
 	cpu->words[zone] = GENMASK(IOVA_WORDS - 1, 0);
 	cpu->recent = c;
-	taken = cpu_alloc(space, cpu, zone, req, range);
+	taken = chunk_alloc(space, cpu, zone, req, range);
 	local_irq_restore(flags);
 
 	if (old)
