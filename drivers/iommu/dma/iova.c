@@ -418,10 +418,8 @@ static bool alloc_any(struct iova_space *space, const struct iova_request *req,
 	       (last && alloc_small(space, small, range));
 }
 
-/* What is not in hand at once */
-static noinline bool alloc_hard(struct iova_space *space,
-				const struct iova_request *req,
-				struct iova_range *range)
+static bool alloc_long(struct iova_space *space, const struct iova_request *req,
+		       struct iova_range *range)
 {
 	struct iova_request of_chunk = *req, *small = NULL;
 	unsigned long flags;
@@ -449,6 +447,17 @@ static noinline bool alloc_hard(struct iova_space *space,
 	local_irq_restore(flags);
 	return alloc_any(space, req, small, range) ||
 	       (small && alloc_last(space, small, range));
+}
+
+/* What is not in hand at once */
+static noinline bool alloc_hard(struct iova_space *space,
+				const struct iova_request *req,
+				struct iova_range *range)
+{
+	bool taken = alloc_long(space, req, range);
+
+	iova_park_reap(space);
+	return taken;
 }
 
 /**
@@ -486,10 +495,12 @@ static noinline unsigned long alloc_one_hard(struct iova_space *space,
 	struct iova_request req = { .size = 1, .align = 1, .limit = limit };
 	unsigned int zone = iova_zone(space, limit);
 	struct iova_range range;
+	bool taken;
 
-	return alloc_cpu(space, zone, &req, &range) ||
-	       alloc_zone(space, zone, zone, &req, &range) ?
-	       range.first : IOVA_NONE;
+	taken = alloc_cpu(space, zone, &req, &range) ||
+		alloc_zone(space, zone, zone, &req, &range);
+	iova_park_reap(space);
+	return taken ? range.first : IOVA_NONE;
 }
 
 /**
@@ -660,6 +671,7 @@ static noinline void release_hard(struct iova_space *space,
 			  word_bits(range->first, size));
 	}
 	local_irq_restore(flags);
+	iova_park_reap(space);
 }
 
 /**
@@ -768,6 +780,7 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 	}
 	if (READ_ONCE(c->class) != IOVA_CLASS_OWNED)
 		iova_park_sort(space, c);
+	iova_park_reap(space);
 }
 
 /**
@@ -986,6 +999,7 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 	}
 	if (r.chunk && !ret)
 		ret = chunk_reserve_end(&r);
+	iova_park_reap(space);
 	if (ret != -EAGAIN)
 		*first = done + 1;
 	return ret;

@@ -37,6 +37,7 @@ struct iova_cpu;
  * @owned: chunks that a CPU owns
  * @nr_owned: how many
  * @nr_empty: chunks on the IOVA_CLASS_EMPTY lists
+ * @dying: chunks that are to go, by &iova_extent.retired of epoch 0
  * @taken: granules of extents that end in each zone
  * @needed: bit per zone, set when a request needs a limit in it
  * @serve: by zone, which requests its chunks are for
@@ -57,6 +58,7 @@ struct iova_space {
 	struct list_head owned;
 	unsigned int nr_owned;
 	unsigned int nr_empty;
+	struct llist_head dying;
 	unsigned long taken[IOVA_ZONES];
 	u8 needed;
 	u8 serve[IOVA_ZONES];

@@ -166,12 +166,15 @@ static bool chunk_kill(struct iova_chunk *c)
 	       atomic_cmpxchg(&c->queued, 0, IOVA_QUEUED_DEAD) == 0;
 }
 
-/*
- * Put @c, which is on no list and not dying, on the list of its class, first or
- * last.
- * Return: whether the caller has to destroy @c when it has dropped the lock.
- */
-static bool chunk_park(struct iova_space *space, struct iova_chunk *c,
+/* @c, which waits for no flush, is on its way out; see iova_park_reap(). */
+static void chunk_die(struct iova_space *space, struct iova_chunk *c)
+{
+	WRITE_ONCE(c->class, IOVA_CLASS_NONE);
+	llist_add(&c->extent.retired[0], &space->dying);
+}
+
+/* Put @c, which is on no list, on the list of its class, first or last. */
+static void chunk_park(struct iova_space *space, struct iova_chunk *c,
 		       bool tail)
 {
 	u8 class;
@@ -182,8 +185,10 @@ static bool chunk_park(struct iova_space *space, struct iova_chunk *c,
 	smp_mb(); /* [F] pairs with [E] in chunk_put() */
 	class = iova_chunk_class(c);
 	if (class == IOVA_CLASS_EMPTY && space->nr_empty >= IOVA_EMPTY_MAX &&
-	    chunk_kill(c))
-		class = IOVA_CLASS_NONE;
+	    chunk_kill(c)) {
+		chunk_die(space, c);
+		return;
+	}
 	if (class < IOVA_CLASSES) {
 		if (tail)
 			list_add_tail(&c->list, &space->parked[c->zone][class]);
@@ -194,7 +199,6 @@ static bool chunk_park(struct iova_space *space, struct iova_chunk *c,
 	}
 	space->nr_empty += class == IOVA_CLASS_EMPTY;
 	WRITE_ONCE(c->class, class);
-	return class == IOVA_CLASS_NONE;
 }
 
 /* @c is IOVA_CLASS_NONE: on no list, owned by nobody, without a range. */
@@ -214,26 +218,36 @@ static void chunk_destroy(struct iova_space *space, struct iova_chunk *c)
 }
 
 /**
+ * iova_park_reap_all - see iova_park_reap()
+ * @space: address space
+ *
+ * Context: Any that may take a spinlock, on PREEMPT_RT also.
+ */
+void iova_park_reap_all(struct iova_space *space)
+{
+	struct iova_chunk *c, *next;
+
+	llist_for_each_entry_safe(c, next, llist_del_all(&space->dying),
+				  extent.retired[0])
+		chunk_destroy(space, c);
+}
+
+/**
  * iova_park_sort - have a chunk on the right list
  * @space: address space
  * @c: a chunk of which granules became free; may be anybody's, or gone
  *
- * Context: Any; a reader of RCU since before they became free.
+ * Context: Any; a reader of RCU since before they became free. The caller ends
+ * with iova_park_reap().
  */
 void iova_park_sort(struct iova_space *space, struct iova_chunk *c)
 {
-	unsigned long flags;
-	bool dying = false;
-
-	raw_spin_lock_irqsave(&space->lock, flags);
+	guard(raw_spinlock_irqsave)(&space->lock);
 	/* Adopted in between: then it has a better place than a list. */
-	if (c->class != IOVA_CLASS_OWNED && c->class != IOVA_CLASS_NONE) {
-		chunk_unlist(space, c);
-		dying = chunk_park(space, c, false);
-	}
-	raw_spin_unlock_irqrestore(&space->lock, flags);
-	if (dying)
-		chunk_destroy(space, c);
+	if (c->class == IOVA_CLASS_OWNED || c->class == IOVA_CLASS_NONE)
+		return;
+	chunk_unlist(space, c);
+	chunk_park(space, c, false);
 }
 
 /**
@@ -241,19 +255,13 @@ void iova_park_sort(struct iova_space *space, struct iova_chunk *c)
  * @space: address space
  * @c: the chunk
  *
- * Context: Any.
+ * Context: Any. The caller ends with iova_park_reap().
  */
 void iova_park(struct iova_space *space, struct iova_chunk *c)
 {
-	unsigned long flags;
-	bool dying;
-
-	raw_spin_lock_irqsave(&space->lock, flags);
+	guard(raw_spinlock_irqsave)(&space->lock);
 	chunk_unlist(space, c);
-	dying = chunk_park(space, c, false);
-	raw_spin_unlock_irqrestore(&space->lock, flags);
-	if (dying)
-		chunk_destroy(space, c);
+	chunk_park(space, c, false);
 }
 
 static int chunk_index(struct iova_space *space, struct iova_chunk *c)
@@ -374,8 +382,7 @@ struct iova_chunk *iova_park_adopt(struct iova_space *space,
 	return c;
 }
 
-static void trim_zone(struct iova_space *space, unsigned int zone,
-		      struct list_head *dying)
+static void trim_zone(struct iova_space *space, unsigned int zone)
 {
 	struct iova_chunk *c, *next;
 
@@ -385,8 +392,7 @@ static void trim_zone(struct iova_space *space, unsigned int zone,
 		if (!chunk_kill(c))
 			continue;
 		chunk_unlist(space, c);
-		WRITE_ONCE(c->class, IOVA_CLASS_NONE);
-		list_add(&c->list, dying);
+		chunk_die(space, c);
 	}
 }
 
@@ -399,18 +405,12 @@ static void trim_zone(struct iova_space *space, unsigned int zone,
  */
 bool iova_park_trim(struct iova_space *space)
 {
-	struct iova_chunk *c, *next;
 	unsigned int zone;
-	LIST_HEAD(dying);
 
 	scoped_guard(raw_spinlock_irqsave, &space->lock)
 		for (zone = 0; zone < IOVA_ZONES; zone++)
-			trim_zone(space, zone, &dying);
-	if (list_empty(&dying))
-		return false;
-	list_for_each_entry_safe(c, next, &dying, list)
-		chunk_destroy(space, c);
-	return true;
+			trim_zone(space, zone);
+	return iova_park_reap(space);
 }
 
 /**
@@ -428,32 +428,15 @@ bool iova_park_take(struct iova_space *space, unsigned int zone,
 		    unsigned int class, const struct iova_request *req,
 		    struct iova_range *range)
 {
-	bool taken = false, dying = false;
 	struct iova_chunk *c;
-	unsigned long flags;
+	bool taken;
 
-	raw_spin_lock_irqsave(&space->lock, flags);
+	guard(raw_spinlock_irqsave)(&space->lock);
 	c = chunk_unpark(space, zone, class, req->limit);
-	if (c) {
-		taken = iova_chunk_take(c, req, range);
-		dying = chunk_park(space, c, false);
-	}
-	raw_spin_unlock_irqrestore(&space->lock, flags);
-	if (dying)
-		chunk_destroy(space, c);
-	return taken;
-}
-
-/* Out of @c, which is parked, and goes behind the others whether it has room */
-static bool take_parked(struct iova_space *space, struct iova_chunk *c,
-			const struct iova_request *req,
-			struct iova_range *range, bool *dying)
-{
-	bool taken = iova_chunk_take(c, req, range);
-
-	lockdep_assert_held(&space->lock);
-	chunk_unlist(space, c);
-	*dying = chunk_park(space, c, true);
+	if (!c)
+		return false;
+	taken = iova_chunk_take(c, req, range);
+	chunk_park(space, c, false);
 	return taken;
 }
 
@@ -477,19 +460,19 @@ bool iova_park_take_tight(struct iova_space *space, unsigned int zone,
 			  struct iova_range *range, unsigned int *tries)
 {
 	struct iova_chunk *c, *first = NULL;
-	bool taken = false, dying = false;
+	bool taken = false;
 
 	for (; *tries && !taken; --*tries) {
-		scoped_guard(raw_spinlock_irqsave, &space->lock) {
-			c = list_first_entry_or_null(&space->parked[zone][class],
-						     struct iova_chunk, list);
-			if (!c || c == first)
-				return false;
-			taken = take_parked(space, c, req, range, &dying);
-		}
-		if (dying)
-			chunk_destroy(space, c);
-		else if (!first)
+		guard(raw_spinlock_irqsave)(&space->lock);
+		c = list_first_entry_or_null(&space->parked[zone][class],
+					     struct iova_chunk, list);
+		if (!c || c == first)
+			break;
+		taken = iova_chunk_take(c, req, range);
+		/* Behind the others, whether it had a place */
+		chunk_unlist(space, c);
+		chunk_park(space, c, true);
+		if (!first)
 			first = c;
 	}
 	return taken;

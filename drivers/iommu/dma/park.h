@@ -53,6 +53,25 @@ struct iova_chunk *iova_park_adopt(struct iova_space *space, unsigned int zone,
 void iova_park(struct iova_space *space, struct iova_chunk *c);
 void iova_park_sort(struct iova_space *space, struct iova_chunk *c);
 bool iova_park_trim(struct iova_space *space);
+void iova_park_reap_all(struct iova_space *space);
+
+/**
+ * iova_park_reap - let chunks go that are on their way out
+ * @space: address space
+ *
+ * To be called when interrupts are on again, as far as it is up to the caller:
+ * the index of chunks has a lock that sleeps on PREEMPT_RT.
+ *
+ * Context: Any.
+ * Return: whether there was one.
+ */
+static inline bool iova_park_reap(struct iova_space *space)
+{
+	if (likely(llist_empty(&space->dying)))
+		return false;
+	iova_park_reap_all(space);
+	return true;
+}
 
 bool iova_park_take(struct iova_space *space, unsigned int zone,
 		    unsigned int class, const struct iova_request *req,
