@@ -75,7 +75,7 @@ void iova_zone_need(struct iova_space *space, unsigned int zone)
 	unsigned int z, serve = IOVA_ZONES;
 
 	guard(raw_spinlock_irqsave)(&space->lock);
-	space->needed |= BIT(zone);
+	WRITE_ONCE(space->needed, space->needed | BIT(zone));
 	for (z = IOVA_ZONES; z--; ) {
 		if (space->needed & BIT(z))
 			serve = z;
