@@ -229,10 +229,13 @@ void shim_pause(void)
 
 static int cpu_taken[NR_CPUS];
 static __thread bool cpu_pinned;
+static __thread unsigned int cpu_depth;
 
 void shim_cpu_get(void)
 {
 	rcu_read_lock();
+	if (cpu_depth++)
+		return;
 	if (!cpu_pinned && shim_migrate_one_in && shim_one_in(shim_migrate_one_in))
 		shim_cpu = shim_below(NR_CPUS);
 	while (__atomic_exchange_n(&cpu_taken[shim_cpu], 1, __ATOMIC_ACQUIRE)) {
@@ -244,7 +247,8 @@ void shim_cpu_get(void)
 
 void shim_cpu_put(void)
 {
-	__atomic_store_n(&cpu_taken[shim_cpu], 0, __ATOMIC_RELEASE);
+	if (!--cpu_depth)
+		__atomic_store_n(&cpu_taken[shim_cpu], 0, __ATOMIC_RELEASE);
 	rcu_read_unlock();
 }
 

@@ -145,12 +145,12 @@ static inline unsigned long roundup_pow_of_two(unsigned long x)
  */
 
 #ifdef SHIM_PERF
-#define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+#define shim_load(p, order)	__atomic_load_n(p, order)
 #else
 /* If asked to, a thread is often held up after it has looked at something. */
-#define READ_ONCE(x)							\
+#define shim_load(p, order)						\
 	({								\
-		typeof(x) seen_ = __atomic_load_n(&(x), __ATOMIC_ACQUIRE); \
+		typeof(*(p)) seen_ = __atomic_load_n(p, order);		\
 									\
 		if (unlikely(shim_pause_one_in))			\
 			shim_pause();					\
@@ -159,6 +159,7 @@ static inline unsigned long roundup_pow_of_two(unsigned long x)
 extern unsigned int shim_pause_one_in;
 void shim_pause(void);
 #endif
+#define READ_ONCE(x)		shim_load(&(x), __ATOMIC_ACQUIRE)
 #define WRITE_ONCE(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
@@ -174,7 +175,7 @@ void shim_pause(void);
 
 typedef struct { int counter; } atomic_t;
 #define ATOMIC_INIT(i)		{ i }
-#define atomic_read(v)		__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
+#define atomic_read(v)		shim_load(&(v)->counter, __ATOMIC_RELAXED)
 #define atomic_set(v, i) \
 	__atomic_store_n(&(v)->counter, i, __ATOMIC_RELAXED)
 #define atomic_set_release(v, i) \
@@ -196,9 +197,9 @@ typedef struct { int counter; } atomic_t;
 	})
 
 typedef struct { s64 counter; } atomic64_t;
-#define atomic64_read(v)	__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
+#define atomic64_read(v)	shim_load(&(v)->counter, __ATOMIC_RELAXED)
 #define atomic64_read_acquire(v) \
-	__atomic_load_n(&(v)->counter, __ATOMIC_ACQUIRE)
+	shim_load(&(v)->counter, __ATOMIC_ACQUIRE)
 #define atomic64_set(v, i) \
 	__atomic_store_n(&(v)->counter, i, __ATOMIC_RELAXED)
 #define atomic64_xchg(v, i)	xchg(&(v)->counter, i)
