@@ -345,8 +345,6 @@ void dma_map_undo(struct iommu_dma_cookie *cookie, dma_addr_t addr, bool mapped)
 dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
 			  u64 align, int prot, u64 mask)
 {
-	if (!dma_allowed(prot))
-		return DMA_MAPPING_ERROR;
 	return dma_map(dev, phys, size, align, prot, mask);
 }
 

@@ -250,7 +250,7 @@ static inline int dma_pages_map(struct iommu_dma_cookie *cookie,
 				GFP_ATOMIC);
 }
 
-/* dma_domain_map(), inline; @prot allows something. */
+/* dma_domain_map(), inline */
 static __always_inline dma_addr_t dma_map(struct device *dev, phys_addr_t phys,
 					  size_t size, u64 align, int prot,
 					  u64 mask)
@@ -263,7 +263,7 @@ static __always_inline dma_addr_t dma_map(struct device *dev, phys_addr_t phys,
 	unsigned long first;
 	dma_addr_t addr;
 
-	if (dma_domain_attach(dev, domain))
+	if (!dma_allowed(prot) || dma_domain_attach(dev, domain))
 		return DMA_MAPPING_ERROR;
 	if (unlikely(size - 1 >= granule - offset || align > granule ||
 		     dma_get_min_align_mask(dev) >= granule || cookie->guard))
