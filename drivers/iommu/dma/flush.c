@@ -111,8 +111,13 @@ static bool flush_free(struct dma_flush *flush)
 
 static bool flush_has_pages(struct dma_flush *flush)
 {
-	guard(raw_spinlock_irqsave)(&flush->pages_lock);
-	return !list_empty(&flush->released);
+	unsigned long flags;
+	bool more;
+
+	raw_spin_lock_irqsave(&flush->pages_lock, flags);
+	more = !list_empty(&flush->released);
+	raw_spin_unlock_irqrestore(&flush->pages_lock, flags);
+	return more;
 }
 
 /*

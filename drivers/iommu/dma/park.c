@@ -73,14 +73,16 @@ bool iova_zone_crowded(const struct iova_space *space, unsigned int zone)
 void iova_zone_need(struct iova_space *space, unsigned int zone)
 {
 	unsigned int z, serve = IOVA_ZONES;
+	unsigned long flags;
 
-	guard(raw_spinlock_irqsave)(&space->lock);
+	raw_spin_lock_irqsave(&space->lock, flags);
 	WRITE_ONCE(space->needed, space->needed | BIT(zone));
 	for (z = IOVA_ZONES; z--; ) {
 		if (space->needed & BIT(z))
 			serve = z;
 		WRITE_ONCE(space->serve[z], serve < IOVA_ZONES ? serve : z);
 	}
+	raw_spin_unlock_irqrestore(&space->lock, flags);
 }
 
 /*
@@ -225,11 +227,13 @@ static void chunk_destroy(struct iova_space *space, struct iova_chunk *c)
  */
 void iova_park_reap_all(struct iova_space *space)
 {
-	struct iova_chunk *c, *next;
+	struct llist_node *node = llist_del_all(&space->dying), *next;
 
-	llist_for_each_entry_safe(c, next, llist_del_all(&space->dying),
-				  extent.retired[0])
-		chunk_destroy(space, c);
+	for (; node; node = next) {
+		next = node->next;
+		chunk_destroy(space, container_of(node, struct iova_chunk,
+						  extent.retired[0]));
+	}
 }
 
 /**
@@ -242,12 +246,15 @@ void iova_park_reap_all(struct iova_space *space)
  */
 void iova_park_sort(struct iova_space *space, struct iova_chunk *c)
 {
-	guard(raw_spinlock_irqsave)(&space->lock);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&space->lock, flags);
 	/* Adopted in between: then it has a better place than a list. */
-	if (c->class == IOVA_CLASS_OWNED || c->class == IOVA_CLASS_NONE)
-		return;
-	chunk_unlist(space, c);
-	chunk_park(space, c, false);
+	if (c->class != IOVA_CLASS_OWNED && c->class != IOVA_CLASS_NONE) {
+		chunk_unlist(space, c);
+		chunk_park(space, c, false);
+	}
+	raw_spin_unlock_irqrestore(&space->lock, flags);
 }
 
 /**
@@ -259,9 +266,12 @@ void iova_park_sort(struct iova_space *space, struct iova_chunk *c)
  */
 void iova_park(struct iova_space *space, struct iova_chunk *c)
 {
-	guard(raw_spinlock_irqsave)(&space->lock);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&space->lock, flags);
 	chunk_unlist(space, c);
 	chunk_park(space, c, false);
+	raw_spin_unlock_irqrestore(&space->lock, flags);
 }
 
 static int chunk_index(struct iova_space *space, struct iova_chunk *c)
@@ -429,14 +439,16 @@ bool iova_park_take(struct iova_space *space, unsigned int zone,
 		    struct iova_range *range)
 {
 	struct iova_chunk *c;
-	bool taken;
+	unsigned long flags;
+	bool taken = false;
 
-	guard(raw_spinlock_irqsave)(&space->lock);
+	raw_spin_lock_irqsave(&space->lock, flags);
 	c = chunk_unpark(space, zone, class, req->limit);
-	if (!c)
-		return false;
-	taken = iova_chunk_take(c, req, range);
-	chunk_park(space, c, false);
+	if (c) {
+		taken = iova_chunk_take(c, req, range);
+		chunk_park(space, c, false);
+	}
+	raw_spin_unlock_irqrestore(&space->lock, flags);
 	return taken;
 }
 
@@ -460,18 +472,21 @@ bool iova_park_take_tight(struct iova_space *space, unsigned int zone,
 			  struct iova_range *range, unsigned int *tries)
 {
 	struct iova_chunk *c, *first = NULL;
-	bool taken = false;
+	bool taken = false, more = true;
+	unsigned long flags;
 
-	for (; *tries && !taken; --*tries) {
-		guard(raw_spinlock_irqsave)(&space->lock);
+	for (; *tries && more && !taken; --*tries) {
+		raw_spin_lock_irqsave(&space->lock, flags);
 		c = list_first_entry_or_null(&space->parked[zone][class],
 					     struct iova_chunk, list);
-		if (!c || c == first)
-			break;
-		taken = iova_chunk_take(c, req, range);
-		/* Behind the others, whether it had a place */
-		chunk_unlist(space, c);
-		chunk_park(space, c, true);
+		more = c && c != first;
+		if (more) {
+			taken = iova_chunk_take(c, req, range);
+			/* Behind the others, whether it had a place */
+			chunk_unlist(space, c);
+			chunk_park(space, c, true);
+		}
+		raw_spin_unlock_irqrestore(&space->lock, flags);
 		if (!first)
 			first = c;
 	}
