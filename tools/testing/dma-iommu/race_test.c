@@ -210,9 +210,10 @@ static void *reserve_here_and_there(void *arg)
 		/* Where the chunks are: at the top */
 		first = space_last - shim_below(16 * IOVA_CHUNK_GRANULES);
 		if (count++ < 1500) {
-			iova_reserve(&space, first, first);
-			__atomic_store_n(&reserved_at[first], add(tick, 1),
-					 __ATOMIC_RELEASE);
+			/* Else it may be in a large range, and is not reserved. */
+			if (!iova_reserve(&space, first, first))
+				__atomic_store_n(&reserved_at[first],
+						 add(tick, 1), __ATOMIC_RELEASE);
 		}
 		recycle_once(4);
 		sched_yield();
