@@ -20,47 +20,17 @@
 
 #include <unistd.h>
 
-typedef s64 ktime_t;
+#include "flush_shim.h"
 
-enum hrtimer_restart { HRTIMER_NORESTART };
-
-struct hrtimer {
-	enum hrtimer_restart (*function)(struct hrtimer *timer);
-	bool due;
-};
-
-struct work_struct {
-	void (*function)(struct work_struct *work);
-	bool due;
-};
-
-struct page {
-	struct list_head lru;
-	unsigned int id;
-	unsigned long granule;
-};
-
-struct iommu_domain {
-	int dummy;
-};
-
-#define CLOCK_MONOTONIC		1
-#define HRTIMER_MODE_REL_SOFT	0
-#define system_unbound_wq	NULL
-#define ns_to_ktime(ns)		(ns)
-#define hrtimer_init(timer, clock, mode)	(*(timer) = (struct hrtimer) {})
 #define hrtimer_start(timer, window, mode) \
 	do { point(); (timer)->due = true; } while (0)
 #define hrtimer_cancel(timer)	((timer)->due = false)
-#define INIT_WORK(work, func)	(*(work) = (struct work_struct) { func })
 #define queue_work(queue, work)	((work)->due = true)
 #define cancel_work_sync(work)	((work)->due = false)
 #define cond_resched()		point()
 
 static void point(void);
 static void count_late(unsigned int epoch);
-static void iommu_flush_iotlb_all(struct iommu_domain *domain);
-static void iommu_put_pages_list(struct list_head *pages);
 
 #include "iova.h"
 
@@ -76,17 +46,6 @@ static void iommu_put_pages_list(struct list_head *pages);
 	while (0)
 
 #include "flush.c"
-
-/* Everything that waits for a flush becomes free. */
-static bool flush_now(struct dma_flush *flush)
-{
-	unsigned int flushes = 0;
-	bool any = false;
-
-	while (dma_flush_more(flush, &flushes))
-		any = true;
-	return any;
-}
 
 #undef iova_retire
 
@@ -301,6 +260,8 @@ static void finish(bool use_up)
 		FAIL_IF(translation[g] || iotlb[g]);
 	/* What came late for its epoch may still wait for the next window. */
 	flush_now(&flush);
+	while (flush.work.due)
+		run_work();
 	FAIL_IF(pages_live);
 	if (use_up) {
 		for (g = 0; map(1); g++)

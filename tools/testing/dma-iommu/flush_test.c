@@ -10,61 +10,20 @@
  * thread of the test runs it.
  */
 
-typedef s64 ktime_t;
+#include "flush_shim.h"
 
-enum hrtimer_restart { HRTIMER_NORESTART };
-
-struct hrtimer {
-	enum hrtimer_restart (*function)(struct hrtimer *timer);
-	int due;
-};
-
-struct work_struct {
-	void (*function)(struct work_struct *work);
-	int due;
-};
-
-struct page {
-	struct list_head lru;
-	unsigned int id;
-	unsigned long granule;
-};
-
-struct iommu_domain {
-	unsigned int flushes;
-};
-
-#define CLOCK_MONOTONIC		1
-#define HRTIMER_MODE_REL_SOFT	0
-#define system_unbound_wq	NULL
-#define ns_to_ktime(ns)		(ns)
-#define hrtimer_init(timer, clock, mode)	(*(timer) = (struct hrtimer) {})
 #define hrtimer_start(timer, window, mode)	((void)xchg(&(timer)->due, 1))
 #define hrtimer_cancel(timer)			((void)xchg(&(timer)->due, 0))
-#define INIT_WORK(work, func)	(*(work) = (struct work_struct) { func })
 #define queue_work(queue, work)			((void)xchg(&(work)->due, 1))
 #define cancel_work_sync(work)			((void)xchg(&(work)->due, 0))
 #define cond_resched()				sched_yield()
 
-static void iommu_flush_iotlb_all(struct iommu_domain *domain);
-static void iommu_put_pages_list(struct list_head *pages);
 
 #include "extents.c"
 #include "chunk.c"
 #include "park.c"
 #include "iova.c"
 #include "flush.c"
-
-/* Everything that waits for a flush becomes free. */
-static bool flush_now(struct dma_flush *flush)
-{
-	unsigned int flushes = 0;
-	bool any = false;
-
-	while (dma_flush_more(flush, &flushes))
-		any = true;
-	return any;
-}
 
 /*
  * The IOMMU. A mapping has a number of its own, that of its entries.
