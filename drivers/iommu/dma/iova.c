@@ -130,20 +130,22 @@ static __always_inline bool hand_take(struct iova_hand *hand,
 	return true;
 }
 
-/*
- * Give back what is in a hand.
- */
+/* Granules of word @w become free for all; interrupts are off. */
+static void free_word(struct iova_space *space, struct iova_chunk *c,
+		      unsigned int w, u64 bits)
+{
+	chunk_put(c, w, bits);
+	if (unlikely(iova_chunk_outgrew(c, w)))
+		iova_park_sort(space, c);
+}
+
+/* Give back what is in a hand. */
 static void hand_drop(struct iova_space *space, struct iova_hand *hand)
 {
-	unsigned int w = base_word(hand->base);
-	struct iova_chunk *c = hand->chunk;
-
-	if (!hand->free)
-		return;
-	chunk_put(c, w, hand->free);
+	if (hand->free)
+		free_word(space, hand->chunk, base_word(hand->base),
+			  hand->free);
 	hand->free = 0;
-	if (iova_chunk_outgrew(c, w))
-		iova_park_sort(space, c);
 }
 
 /* The hand for granules of the word at @base: that of the same word, or any */
@@ -631,15 +633,6 @@ static void free_large(struct iova_space *space, struct iova_extent *x)
 	iova_space_erase(space, x);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	kfree(x);
-}
-
-/* Granules of word @w become free for all; interrupts are off. */
-static void free_word(struct iova_space *space, struct iova_chunk *c,
-		      unsigned int w, u64 bits)
-{
-	chunk_put(c, w, bits);
-	if (unlikely(iova_chunk_outgrew(c, w)))
-		iova_park_sort(space, c);
 }
 
 static noinline void release_hard(struct iova_space *space,
