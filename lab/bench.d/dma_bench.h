@@ -26,6 +26,9 @@
 /* More samples than this are measured, but only these are kept. */
 #define BENCH_SAMPLES		BIT(20)
 
+/* Pages that a call can need for page tables */
+#define BENCH_TABLES	4
+
 /* Room for a million that are live, and for more until addresses run out */
 #define BENCH_SLOTS		(5 * BIT(18))
 
@@ -82,7 +85,7 @@ struct bench {
 	struct bench_slot *slots;
 	unsigned long live;
 	struct rnd_state random;
-	struct bench_stat stat[3];
+	struct bench_stat stat[4];
 	u32 clock;
 	bool queued;
 	char *out;
@@ -101,7 +104,13 @@ int bench_loop(struct bench *b, char **arg);
 int bench_spin(struct bench *b, char **arg);
 int bench_pages(struct bench *b, char **arg);
 int bench_trace(struct bench *b, char **arg);
-void bench_stock_up(void);
+void bench_stock_up(unsigned int pages);
+unsigned long bench_floor_address(struct iommu_domain *domain);
+
+/* dma_bench_lists.c */
+int bench_list(struct bench *b, char **arg);
+int bench_list_floor(struct bench *b, char **arg);
+int bench_list_trace(struct bench *b, char **arg);
 
 /* dma_bench_live.c */
 int bench_fill(struct bench *b, char **arg);

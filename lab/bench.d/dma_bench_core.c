@@ -20,6 +20,7 @@
  * interrupts on. What a reading of the clock costs has been subtracted.
  */
 #include <linux/debugfs.h>
+#include <linux/dma-map-ops.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
@@ -130,11 +131,12 @@ static int bench_about(struct bench *b, char **arg)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(b->dev);
 
-	bench_say(b, "about mode=%s clock=%u thousand=%llu granule=%lu\n",
+	bench_say(b, "about mode=%s clock=%u thousand=%llu granule=%lu coherent=%d\n",
 		  domain->type == IOMMU_DOMAIN_DMA_FQ ? "deferred" :
 		  domain->type == IOMMU_DOMAIN_DMA ? "strict" : "none",
 		  b->clock, bench_thousand(b),
-		  BIT(__ffs(domain->pgsize_bitmap)));
+		  BIT(__ffs(domain->pgsize_bitmap)),
+		  dev_is_dma_coherent(b->dev));
 	return 0;
 }
 
@@ -150,6 +152,9 @@ static const struct bench_command {
 	{ "spin", 1, bench_spin },
 	{ "pages", 1, bench_pages },
 	{ "trace", 2, bench_trace },
+	{ "list", 3, bench_list },
+	{ "listfloor", 3, bench_list_floor },
+	{ "listtrace", 3, bench_list_trace },
 	{ "fill", 4, bench_fill },
 	{ "replace", 2, bench_replace },
 	{ "exhaust", 3, bench_exhaust },

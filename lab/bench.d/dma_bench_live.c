@@ -79,7 +79,7 @@ static int replace_once(struct bench *b)
 	/* If a timer is due, or a worker woke, this is their chance. */
 	bench_alone_end(alone, flags);
 	cond_resched();
-	bench_stock_up();
+	bench_stock_up(BENCH_TABLES);
 	alone = bench_alone(&flags);
 	t[2] = bench_now();
 	slot->addr = bench_map(b, size);

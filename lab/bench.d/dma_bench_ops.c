@@ -26,16 +26,21 @@ static int parse_count_size(char **arg, u32 *count, u32 *size)
  * a call needs a page for a table it must not be the one that pays for those:
  * see that some are at hand.
  */
-void bench_stock_up(void)
+void bench_stock_up(unsigned int pages)
 {
-	struct page *page[4];
-	int i;
+	struct page *page, *next;
+	LIST_HEAD(taken);
 
-	for (i = 0; i < ARRAY_SIZE(page); i++)
-		page[i] = alloc_page(GFP_ATOMIC);
-	while (i--)
-		if (page[i])
-			__free_page(page[i]);
+	while (pages--) {
+		page = alloc_page(GFP_ATOMIC);
+		if (!page)
+			break;
+		list_add(&page->lru, &taken);
+	}
+	list_for_each_entry_safe(page, next, &taken, lru) {
+		list_del(&page->lru);
+		__free_page(page);
+	}
 }
 
 static int page_once(struct bench *b, u32 size)
@@ -45,7 +50,7 @@ static int page_once(struct bench *b, u32 size)
 	bool alone;
 	u64 t[4];
 
-	bench_stock_up();
+	bench_stock_up(BENCH_TABLES);
 	alone = bench_alone(&flags);
 	t[0] = bench_now();
 	addr = bench_map(b, size);
@@ -89,7 +94,7 @@ int bench_page(struct bench *b, char **arg)
 }
 
 /* An address that the DMA API is not going to use: far from both its ends */
-static unsigned long floor_address(struct iommu_domain *domain)
+unsigned long bench_floor_address(struct iommu_domain *domain)
 {
 	unsigned long end = min_t(u64, domain->geometry.aperture_end,
 				  DMA_BIT_MASK(48));
@@ -134,7 +139,7 @@ static int floor_once(struct bench *b, struct iommu_domain *domain,
 int bench_floor(struct bench *b, char **arg)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(b->dev);
-	unsigned long iova = floor_address(domain);
+	unsigned long iova = bench_floor_address(domain);
 	u32 count, size, i;
 	int ret;
 
@@ -228,7 +233,7 @@ int bench_pages(struct bench *b, char **arg)
 int bench_trace(struct bench *b, char **arg)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(b->dev);
-	unsigned long iova = floor_address(domain);
+	unsigned long iova = bench_floor_address(domain);
 	dma_addr_t neighbour;
 	u32 count, size, i;
 	int ret;
