@@ -8,7 +8,7 @@ help:
 	@echo
 	@echo '  make run                      build, boot arm64 with an SMMUv3, show the layer at work'
 	@echo '  make check                    run all tests; ends with "N passed, N failed"'
-	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; see lab/bench --help'
+	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; also CASE=lists; see lab/bench --help'
 	@echo '  make check-user               the tests that need no kernel built, in two minutes; a part of make check'
 	@echo '  make install-tree KSRC=DIR    put the layer into your own 6.12.y kernel tree'
 	@echo '  make build/arm64              build one kernel; also x86_64, debug-ARCH, stock-ARCH'

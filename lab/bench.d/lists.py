@@ -151,17 +151,17 @@ class Barriers(Part):
     """Completing barriers, counted by stepping through the calls"""
     name = "barriers"
     boot = None
+    modes = ("strict",)
     machine = NONCOHERENT
     ENTRIES = 64
     CALLS = (("dma_map_sg_attrs", "dma_map_sg"),
-             ("dma_sync_sg_for_cpu", "dma_sync_sg_for_cpu"),
-             ("dma_sync_sg_for_device", "dma_sync_sg_for_device"),
+             ("__dma_sync_sg_for_cpu", "dma_sync_sg_for_cpu"),
+             ("__dma_sync_sg_for_device", "dma_sync_sg_for_device"),
              ("dma_unmap_sg_attrs", "dma_unmap_sg"))
     MOST = 2
 
     def outside(self, mode, kernel):
         """What lab/trace saw: lines of LABEL NAME key=value..."""
-        # There, calls of a list come in turn.
         got = subprocess.run(
             [f"{bench.TOP}/lab/trace", "--no-build", "--kernel", kernel,
              "--mode", mode, "--non-coherent", "--list", str(self.ENTRIES),
