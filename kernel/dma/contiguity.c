@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Scatterlists as one segment, with whatever is between device and memory.
+ *
+ * The DMA-IOMMU layer makes one segment of any list. Here is what remains: a
+ * device that reaches memory as it is, or through a bounce buffer, and one with
+ * DMA operations of its architecture or hypervisor. See <linux/dma-contiguity.h>.
+ */
+
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
+#include <linux/export.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+
+#include "contiguity.h"
+#include "direct.h"
+
+static int refuse(struct device *dev, u64 size, unsigned long attrs,
+		  const char *why)
+{
+	if (!(attrs & DMA_ATTR_NO_WARN))
+		dev_err_ratelimited(dev, "DMA map of a list of %llu bytes as one segment: %s\n",
+				    size, why);
+	return -EINVAL;
+}
+
+/* Return: bytes; 0 if an entry has none, or no memory, or there is no entry. */
+static u64 list_size(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg;
+	u64 size = 0;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg->length || !sg_page(sg))
+			return 0;
+		size += sg->length;
+	}
+	return size;
+}
+
+static bool list_is_contiguous(struct scatterlist *sgl, int nents)
+{
+	phys_addr_t next = sg_phys(sgl);
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i) {
+		/* One that has not what the next page has cannot be one with it. */
+		if (sg_phys(sg) != next ||
+		    is_pci_p2pdma_page(sg_page(sg)) !=
+		    is_pci_p2pdma_page(sg_page(sgl)))
+			return false;
+		next += sg->length;
+	}
+	return true;
+}
+
+static bool crosses_boundary(struct device *dev, const struct scatterlist *sg)
+{
+	u64 mask = dma_get_seg_boundary(dev);
+
+	return (sg_dma_address(sg) ^ (sg_dma_address(sg) + sg_dma_len(sg) - 1)) &
+	       ~mask;
+}
+
+/**
+ * dma_direct_map_contiguous - map a list of contiguous memory as one segment
+ * @dev: device without an IOMMU
+ * @sgl: first entry
+ * @nents: entries
+ * @dir: direction of the transfer
+ * @attrs: DMA_ATTR_*
+ *
+ * The list is mapped as the one entry that it could have been. Syncing goes by
+ * the addresses of all entries, so all get theirs; unmapping by the segment.
+ *
+ * Context: Any.
+ * Return: 1; -EINVAL if it cannot be one segment; or the error of mapping it.
+ */
+int dma_direct_map_contiguous(struct device *dev, struct scatterlist *sgl,
+			      int nents, enum dma_data_direction dir,
+			      unsigned long attrs)
+{
+	u64 size = list_size(sgl, nents);
+	struct scatterlist whole, *sg;
+	dma_addr_t addr;
+	int i, ret;
+
+	if (!size)
+		return -EINVAL;
+	if (size > dma_max_contiguous_size(dev))
+		return refuse(dev, size, attrs,
+			      "more than dma_max_contiguous_size()");
+	if (!list_is_contiguous(sgl, nents))
+		return refuse(dev, size, attrs,
+			      "memory is not contiguous, and no IOMMU makes it so");
+	if (nents > 1 && !IS_ENABLED(CONFIG_NEED_SG_DMA_LENGTH))
+		return refuse(dev, size, attrs,
+			      "this architecture has no lengths of segments");
+
+	sg_init_table(&whole, 1);
+	sg_set_page(&whole, sg_page(sgl), size, sgl->offset);
+	ret = dma_direct_map_sg(dev, &whole, 1, dir, attrs);
+	if (ret < 0)
+		return ret;
+	if (!sg_dma_is_bus_address(&whole) && crosses_boundary(dev, &whole)) {
+		dma_direct_unmap_sg(dev, &whole, 1, dir, attrs);
+		return refuse(dev, size, attrs,
+			      "it crosses a boundary of the device's segments");
+	}
+
+	addr = sg_dma_address(&whole);
+	for_each_sg(sgl, sg, nents, i) {
+		sg_dma_address(sg) = addr;
+		addr += sg->length;
+		if (nents > 1)
+			sg_dma_len(sg) = 0;
+	}
+	sg_dma_len(sgl) = size;
+	if (sg_dma_is_bus_address(&whole))
+		sg_dma_mark_bus_address(sgl);
+	return 1;
+}
+
+/* What mapping writes into an entry */
+struct dma_fields {
+	dma_addr_t address;
+	unsigned int length;
+};
+
+/**
+ * dma_ops_map_contiguous - map a list as one segment by a device's operations
+ * @dev: device with DMA operations of its own
+ * @ops: these
+ * @sgl: first entry
+ * @nents: entries
+ * @dir: direction of the transfer
+ * @attrs: DMA_ATTR_*
+ *
+ * Context: Any.
+ * Return: 1; -EINVAL if they make more segments of it; -ENOMEM; or their error.
+ */
+int dma_ops_map_contiguous(struct device *dev, const struct dma_map_ops *ops,
+			   struct scatterlist *sgl, int nents,
+			   enum dma_data_direction dir, unsigned long attrs)
+{
+	u64 size = list_size(sgl, nents);
+	struct dma_fields *before;
+	struct scatterlist *sg;
+	int i, ret;
+
+	if (!size)
+		return -EINVAL;
+	if (size > dma_max_contiguous_size(dev))
+		return refuse(dev, size, attrs,
+			      "more than dma_max_contiguous_size()");
+	before = kmalloc_array(nents, sizeof(*before), GFP_ATOMIC | __GFP_NOWARN);
+	if (!before)
+		return -ENOMEM;
+	for_each_sg(sgl, sg, nents, i)
+		before[i] = (struct dma_fields) {
+			.address = sg_dma_address(sg),
+			.length = sg_dma_len(sg),
+		};
+
+	ret = ops->map_sg(dev, sgl, nents, dir, attrs);
+	if (ret > 1) {
+		ops->unmap_sg(dev, sgl, nents, dir, attrs);
+		ret = refuse(dev, size, attrs, "the device's DMA operations make several of it");
+	}
+	if (ret < 0) {
+		for_each_sg(sgl, sg, nents, i) {
+			sg_dma_address(sg) = before[i].address;
+			sg_dma_len(sg) = before[i].length;
+		}
+	}
+	kfree(before);
+	return ret;
+}
+
+/**
+ * dma_max_contiguous_size - the largest list that can be one segment
+ * @dev: device
+ *
+ * By what the device, its bus and its IOMMU can do. Whether there is an IOMMU
+ * that makes one segment of any memory, dma_get_merge_boundary() tells.
+ *
+ * Context: Any.
+ * Return: bytes.
+ */
+size_t dma_max_contiguous_size(struct device *dev)
+{
+	u64 size = min_t(u64, dma_max_mapping_size(dev),
+			 dma_get_max_seg_size(dev));
+
+	/* All ones is no boundary. */
+	return min_t(u64, size - 1, dma_get_seg_boundary(dev)) + 1;
+}
+EXPORT_SYMBOL_GPL(dma_max_contiguous_size);
