@@ -7,30 +7,94 @@
  * also for what it is going to write, as lines that are clean are only dropped
  * later. After it has written, lines that the CPU fetched meanwhile are stale
  * and have to be invalidated.
+ *
+ * Maintenance by address only has to be complete at the next DSB, so it is
+ * issued for as many buffers as there are before one is executed.
  */
 
+#include <linux/dma-iommu.h>
 #include <linux/dma-map-ops.h>
 #include <linux/mm.h>
 
+#include <asm/alternative.h>
+#include <asm/barrier.h>
 #include <asm/cache.h>
-#include <asm/cacheflush.h>
+#include <asm/cpufeature.h>
 #include <asm/xen/xen-ops.h>
+
+/* Of the smallest cache line in the system, a power of two */
+static unsigned long line_size(void)
+{
+	return 4UL << cpuid_feature_extract_unsigned_field(
+				arm64_ftr_reg_ctrel0.sys_val,
+				CTR_EL0_DminLine_SHIFT);
+}
+
+static void clean_line(unsigned long addr)
+{
+	asm volatile(ALTERNATIVE("dc cvac, %0", "dc civac, %0",
+				 ARM64_WORKAROUND_CLEAN_CACHE)
+		     : : "r" (addr) : "memory");
+}
+
+static void clean_and_invalidate_line(unsigned long addr)
+{
+	asm volatile("dc civac, %0" : : "r" (addr) : "memory");
+}
+
+static void invalidate_line(unsigned long addr)
+{
+	asm volatile("dc ivac, %0" : : "r" (addr) : "memory");
+}
+
+void arch_sync_dma_for_device_nowait(phys_addr_t phys, size_t size,
+				     enum dma_data_direction dir)
+{
+	unsigned long start = (unsigned long)phys_to_virt(phys);
+	unsigned long line = line_size(), addr;
+
+	for (addr = round_down(start, line); addr < start + size; addr += line)
+		clean_line(addr);
+}
+
+void arch_sync_dma_for_cpu_nowait(phys_addr_t phys, size_t size,
+				  enum dma_data_direction dir)
+{
+	unsigned long start = (unsigned long)phys_to_virt(phys);
+	unsigned long line = line_size();
+	unsigned long addr = round_down(start, line);
+	unsigned long last = round_down(start + size, line);
+
+	if (dir == DMA_TO_DEVICE || !size)
+		return;
+	/* What shares a line with the buffer must not be lost. */
+	if (last < start + size)
+		clean_and_invalidate_line(last);
+	if (addr < start && addr < last)
+		clean_and_invalidate_line(addr);
+	for (addr = round_up(start, line); addr < last; addr += line)
+		invalidate_line(addr);
+}
+
+void arch_sync_dma_wait(void)
+{
+	dsb(sy);
+}
 
 void arch_sync_dma_for_device(phys_addr_t phys, size_t size,
 			      enum dma_data_direction dir)
 {
-	unsigned long addr = (unsigned long)phys_to_virt(phys);
-
-	dcache_clean_poc(addr, addr + size);
+	arch_sync_dma_for_device_nowait(phys, size, dir);
+	arch_sync_dma_wait();
 }
 
 void arch_sync_dma_for_cpu(phys_addr_t phys, size_t size,
 			   enum dma_data_direction dir)
 {
-	unsigned long addr = (unsigned long)phys_to_virt(phys);
-
-	if (dir != DMA_TO_DEVICE)
-		dcache_inval_poc(addr, addr + size);
+	if (dir == DMA_TO_DEVICE)
+		return;
+	arch_sync_dma_for_cpu_nowait(phys, size, dir);
+	arch_sync_dma_wait();
 }
 
 /* No dirty line of the cacheable alias may be written back from now on. */

@@ -14,12 +14,12 @@
  *   device    00aa|bbbb|cc00
  *             copy      copy
  *
- * Thus no mapping has more than two copies for a piece of contiguous memory, a
- * copy is never more than a granule, and there is no limit to a mapping's size.
+ * Likewise a granule of a list that is to be contiguous but does not lie in
+ * memory as the device is to see it (see job.c): then it has several parts. As a
+ * copy is never more than a granule, there is no limit to a mapping's size.
  */
 
-#include <linux/cleanup.h>
-#include <linux/dma-map-ops.h>
+#include <linux/dma-iommu.h>
 #include <linux/highmem.h>
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
@@ -29,19 +29,29 @@
 #include "copy.h"
 
 /**
- * struct dma_copy - a granule that stands in for memory
- * @page: pages of the granule
- * @phys: the memory it stands for, first byte
+ * struct dma_copy_part - memory that a copy stands for
+ * @next: more of it, or NULL
+ * @phys: first byte
  * @offset: where that is in the granule
- * @len: bytes; the rest is zero
+ * @len: bytes
+ */
+struct dma_copy_part {
+	struct dma_copy_part *next;
+	phys_addr_t phys;
+	unsigned int offset;
+	unsigned int len;
+};
+
+/**
+ * struct dma_copy - a granule that stands in for memory
+ * @page: pages of the granule; what is in no part is zero
+ * @part: the parts, in no order
  *
  * In &iommu_dma_cookie.copies by granule. Whoever has the mapping, has it.
  */
 struct dma_copy {
 	struct page *page;
-	phys_addr_t phys;
-	unsigned int offset;
-	unsigned int len;
+	struct dma_copy_part part;
 };
 
 /**
@@ -75,36 +85,56 @@ static unsigned int copy_order(const struct iommu_dma_cookie *cookie)
 	return get_order(dma_granule(cookie));
 }
 
-static phys_addr_t copy_phys(const struct dma_copy *copy, size_t skip)
+/* Copy @len bytes at @skip of a part in or out, through whatever pages. */
+static void copy_bytes(const struct dma_copy *copy,
+		       const struct dma_copy_part *part, size_t skip,
+		       size_t len, bool in)
 {
-	return page_to_phys(copy->page) + copy->offset + skip;
-}
+	char *buf = page_address(copy->page) + part->offset + skip;
+	phys_addr_t phys = part->phys + skip;
+	size_t n;
 
-/* Copy @len bytes at @skip in or out, through whatever pages they are in. */
-static void copy_bytes(const struct dma_copy *copy, size_t skip, size_t len,
-		       bool in)
-{
-	char *buf = page_address(copy->page) + copy->offset + skip;
-	phys_addr_t phys = copy->phys + skip;
-	size_t part;
-
-	for (; len; len -= part, buf += part, phys += part) {
+	for (; len; len -= n, buf += n, phys += n) {
 		struct page *page = pfn_to_page(PHYS_PFN(phys));
 
-		part = min_t(size_t, len, PAGE_SIZE - offset_in_page(phys));
+		n = min_t(size_t, len, PAGE_SIZE - offset_in_page(phys));
 		if (in)
-			memcpy_from_page(buf, page, offset_in_page(phys), part);
+			memcpy_from_page(buf, page, offset_in_page(phys), n);
 		else
-			memcpy_to_page(page, offset_in_page(phys), buf, part);
+			memcpy_to_page(page, offset_in_page(phys), buf, n);
 	}
+}
+
+static struct dma_copy *copy_find(struct iommu_dma_cookie *cookie,
+				  dma_addr_t addr)
+{
+	return xa_load(&cookie->copies, addr >> cookie->granule_lg2);
+}
+
+static void copy_destroy(struct iommu_dma_cookie *cookie, struct dma_copy *copy,
+			 struct list_head *pages)
+{
+	struct dma_copy_part *part, *next;
+	unsigned int i;
+
+	for (i = 0; i < 1U << copy_order(cookie); i++)
+		list_add_tail(&copy->page[i].lru, pages);
+	for (part = copy->part.next; part; part = next) {
+		next = part->next;
+		kfree(part);
+	}
+	kfree(copy);
 }
 
 static struct dma_copy *copy_create(struct device *dev,
 				    struct iommu_dma_cookie *cookie,
-				    phys_addr_t phys, size_t len)
+				    dma_addr_t addr)
 {
-	struct dma_copy *copy = kmalloc(sizeof(*copy), GFP_ATOMIC | __GFP_NOWARN);
+	struct dma_copy *copy = kzalloc(sizeof(*copy), GFP_ATOMIC | __GFP_NOWARN);
+	LIST_HEAD(pages);
+	unsigned long flags;
 	void *buf;
+	int ret;
 
 	if (!copy)
 		return NULL;
@@ -114,58 +144,9 @@ static struct dma_copy *copy_create(struct device *dev,
 		kfree(copy);
 		return NULL;
 	}
-	*copy = (struct dma_copy) {
-		.page = virt_to_page(buf),
-		.phys = phys,
-		.offset = dma_granule_offset(cookie, phys),
-		.len = len,
-	};
+	copy->page = virt_to_page(buf);
 	/* So that each is freed by itself, with other pages of an unmap */
 	split_page(copy->page, copy_order(cookie));
-	copy_bytes(copy, 0, len, true);
-	return copy;
-}
-
-static void copy_destroy(struct iommu_dma_cookie *cookie, struct dma_copy *copy,
-			 struct list_head *pages)
-{
-	unsigned int i;
-
-	for (i = 0; i < 1U << copy_order(cookie); i++)
-		list_add_tail(&copy->page[i].lru, pages);
-	kfree(copy);
-}
-
-/**
- * dma_copy_map - map a copy for a device
- * @dev: device
- * @cookie: its domain's
- * @addr: address for the first byte; the granule is the mapping's and free
- * @phys: memory of it, with the same offset in a granule
- * @len: bytes, which do not leave the granule
- * @prot: IOMMU_*
- *
- * The copy has the memory's bytes whatever the direction: a device may write
- * less than the mapping, and then the rest is to be what it was.
- *
- * Context: Any.
- * Return: 0; -ENOMEM; or the error of iommu_map().
- */
-int dma_copy_map(struct device *dev, struct iommu_dma_cookie *cookie,
-		 dma_addr_t addr, phys_addr_t phys, size_t len, int prot)
-{
-	struct dma_copy *copy = copy_create(dev, cookie, phys, len);
-	LIST_HEAD(pages);
-	unsigned long flags;
-	int ret;
-
-	if (!copy)
-		return -ENOMEM;
-	/* What has a copy needs syncing, also if the device is coherent. */
-	dma_reset_need_sync(dev);
-	if (!dev_is_dma_coherent(dev))
-		arch_sync_dma_for_device(page_to_phys(copy->page),
-					 dma_granule(cookie), DMA_BIDIRECTIONAL);
 
 	xa_lock_irqsave(&cookie->copies, flags);
 	ret = xa_err(__xa_store(&cookie->copies, addr >> cookie->granule_lg2,
@@ -174,17 +155,86 @@ int dma_copy_map(struct device *dev, struct iommu_dma_cookie *cookie,
 	if (ret) {
 		copy_destroy(cookie, copy, &pages);
 		iommu_put_pages_list(&pages);
-		return ret;
+		return NULL;
 	}
+	/* What has a copy needs syncing, also if the device is coherent. */
+	dma_reset_need_sync(dev);
+	return copy;
+}
 
-	addr -= copy->offset;
-	ret = iommu_map(cookie->domain, addr, page_to_phys(copy->page),
-			dma_granule(cookie), prot, GFP_ATOMIC);
-	if (ret) {
-		dma_copy_drop(cookie, addr, addr, &pages);
-		iommu_put_pages_list(&pages);
+/* Another part of a copy, or the first if it has none */
+static struct dma_copy_part *part_create(struct dma_copy *copy)
+{
+	struct dma_copy_part *part;
+
+	if (!copy->part.len)
+		return &copy->part;
+	part = kmalloc(sizeof(*part), GFP_ATOMIC | __GFP_NOWARN);
+	if (part) {
+		part->next = copy->part.next;
+		copy->part.next = part;
 	}
-	return ret;
+	return part;
+}
+
+/**
+ * dma_copy_add - let a copy stand for memory
+ * @dev: device
+ * @cookie: its domain's
+ * @addr: device address of the first byte; the granule is the caller's mapping's
+ * @phys: memory
+ * @len: bytes, which do not leave the granule
+ *
+ * The granule becomes a copy unless it is one. It gets the memory's bytes
+ * whatever the direction: a device may write less than the mapping, and then the
+ * rest is to be what it was.
+ *
+ * Context: Any.
+ * Return: 0; -EINVAL if it is not memory that the kernel can copy; -ENOMEM, and
+ * the granule may be a copy: dma_copy_drop() will do.
+ */
+int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
+		 dma_addr_t addr, phys_addr_t phys, size_t len)
+{
+	struct dma_copy *copy = copy_find(cookie, addr);
+	struct dma_copy_part *part;
+
+	if (!dma_is_memory(PHYS_PFN(phys)) ||
+	    !dma_is_memory(PHYS_PFN(phys + len - 1)))
+		return -EINVAL;
+	if (!copy)
+		copy = copy_create(dev, cookie, addr);
+	if (!copy)
+		return -ENOMEM;
+	part = part_create(copy);
+	if (!part)
+		return -ENOMEM;
+	part->phys = phys;
+	part->offset = dma_granule_offset(cookie, addr);
+	part->len = len;
+	copy_bytes(copy, part, 0, len, true);
+	return 0;
+}
+
+/**
+ * dma_copy_phys - a copy has all its parts: where is it?
+ * @dev: device
+ * @cookie: its domain's
+ * @addr: device address in the granule
+ *
+ * Context: Any.
+ * Return: the physical address to map, of a whole granule that is ready for the
+ * device.
+ */
+phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
+			  dma_addr_t addr)
+{
+	phys_addr_t phys = page_to_phys(copy_find(cookie, addr)->page);
+
+	if (!dev_is_dma_coherent(dev))
+		arch_sync_dma_for_device(phys, dma_granule(cookie),
+					 DMA_BIDIRECTIONAL);
+	return phys;
 }
 
 /**
@@ -213,45 +263,53 @@ void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
 	}
 }
 
-/* What of a copy is in [offset, offset + len) of its granule */
-static void sync_copy(struct device *dev, const struct dma_copy *copy,
-		      size_t offset, size_t len, enum dma_data_direction dir,
-		      bool for_cpu)
+/* Caches of memory or of a copy; whoever calls this waits for all of it. */
+static void sync_caches(phys_addr_t phys, size_t len,
+			enum dma_data_direction dir, bool for_cpu)
 {
+	if (for_cpu)
+		arch_sync_dma_for_cpu_nowait(phys, len, dir);
+	else
+		arch_sync_dma_for_device_nowait(phys, len, dir);
+}
+
+/* What of a part is in [offset, offset + len) of the granule */
+static void sync_part(struct device *dev, const struct dma_copy *copy,
+		      const struct dma_copy_part *part, size_t offset,
+		      size_t len, enum dma_data_direction dir, bool for_cpu)
+{
+	size_t end = min(offset + len, (size_t)part->offset + part->len);
 	bool coherent = dev_is_dma_coherent(dev);
 	phys_addr_t phys;
 	size_t skip;
 
-	/* A list's segments may include what is between entries. */
-	if (offset + len <= copy->offset || offset >= copy->offset + copy->len)
+	offset = max_t(size_t, offset, part->offset);
+	if (offset >= end)
 		return;
-	skip = offset > copy->offset ? offset - copy->offset : 0;
-	len = min(offset + len, (size_t)copy->offset + copy->len) -
-	      (copy->offset + skip);
-	phys = copy_phys(copy, skip);
-	if (for_cpu) {
+	skip = offset - part->offset;
+	len = end - offset;
+	phys = page_to_phys(copy->page) + offset;
+	if (for_cpu && dir != DMA_TO_DEVICE) {
+		/* It is read at once. */
 		if (!coherent)
 			arch_sync_dma_for_cpu(phys, len, dir);
-		if (dir != DMA_TO_DEVICE)
-			copy_bytes(copy, skip, len, false);
-	} else {
+		copy_bytes(copy, part, skip, len, false);
+	} else if (!for_cpu) {
 		if (dir != DMA_FROM_DEVICE)
-			copy_bytes(copy, skip, len, true);
+			copy_bytes(copy, part, skip, len, true);
 		if (!coherent)
-			arch_sync_dma_for_device(phys, len, dir);
+			sync_caches(phys, len, dir, false);
 	}
 }
 
-/* A granule of memory, or part of one, for a device that is not coherent */
-static void sync_memory(struct iommu_dma_cookie *cookie, dma_addr_t addr,
-			size_t len, enum dma_data_direction dir, bool for_cpu)
+static void sync_copy(struct device *dev, const struct dma_copy *copy,
+		      size_t offset, size_t len, enum dma_data_direction dir,
+		      bool for_cpu)
 {
-	phys_addr_t phys = iommu_iova_to_phys(cookie->domain, addr);
+	const struct dma_copy_part *part;
 
-	if (for_cpu)
-		arch_sync_dma_for_cpu(phys, len, dir);
-	else
-		arch_sync_dma_for_device(phys, len, dir);
+	for (part = &copy->part; part; part = part->next)
+		sync_part(dev, copy, part, offset, len, dir, for_cpu);
 }
 
 /*
@@ -263,10 +321,12 @@ static void sync_granules(struct device *dev, dma_addr_t addr, size_t size,
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
 	unsigned long index = addr >> cookie->granule_lg2;
+	bool coherent = dev_is_dma_coherent(dev);
 	dma_addr_t end = addr + size, next;
 	unsigned long last = (end - 1) >> cookie->granule_lg2;
 	struct dma_copy *copy = xa_find(&cookie->copies, &index, last,
 					XA_PRESENT);
+	phys_addr_t phys;
 
 	for (; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, dma_granule(cookie)));
@@ -275,14 +335,18 @@ static void sync_granules(struct device *dev, dma_addr_t addr, size_t size,
 				  next - addr, dir, for_cpu);
 			copy = xa_find_after(&cookie->copies, &index, last,
 					     XA_PRESENT);
-		} else if (dev_is_dma_coherent(dev)) {
+		} else if (coherent) {
 			if (!copy)
 				break;
 			next = (dma_addr_t)index << cookie->granule_lg2;
 		} else {
-			sync_memory(cookie, addr, next - addr, dir, for_cpu);
+			phys = iommu_iova_to_phys(cookie->domain, addr);
+			if (phys)
+				sync_caches(phys, next - addr, dir, for_cpu);
 		}
 	}
+	if (!coherent)
+		arch_sync_dma_wait();
 }
 
 /**

@@ -6,6 +6,7 @@
 #define _DMA_COPY_H
 
 #include <linux/dma-map-ops.h>
+#include <linux/memremap.h>
 #include <linux/pci.h>
 
 #include "domain.h"
@@ -14,8 +15,10 @@ struct scatterlist;
 
 bool dma_copy_needed_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			enum dma_data_direction dir);
-int dma_copy_map(struct device *dev, struct iommu_dma_cookie *cookie,
-		 dma_addr_t addr, phys_addr_t phys, size_t len, int prot);
+int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
+		 dma_addr_t addr, phys_addr_t phys, size_t len);
+phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
+			  dma_addr_t addr);
 void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
 		   dma_addr_t last, struct list_head *pages);
 void dma_copy_sync_for_device(struct device *dev, dma_addr_t addr, size_t size,
@@ -41,6 +44,12 @@ static inline bool dma_copy_needed(struct device *dev, size_t size,
 				   enum dma_data_direction dir)
 {
 	return dma_untrusted(dev) || dma_kmalloc_needs_bounce(dev, size, dir);
+}
+
+/* Memory of the system, not registers, and not memory of a device */
+static inline bool dma_is_memory(unsigned long pfn)
+{
+	return pfn_valid(pfn) && !is_zone_device_page(pfn_to_page(pfn));
 }
 
 /* Whether a mapping has copies; in almost all domains none does. */

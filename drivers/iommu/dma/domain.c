@@ -103,7 +103,6 @@ static __always_inline bool range_try(struct iommu_dma_cookie *cookie,
 		.soft = soft,
 	};
 
-	/* Only the guard would cross the boundary. */
 	if (unlikely(req.boundary && req.size > req.boundary)) {
 		req.align = max(req.align, req.boundary);
 		req.boundary = 0;
@@ -149,6 +148,8 @@ static noinline bool iova_alloc_hard(struct device *dev,
 	if (range_try_hard(cookie, need, limit, false, range))
 		return true;
 
+	if (need->quiet)
+		return false;
 	largest = (u64)iova_largest_gap(&cookie->space,
 					dma_limit_granule(cookie, limit)) <<
 		  cookie->granule_lg2;
@@ -189,6 +190,27 @@ bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
 		    const struct dma_need *need, struct iova_range *range)
 {
 	return iova_alloc_for(dev, cookie, need, range);
+}
+
+/**
+ * dma_iova_abandon - give up a range that nothing is mapped in any more
+ * @cookie: the domain's
+ * @range: the range; copies in it go
+ *
+ * Context: Any.
+ */
+void dma_iova_abandon(struct iommu_dma_cookie *cookie,
+		      const struct iova_range *range)
+{
+	dma_addr_t start = dma_iova_start(cookie, range);
+	LIST_HEAD(pages);
+
+	if (!xa_empty(&cookie->copies))
+		dma_copy_drop(cookie, start,
+			      (((u64)range->last + 1) << cookie->granule_lg2) - 1,
+			      &pages);
+	iommu_put_pages_list(&pages);
+	iova_release(&cookie->space, range);
 }
 
 /*
@@ -266,6 +288,7 @@ iova_alloc_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 	struct dma_need need = {
 		.size = ALIGN(offset + size, dma_granule(cookie)),
 		.align = max(unit, align),
+		.boundary = dma_boundary(dev),
 		.mask = mask,
 	};
 

@@ -85,6 +85,15 @@ static inline u64 dma_unit(struct device *dev,
 		     (u64)dma_get_min_align_mask(dev) + 1);
 }
 
+/*
+ * No mapping that can avoid it crosses a multiple of this power of two. All ones
+ * wrap to 0, which means none.
+ */
+static inline u64 dma_boundary(struct device *dev)
+{
+	return (u64)dma_get_seg_boundary(dev) + 1;
+}
+
 /* A mapping that allows nothing is a bug of the caller, not a mapping. */
 static inline bool dma_allowed(int prot)
 {
@@ -133,14 +142,17 @@ static inline u64 dma_limit(struct device *dev,
  * struct dma_need - what a mapping asks of its addresses
  * @size: bytes; whole granules
  * @align: bytes, a power of two
- * @boundary: bytes, a power of two that no mapping crosses a multiple of, or 0
+ * @boundary: bytes, a power of two that the mapping crosses no multiple of, or
+ *	begins at one if it is larger; or 0
  * @mask: highest address that the device can use
+ * @quiet: say nothing if there is none
  */
 struct dma_need {
 	u64 size;
 	u64 align;
 	u64 boundary;
 	u64 mask;
+	bool quiet;
 };
 
 DECLARE_STATIC_KEY_FALSE(dma_deferred_attach);
@@ -173,6 +185,8 @@ dma_addr_t dma_iova_alloc_for(struct device *dev,
 			      struct iommu_dma_cookie *cookie,
 			      phys_addr_t phys, size_t size, u64 align,
 			      u64 mask, struct iova_range *range);
+void dma_iova_abandon(struct iommu_dma_cookie *cookie,
+		      const struct iova_range *range);
 
 static inline dma_addr_t dma_iova_start(const struct iommu_dma_cookie *cookie,
 					const struct iova_range *range)
@@ -326,19 +340,16 @@ static inline u64 dma_teardown_limit(const struct dma_teardown *td)
 }
 
 /**
- * dma_teardown_begin - claim a mapping in order to unmap it
+ * dma_teardown_claim - claim a mapping in order to unmap it
  * @dev: device that the mapping was made for
  * @td: to be filled in
- * @addr: DMA address of its first byte
- * @size: bytes
- *
- * A mapping that is there but has another size is taken down as it is: the
- * caller believes it gone, so the device must not reach it any more.
+ * @addr: DMA address in its first granule, or in the unit that it begins
+ * @size: bytes, as far as the caller knows
  *
  * Context: Any.
  * Return: false if there is no such mapping, which has been reported.
  */
-static __always_inline bool dma_teardown_begin(struct device *dev,
+static __always_inline bool dma_teardown_claim(struct device *dev,
 					       struct dma_teardown *td,
 					       dma_addr_t addr, size_t size)
 {
@@ -356,9 +367,31 @@ static __always_inline bool dma_teardown_begin(struct device *dev,
 		.freelist = LIST_HEAD_INIT(td->gather.freelist),
 		.queued = dma_flush_enabled(&cookie->flush),
 	};
+	return true;
+}
+
+/**
+ * dma_teardown_begin - claim a mapping whose size is known
+ * @dev: device that the mapping was made for
+ * @td: to be filled in
+ * @addr: DMA address of its first byte
+ * @size: bytes
+ *
+ * A mapping that is there but has another size is taken down as it is: the
+ * caller believes it gone, so the device must not reach it any more.
+ *
+ * Context: Any.
+ * Return: false if there is no such mapping, which has been reported.
+ */
+static __always_inline bool dma_teardown_begin(struct device *dev,
+					       struct dma_teardown *td,
+					       dma_addr_t addr, size_t size)
+{
+	if (!dma_teardown_claim(dev, td, addr, size))
+		return false;
 	/* Also if it is too large: then the difference wraps. */
 	if (unlikely(!size || dma_teardown_limit(td) - addr - size >=
-			      dma_granule(cookie)))
+			      dma_granule(td->cookie)))
 		dma_report_size(dev, td, addr, size);
 	return true;
 }

@@ -121,6 +121,7 @@ static int pages_map(struct device *dev, struct sg_table *sgt, u64 size,
 	struct dma_need need = {
 		.size = size,
 		.align = max(dma_unit(dev, cookie), align),
+		.boundary = dma_boundary(dev),
 		.mask = dev->coherent_dma_mask,
 	};
 	struct iova_range range;

@@ -18,11 +18,19 @@
  *   range     --aaaa-- bbbbbbbb               a granule is mapped whole, so
  *   segments    `-1'   `---2--'               bytes next to A cannot be B's
  *
- * An entry joins the segment before if both ends meet at a unit, the sum is not
- * more than a segment may have, and they do not meet at the boundary. One that
- * would cross the boundary moves up to it. Entries are never divided: one that
- * is by itself longer than a segment or the boundary allow is the driver's
- * choice.
+ * An entry joins the segment before if both ends meet at a granule, and segment
+ * and entry together are not more than a segment may have and do not cross the
+ * boundary. One that would cross the boundary by itself moves up to it. Entries
+ * are never divided: one that is by itself longer than a segment or the boundary
+ * allow is the driver's choice.
+ *
+ * A list that is to be contiguous has no such choice: each entry begins where
+ * the one before ends, and granules that they share are made for the device, see
+ * job.c. Whether the whole is what the device can use is asked at the end.
+ *
+ *   memory   |--aaaaaa|bbb-----|    |---ccccc|
+ *   range     --aaaaaa bbbccccc               the second granule is a copy
+ *   segments    `--------1----'
  */
 
 #include <linux/align.h>
@@ -35,13 +43,16 @@ static bool crosses(u64 boundary, u64 start, u64 len)
 }
 
 static bool joins(const struct dma_layout *layout,
-		  const struct dma_cursor *cursor, u64 offset, u64 len)
+		  const struct dma_cursor *cursor, u64 phys, u64 len)
 {
-	if (!cursor->segment || offset || !IS_ALIGNED(cursor->end, layout->unit))
+	if (!cursor->segment)
 		return false;
-	if (layout->boundary && IS_ALIGNED(cursor->end, layout->boundary))
-		return false;
-	return cursor->segment + len <= layout->max_segment;
+	if (layout->contiguous)
+		return true;
+	return IS_ALIGNED(phys | cursor->end, layout->granule) &&
+	       cursor->segment + len <= layout->max_segment &&
+	       !crosses(layout->boundary, cursor->end - cursor->segment,
+			cursor->segment + len);
 }
 
 /**
@@ -57,18 +68,41 @@ static bool joins(const struct dma_layout *layout,
 struct dma_place dma_layout_next(const struct dma_layout *layout,
 				 struct dma_cursor *cursor, u64 phys, u64 len)
 {
-	u64 offset = phys & (layout->unit - 1);
-	struct dma_place place = {
-		.start = ALIGN(cursor->end, layout->unit) + offset,
-		.joins = joins(layout, cursor, offset, len),
-	};
+	struct dma_place place = { .start = cursor->end };
+	u64 offset;
 
-	if (crosses(layout->boundary, place.start, len) &&
-	    !IS_ALIGNED(place.start - offset, layout->boundary)) {
-		place.start = ALIGN(place.start, layout->boundary) + offset;
-		place.joins = false;
+	if (joins(layout, cursor, phys, len)) {
+		place.joins = true;
+		cursor->segment += len;
+	} else {
+		offset = phys & (layout->unit - 1);
+		place.start = ALIGN(cursor->end, layout->unit);
+		if (crosses(layout->boundary, place.start + offset, len))
+			place.start = ALIGN(place.start, layout->boundary);
+		place.start += offset;
+		cursor->segment = len;
+		cursor->segments++;
 	}
 	cursor->end = place.start + len;
-	cursor->segment = place.joins ? cursor->segment + len : len;
 	return place;
+}
+
+/**
+ * dma_layout_fits - whether a list has become what was asked for
+ * @layout: what device and IOMMU ask for
+ * @cursor: where its last entry ended
+ *
+ * Context: Any; pure.
+ * Return: false if it was to be contiguous and is not, or is longer or crosses
+ * more than a segment may.
+ */
+bool dma_layout_fits(const struct dma_layout *layout,
+		     const struct dma_cursor *cursor)
+{
+	if (!layout->contiguous)
+		return true;
+	return cursor->segments == 1 &&
+	       cursor->segment <= layout->max_segment &&
+	       !crosses(layout->boundary, cursor->end - cursor->segment,
+			cursor->segment);
 }

@@ -15,12 +15,14 @@
  * @boundary: no segment crosses a multiple of this many bytes; a power of two,
  *	or 0 for none
  * @max_segment: most bytes in a segment made of several entries
+ * @contiguous: all entries are to be one segment
  */
 struct dma_layout {
 	u64 granule;
 	u64 unit;
 	u64 boundary;
 	u64 max_segment;
+	bool contiguous;
 };
 
 /**
@@ -28,12 +30,14 @@ struct dma_layout {
  * @end: where the bytes placed so far end, from the beginning of the range
  * @segment: bytes in the segment that @end belongs to; 0 if the next entry
  *	has to begin one
+ * @segments: number of segments so far
  *
  * All zero to begin with.
  */
 struct dma_cursor {
 	u64 end;
 	u64 segment;
+	unsigned int segments;
 };
 
 /**
@@ -48,11 +52,14 @@ struct dma_place {
 
 struct dma_place dma_layout_next(const struct dma_layout *layout,
 				 struct dma_cursor *cursor, u64 phys, u64 len);
+bool dma_layout_fits(const struct dma_layout *layout,
+		     const struct dma_cursor *cursor);
 
-/* The next entry begins a segment, whatever it is. */
-static inline void dma_layout_break(struct dma_cursor *cursor)
+/* The next entry has an address elsewhere: a segment of its own. */
+static inline void dma_layout_elsewhere(struct dma_cursor *cursor)
 {
 	cursor->segment = 0;
+	cursor->segments++;
 }
 
 #endif /* _DMA_SCATTERLIST_H */

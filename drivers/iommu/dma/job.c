@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Making a mapping out of pieces of memory.
+ *
+ * Pieces come in ascending order of device addresses. A granule that memory
+ * fills at the same offset as the device is to see it is mapped as it is, in one
+ * run with what is before it if that is contiguous, as larger pages are faster.
+ * Any other granule is decided on when all that is in it has come: one piece at
+ * the right offset is mapped with what is around it in memory, unless the device
+ * must not see that; everything else becomes a copy.
+ *
+ *   memory   |aaaaaaaa|aaa-----|  |----bbbb|bbbbbbbb|   |cccc----|
+ *   device   |aaaaaaaa|aaabbbbb|..
+ *             as it is  a copy     b is at other offsets: copies from here on
+ *
+ *   memory   |aaaaaaaa|aaa-----|  |---bbbbb|bbbbbbbb|
+ *   device   |aaaaaaaa|aaabbbbb|bbbbbbbb|
+ *             as it is  a copy   as it is
+ */
+
+#include <linux/iommu.h>
+
+#include "copy.h"
+#include "domain.h"
+#include "job.h"
+
+/* Map the run. */
+static __always_inline int job_flush(struct dma_job *job)
+{
+	struct dma_piece *run = &job->run;
+	int ret;
+
+	if (!run->size)
+		return 0;
+	ret = dma_pages_map(job->cookie, run->addr, run->phys, run->size,
+			    job->prot);
+	if (ret)
+		return ret;
+	job->done = run->addr + run->size;
+	run->size = 0;
+	return 0;
+}
+
+static bool follows(const struct dma_piece *piece, dma_addr_t addr,
+		    phys_addr_t phys)
+{
+	return piece->size && addr == piece->addr + piece->size &&
+	       phys == piece->phys + piece->size;
+}
+
+/* Whole granules */
+static __always_inline int job_run(struct dma_job *job, dma_addr_t addr,
+				   phys_addr_t phys, size_t size)
+{
+	int ret;
+
+	if (follows(&job->run, addr, phys)) {
+		job->run.size += size;
+		return 0;
+	}
+	ret = job_flush(job);
+	job->run = (struct dma_piece) { addr, phys, size };
+	return ret;
+}
+
+static int copy_part(struct dma_job *job)
+{
+	job->mixed = true;
+	return dma_copy_add(job->dev, job->cookie, job->part.addr,
+			    job->part.phys, job->part.size);
+}
+
+/* Nothing more comes for the granule of the part. */
+static int job_settle(struct dma_job *job)
+{
+	struct iommu_dma_cookie *cookie = job->cookie;
+	struct dma_piece part = job->part;
+	size_t granule = dma_granule(cookie);
+	size_t offset = dma_granule_offset(cookie, part.addr);
+	bool as_it_is = offset == dma_granule_offset(cookie, part.phys) &&
+			(!job->copy || part.size == granule);
+	int ret = 0;
+
+	if (!job->mixed && as_it_is) {
+		part.phys -= offset;
+	} else {
+		if (!job->mixed)
+			ret = copy_part(job);
+		if (ret)
+			return ret;
+		part.phys = dma_copy_phys(job->dev, cookie, part.addr);
+	}
+	job->part.size = 0;
+	job->mixed = false;
+	return job_run(job, part.addr - offset, part.phys, granule);
+}
+
+/* Some bytes of a granule */
+static noinline int job_part(struct dma_job *job, dma_addr_t addr,
+			     phys_addr_t phys, size_t len)
+{
+	struct dma_piece *part = &job->part;
+	int ret = 0;
+
+	if (part->size && (addr ^ part->addr) >> job->cookie->granule_lg2)
+		ret = job_settle(job);
+	if (ret)
+		return ret;
+
+	if (part->size && !job->mixed) {
+		if (follows(part, addr, phys)) {
+			part->size += len;
+			return 0;
+		}
+		ret = copy_part(job);
+		if (ret)
+			return ret;
+	}
+	*part = (struct dma_piece) { addr, phys, len };
+	return job->mixed ? copy_part(job) : 0;
+}
+
+/**
+ * dma_job_add - map the next piece of memory, now or with the ones that follow
+ * @job: mapping in the making
+ * @addr: device address; not below the end of the piece before
+ * @phys: memory, contiguous
+ * @len: bytes
+ *
+ * Context: Any.
+ * Return: 0; -ENOMEM; -EINVAL if what has to be copied is no memory; or the
+ * error of the IOMMU driver.
+ */
+int dma_job_add(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
+		size_t len)
+{
+	size_t granule = dma_granule(job->cookie), size;
+	int ret;
+
+	for (; len; addr += size, phys += size, len -= size) {
+		if (len >= granule &&
+		    !dma_granule_offset(job->cookie, addr | phys)) {
+			size = ALIGN_DOWN(len, granule);
+			ret = job->part.size ? job_settle(job) : 0;
+			if (!ret)
+				ret = job_run(job, addr, phys, size);
+		} else {
+			size = min(len, granule -
+				   dma_granule_offset(job->cookie, addr));
+			ret = job_part(job, addr, phys, size);
+		}
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/**
+ * dma_job_finish - no more pieces: map what is left, and tell the IOMMU driver
+ * @job: mapping in the making
+ * @start: device address that no piece is below
+ * @end: device address that no piece is behind
+ *
+ * Context: Any.
+ * Return: as dma_job_add().
+ */
+int dma_job_finish(struct dma_job *job, dma_addr_t start, dma_addr_t end)
+{
+	struct iommu_domain *domain = job->cookie->domain;
+	int ret = job->part.size ? job_settle(job) : 0;
+
+	if (!ret)
+		ret = job_flush(job);
+	if (!ret && domain->ops->iotlb_sync_map)
+		ret = domain->ops->iotlb_sync_map(domain, start, end - start);
+	return ret;
+}
+
+/**
+ * dma_job_undo - unmap as much of a piece as has been mapped
+ * @job: mapping that has failed
+ * @addr: as given to dma_job_add(), or tried to; in the same order
+ * @len: likewise
+ *
+ * Context: Any.
+ */
+void dma_job_undo(struct dma_job *job, dma_addr_t addr, size_t len)
+{
+	dma_addr_t end = min(job->done,
+			     ALIGN(addr + len, dma_granule(job->cookie)));
+
+	/* Pieces may share a granule. */
+	addr = max(job->undone,
+		   addr - dma_granule_offset(job->cookie, addr));
+	if (addr >= end)
+		return;
+	iommu_unmap(job->cookie->domain, addr, end - addr);
+	job->undone = end;
+}

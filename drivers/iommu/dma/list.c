@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mapping scatterlists.
+ *
+ * A list gets one range of addresses. It is measured, its range is mapped, and
+ * only then is anything written into it: whatever fails, the list is as it was.
+ * All three ask scatterlist.c for the places of the entries, which are the same
+ * each time.
+ *
+ * Of a mapped list, the segments up to the first without bytes count, and of
+ * these the ones that are no bus addresses are the IOMMU's.
+ */
+
+#include <linux/dma-iommu.h>
+#include <linux/pci.h>
+#include <linux/scatterlist.h>
+
+#include "copy.h"
+#include "domain.h"
+#include "job.h"
+#include "list.h"
+#include "scatterlist.h"
+
+/**
+ * struct dma_list - a scatterlist in the making
+ * @job: how to map it
+ * @sgl: first entry
+ * @nents: entries
+ * @layout: what device and IOMMU ask for
+ * @start: device address of its range
+ * @size: bytes of its range, whole granules
+ * @bytes: of its entries
+ * @quiet: say nothing if it cannot be mapped
+ */
+struct dma_list {
+	struct dma_job job;
+	struct scatterlist *sgl;
+	int nents;
+	struct dma_layout layout;
+	dma_addr_t start;
+	u64 size;
+	u64 bytes;
+	bool quiet;
+};
+
+static struct dma_layout device_layout(struct device *dev,
+				       const struct iommu_dma_cookie *cookie,
+				       unsigned long attrs)
+{
+	return (struct dma_layout) {
+		.granule = dma_granule(cookie),
+		.unit = dma_unit(dev, cookie),
+		.boundary = dma_boundary(dev),
+		.max_segment = dma_get_max_seg_size(dev),
+		.contiguous = dma_sg_contiguous(dev, attrs),
+	};
+}
+
+/**
+ * struct dma_walk - a pass over a list
+ * @cursor: of the layout
+ * @peers: what is known of other devices' memory
+ *
+ * All zero to begin with.
+ */
+struct dma_walk {
+	struct dma_cursor cursor;
+	struct pci_p2pdma_map_state peers;
+};
+
+/*
+ * Another PCI device's memory may be reached without the IOMMU.
+ * Return: 1 if so, with the address in @place; 0 if not; or -EREMOTEIO.
+ */
+static noinline int list_place_peer(const struct dma_list *list,
+				    struct dma_walk *walk,
+				    const struct scatterlist *sg,
+				    struct dma_place *place)
+{
+	/* The answer comes in the entry, which is not ours to change yet. */
+	struct scatterlist peer = *sg;
+
+	switch (pci_p2pdma_map_segment(&walk->peers, list->job.dev, &peer)) {
+	case PCI_P2PDMA_MAP_BUS_ADDR:
+		dma_layout_elsewhere(&walk->cursor);
+		*place = (struct dma_place) { .start = sg_dma_address(&peer) };
+		return 1;
+	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
+		return 0;
+	default:
+		return -EREMOTEIO;
+	}
+}
+
+/*
+ * Place the next entry.
+ * Return: 0 for one in the list's range; 1 for a bus address; or -EREMOTEIO.
+ */
+static __always_inline int list_place(const struct dma_list *list,
+				      struct dma_walk *walk,
+				      struct scatterlist *sg,
+				      struct dma_place *place)
+{
+	int ret;
+
+	if (unlikely(is_pci_p2pdma_page(sg_page(sg)))) {
+		ret = list_place_peer(list, walk, sg, place);
+		if (ret)
+			return ret;
+	}
+	*place = dma_layout_next(&list->layout, &walk->cursor, sg_phys(sg),
+				 sg->length);
+	return 0;
+}
+
+static int list_refuse(const struct dma_list *list, const char *why)
+{
+	if (!list->quiet)
+		dev_err_ratelimited(list->job.dev, "DMA map of a list of %d entries: %s\n",
+				    list->nents, why);
+	return -EINVAL;
+}
+
+static int list_refuse_contiguous(const struct dma_list *list)
+{
+	struct device *dev = list->job.dev;
+
+	if (!list->quiet)
+		dev_err_ratelimited(dev, "DMA map of a list of %d entries, %llu bytes as one segment: the device's limits are %zu bytes a segment, mask %#llx, boundary %#lx\n",
+				    list->nents, list->bytes,
+				    dma_max_contiguous_size(dev),
+				    dma_get_mask(dev),
+				    dma_get_seg_boundary(dev));
+	return -EINVAL;
+}
+
+/* Return: 0, or an error of dma_list_map(). */
+static int list_measure(struct dma_list *list)
+{
+	struct dma_walk walk = {};
+	struct scatterlist *sg;
+	struct dma_place place;
+	int i, ret;
+
+	for_each_sg(list->sgl, sg, list->nents, i) {
+		if (unlikely(!sg->length))
+			return list_refuse(list, "an entry has no bytes");
+		/* Nothing more is known of a page that is no memory's. */
+		if (unlikely(!pfn_valid(page_to_pfn(sg_page(sg)))))
+			return list_refuse(list, "an entry is not memory");
+		ret = list_place(list, &walk, sg, &place);
+		if (ret < 0)
+			return ret;
+		list->bytes += sg->length;
+	}
+	list->size = ALIGN(walk.cursor.end, list->layout.granule);
+	if (unlikely(list->layout.contiguous) &&
+	    (list->bytes > dma_max_contiguous_size(list->job.dev) ||
+	     !dma_layout_fits(&list->layout, &walk.cursor)))
+		return list_refuse_contiguous(list);
+	return 0;
+}
+
+static int list_map_entries(struct dma_list *list)
+{
+	struct dma_walk walk = {};
+	struct scatterlist *sg;
+	struct dma_place place;
+	int i, ret;
+
+	for_each_sg(list->sgl, sg, list->nents, i) {
+		if (list_place(list, &walk, sg, &place))
+			continue;
+		ret = dma_job_add(&list->job, list->start + place.start,
+				  sg_phys(sg), sg->length);
+		if (ret)
+			return ret;
+	}
+	return dma_job_finish(&list->job, list->start,
+			      list->start + list->size);
+}
+
+static void list_undo_entries(struct dma_list *list)
+{
+	struct dma_walk walk = {};
+	struct scatterlist *sg;
+	struct dma_place place;
+	int i;
+
+	for_each_sg(list->sgl, sg, list->nents, i)
+		if (!list_place(list, &walk, sg, &place))
+			dma_job_undo(&list->job, list->start + place.start,
+				     sg->length);
+}
+
+static int list_map_range(struct dma_list *list)
+{
+	struct dma_need need = {
+		.size = list->size,
+		.align = list->layout.unit,
+		.boundary = list->layout.boundary,
+		.mask = dma_get_mask(list->job.dev),
+		.quiet = list->quiet,
+	};
+	struct iova_range range;
+	int ret;
+
+	if (!dma_iova_alloc(list->job.dev, list->job.cookie, &need, &range))
+		return -ENOMEM;
+	list->start = dma_iova_start(list->job.cookie, &range);
+	ret = list_map_entries(list);
+	if (!ret)
+		return 0;
+	list_undo_entries(list);
+	dma_iova_abandon(list->job.cookie, &range);
+	return ret == -EINVAL ? list_refuse(list, "what has to be copied is not memory") :
+				-ENOMEM;
+}
+
+/*
+ * Write the segments into the list, from its first entry on. A segment is never
+ * behind the entry it comes from, so no entry is overwritten before it is read.
+ * Return: the number of segments.
+ */
+static int list_write(struct dma_list *list)
+{
+	struct scatterlist *sg, *segment = NULL;
+	struct dma_walk walk = {};
+	struct dma_place place;
+	int i, count = 0;
+	bool bus;
+
+	for_each_sg(list->sgl, sg, list->nents, i) {
+		bus = list_place(list, &walk, sg, &place);
+		sg_dma_address(sg) = DMA_MAPPING_ERROR;
+		sg_dma_len(sg) = 0;
+		sg_dma_unmark_bus_address(sg);
+		if (!bus && place.joins) {
+			sg_dma_len(segment) += sg->length;
+			continue;
+		}
+		segment = count++ ? sg_next(segment) : list->sgl;
+		sg_dma_address(segment) = place.start + (bus ? 0 : list->start);
+		sg_dma_len(segment) = sg->length;
+		if (bus)
+			sg_dma_mark_bus_address(segment);
+	}
+	return count;
+}
+
+/* A list without copies: caches only, and one wait for all of them */
+static void sync_entries(struct scatterlist *sgl, int nents,
+			 enum dma_data_direction dir, bool for_cpu)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (for_cpu && dir == DMA_TO_DEVICE)
+		return;
+	for_each_sg(sgl, sg, nents, i) {
+		if (for_cpu)
+			arch_sync_dma_for_cpu_nowait(sg_phys(sg), sg->length,
+						     dir);
+		else
+			arch_sync_dma_for_device_nowait(sg_phys(sg),
+							sg->length, dir);
+	}
+	arch_sync_dma_wait();
+}
+
+/* A list with copies: what is in memory and what is not, granule by granule */
+static void sync_segments(struct device *dev, struct scatterlist *sgl,
+			  int nents, enum dma_data_direction dir, bool for_cpu)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break;
+		if (sg_dma_is_bus_address(sg))
+			continue;
+		if (for_cpu)
+			dma_copy_sync_for_cpu(dev, sg_dma_address(sg),
+					      sg_dma_len(sg), dir);
+		else
+			dma_copy_sync_for_device(dev, sg_dma_address(sg),
+						 sg_dma_len(sg), dir);
+	}
+}
+
+/* The first segment that is the IOMMU's; NULL if there is none */
+static struct scatterlist *first_segment(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break;
+		if (!sg_dma_is_bus_address(sg))
+			return sg;
+	}
+	return NULL;
+}
+
+static bool segments_have_copies(struct device *dev, struct scatterlist *sgl,
+				 int nents)
+{
+	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	struct scatterlist *sg;
+	int i;
+
+	if (likely(xa_empty(&cookie->copies)))
+		return false;
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break;
+		if (!sg_dma_is_bus_address(sg) &&
+		    dma_has_copies(cookie, sg_dma_address(sg), sg_dma_len(sg)))
+			return true;
+	}
+	return false;
+}
+
+/**
+ * dma_list_sync - hand a mapped list from the device to the CPU or back
+ * @dev: device
+ * @sgl: first entry
+ * @nents: entries, as many as were mapped
+ * @dir: direction of the transfer
+ * @for_cpu: to the CPU
+ *
+ * Context: Any.
+ */
+void dma_list_sync(struct device *dev, struct scatterlist *sgl, int nents,
+		   enum dma_data_direction dir, bool for_cpu)
+{
+	if (segments_have_copies(dev, sgl, nents))
+		sync_segments(dev, sgl, nents, dir, for_cpu);
+	else if (!dev_is_dma_coherent(dev))
+		sync_entries(sgl, nents, dir, for_cpu);
+}
+
+/**
+ * dma_list_map - map a scatterlist
+ * @dev: device
+ * @sgl: first entry
+ * @nents: entries
+ * @dir: direction of the transfer
+ * @attrs: DMA_ATTR_*
+ *
+ * Context: Any.
+ * Return: as iommu_dma_map_sg().
+ */
+int dma_list_map(struct device *dev, struct scatterlist *sgl, int nents,
+		 enum dma_data_direction dir, unsigned long attrs)
+{
+	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	bool coherent = dev_is_dma_coherent(dev);
+	struct dma_list list = {
+		.job = {
+			.dev = dev,
+			.cookie = cookie,
+			.prot = dma_protection(dir, coherent, attrs),
+			.copy = dma_copy_needed_sg(dev, sgl, nents, dir),
+		},
+		.sgl = sgl,
+		.nents = nents,
+		.layout = device_layout(dev, cookie, attrs),
+		.quiet = attrs & DMA_ATTR_NO_WARN,
+	};
+	int ret;
+
+	if (nents < 1 || !dma_allowed(list.job.prot) ||
+	    dma_domain_attach(dev, cookie->domain))
+		return -EINVAL;
+
+	ret = list_measure(&list);
+	if (!ret && list.size)
+		ret = list_map_range(&list);
+	if (ret)
+		return ret;
+	ret = list_write(&list);
+	/* The device has not been told the addresses, so it is not too late. */
+	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
+		dma_list_sync(dev, sgl, nents, dir, false);
+	return ret;
+}
+
+/* Unmap the segments, as few runs as possible and not what is between them. */
+static void segments_teardown(struct device *dev, struct dma_teardown *td,
+			      struct scatterlist *sgl, int nents)
+{
+	dma_addr_t low = dma_iova_start(td->cookie, &td->range), addr = low;
+	dma_addr_t limit = dma_teardown_limit(td), first, end;
+	struct scatterlist *sg;
+	size_t size = 0;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break;
+		if (sg_dma_is_bus_address(sg))
+			continue;
+		first = sg_dma_address(sg) -
+			dma_granule_offset(td->cookie, sg_dma_address(sg));
+		end = ALIGN(sg_dma_address(sg) + sg_dma_len(sg),
+			    dma_granule(td->cookie));
+		/* The list is not what it was when it was mapped. */
+		if (first < addr + size || end > limit) {
+			td->failed = true;
+			continue;
+		}
+		if (first != addr + size && size) {
+			dma_teardown_run(dev, td, addr, size);
+			size = 0;
+		}
+		if (!size)
+			addr = first;
+		size = end - addr;
+	}
+	if (size)
+		dma_teardown_run(dev, td, addr, size);
+	if (addr + size != limit)
+		td->failed = true;
+	if (td->failed)
+		dev_err_ratelimited(dev, "DMA unmap of a list that is not what it was when mapped, or not all of it: addresses from %pad on are not used again\n",
+				    &low);
+}
+
+static void segments_unmark(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (!IS_ENABLED(CONFIG_PCI_P2PDMA))
+		return;
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break;
+		sg_dma_unmark_bus_address(sg);
+	}
+}
+
+/**
+ * dma_list_unmap - undo dma_list_map()
+ * @dev: device
+ * @sgl: first entry
+ * @nents: entries, as many as were mapped
+ * @dir: direction of the transfer
+ * @attrs: DMA_ATTR_*
+ *
+ * Context: Any. Never fails; a wrong unmap is reported.
+ */
+void dma_list_unmap(struct device *dev, struct scatterlist *sgl, int nents,
+		    enum dma_data_direction dir, unsigned long attrs)
+{
+	struct scatterlist *first = first_segment(sgl, nents);
+	struct dma_teardown td;
+
+	if (first && dma_teardown_claim(dev, &td, sg_dma_address(first),
+					sg_dma_len(first))) {
+		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
+			dma_list_sync(dev, sgl, nents, dir, true);
+		segments_teardown(dev, &td, sgl, nents);
+		dma_teardown_end(&td);
+	}
+	segments_unmark(sgl, nents);
+}
