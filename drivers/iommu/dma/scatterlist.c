@@ -76,10 +76,11 @@ struct dma_place dma_layout_next(const struct dma_layout *layout,
 		cursor->segment += len;
 	} else {
 		offset = phys & (layout->unit - 1);
-		place.start = ALIGN(cursor->end, layout->unit);
-		if (crosses(layout->boundary, place.start + offset, len))
-			place.start = ALIGN(place.start, layout->boundary);
-		place.start += offset;
+		place.start = ALIGN(cursor->end, layout->granule);
+		place.start += (offset - place.start) & (layout->unit - 1);
+		if (crosses(layout->boundary, place.start, len))
+			place.start = ALIGN(place.start - offset,
+					    layout->boundary) + offset;
 		cursor->segment = len;
 		cursor->segments++;
 	}
@@ -101,8 +102,10 @@ bool dma_layout_fits(const struct dma_layout *layout,
 {
 	if (!layout->contiguous)
 		return true;
+	/* One that is elsewhere is not placed here. */
 	return cursor->segments == 1 &&
-	       cursor->segment <= layout->max_segment &&
-	       !crosses(layout->boundary, cursor->end - cursor->segment,
-			cursor->segment);
+	       (!cursor->segment ||
+		(cursor->segment <= layout->max_segment &&
+		 !crosses(layout->boundary, cursor->end - cursor->segment,
+			  cursor->segment)));
 }
