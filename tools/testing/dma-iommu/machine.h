@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What job.c and list.c call, as one small machine that remembers all of it.
+ *
+ * Included before them in place of domain.h and copy.h, whose guards it sets.
+ * The IOMMU is an array with the memory of each granule of one range. A copy is
+ * memory of its own, far from all other, which knows the bytes that were put
+ * into it. Each call that can fail counts, and the one that is told to does.
+ * What the interface does not allow is found where it happens.
+ *
+ * Bytes are their addresses: what a device finds at an address is the physical
+ * address of the byte, ZERO or FAULT.
+ */
+#ifndef _MACHINE_H
+#define _MACHINE_H
+
+#define _DMA_COPY_H
+#define _DMA_DOMAIN_H
+
+#define MACHINE_GRANULES	4096		/* of the range, at most */
+#define MACHINE_PARTS		8192		/* of copies */
+#define MACHINE_COPIES		BIT_ULL(60)	/* memory of copies begins here */
+#define ZERO			BIT_ULL(62)
+#define FAULT			BIT_ULL(63)
+#define PROT			0x2a
+
+typedef u64 dma_addr_t;
+typedef u64 phys_addr_t;
+
+/*
+ * Domains and devices.
+ */
+
+struct iommu_domain;
+
+struct iommu_domain_ops {
+	int (*iotlb_sync_map)(struct iommu_domain *domain, unsigned long addr,
+			      size_t size);
+};
+
+struct iommu_domain {
+	const struct iommu_domain_ops *ops;
+};
+
+struct iommu_dma_cookie {
+	struct iommu_domain *domain;
+	unsigned int granule_lg2;
+	unsigned int guard;
+	struct xarray copies;	/* only asked whether there are any */
+};
+
+struct device {
+	u64 unit;
+	u64 boundary;
+	u64 mask;
+	unsigned int max_segment;
+	bool contiguous;
+	bool copy;
+	bool coherent;
+};
+
+struct iova_range {
+	unsigned long first;
+	unsigned long last;
+};
+
+static inline size_t dma_granule(const struct iommu_dma_cookie *cookie)
+{
+	return (size_t)1 << cookie->granule_lg2;
+}
+
+static inline size_t dma_granule_offset(const struct iommu_dma_cookie *cookie,
+					u64 addr)
+{
+	return addr & (dma_granule(cookie) - 1);
+}
+
+/*
+ * What is called.
+ */
+
+int dma_pages_map(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+		  phys_addr_t phys, size_t size, int prot);
+int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
+		 dma_addr_t addr, phys_addr_t phys, size_t len);
+phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
+			  dma_addr_t addr);
+size_t iommu_unmap(struct iommu_domain *domain, unsigned long addr,
+		   size_t size);
+
+/*
+ * The machine.
+ */
+
+struct machine_part {
+	u64 offset, phys, len;
+	struct machine_part *next;
+};
+
+struct machine_slot {		/* of a granule of the range */
+	bool mapped;
+	u64 phys;		/* of what is mapped */
+	u64 copy;		/* of its copy, or 0 */
+	struct machine_part *parts;
+};
+
+/**
+ * struct machine - what there is and what was done
+ * @start: first byte of the range
+ * @end: behind its last
+ * @fail_nth: this call fails, with its number as error; 0: none
+ * @calls: that can fail
+ * @maps: of them, to dma_pages_map()
+ * @failed: one has; from then on nothing but undoing is allowed
+ * @synced: the IOMMU driver has been told; nothing is mapped any more
+ */
+struct machine {
+	struct device dev;
+	struct iommu_domain domain;
+	struct iommu_dma_cookie cookie;
+	u64 start;
+	u64 end;
+	unsigned int fail_nth;
+	unsigned int calls;
+	unsigned int maps;
+	bool failed;
+	bool synced;
+	bool trace;
+	u64 next_copy;
+	struct machine_part parts[MACHINE_PARTS];
+	unsigned int nr_parts;
+	struct machine_slot slots[MACHINE_GRANULES];
+};
+
+extern struct machine machine;
+
+static inline u64 granule(void)
+{
+	return 1ULL << machine.cookie.granule_lg2;
+}
+
+void machine_setup(unsigned int granule_lg2, bool sync_map);
+void machine_range(u64 start, u64 end);
+struct machine_slot *machine_slot(u64 addr);
+bool machine_call_fails(void);
+u64 machine_read(u64 addr);
+unsigned int machine_runs(void);
+bool machine_nothing_mapped(void);
+
+#endif /* _MACHINE_H */
