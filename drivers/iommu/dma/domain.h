@@ -339,6 +339,13 @@ static inline u64 dma_teardown_limit(const struct dma_teardown *td)
 	       td->cookie->granule_lg2;
 }
 
+/* Bytes of the mapping, whole granules */
+static inline u64 dma_teardown_size(const struct dma_teardown *td)
+{
+	return dma_teardown_limit(td) -
+	       ((u64)td->range.first << td->cookie->granule_lg2);
+}
+
 /**
  * dma_teardown_claim - claim a mapping in order to unmap it
  * @dev: device that the mapping was made for

@@ -24,45 +24,6 @@
 #include "domain.h"
 #include "job.h"
 
-/* Map the run. */
-static __always_inline int job_flush(struct dma_job *job)
-{
-	struct dma_piece *run = &job->run;
-	int ret;
-
-	if (!run->size)
-		return 0;
-	ret = dma_pages_map(job->cookie, run->addr, run->phys, run->size,
-			    job->prot);
-	if (ret)
-		return ret;
-	job->done = run->addr + run->size;
-	run->size = 0;
-	return 0;
-}
-
-static bool follows(const struct dma_piece *piece, dma_addr_t addr,
-		    phys_addr_t phys)
-{
-	return piece->size && addr == piece->addr + piece->size &&
-	       phys == piece->phys + piece->size;
-}
-
-/* Whole granules */
-static __always_inline int job_run(struct dma_job *job, dma_addr_t addr,
-				   phys_addr_t phys, size_t size)
-{
-	int ret;
-
-	if (follows(&job->run, addr, phys)) {
-		job->run.size += size;
-		return 0;
-	}
-	ret = job_flush(job);
-	job->run = (struct dma_piece) { addr, phys, size };
-	return ret;
-}
-
 static int copy_part(struct dma_job *job)
 {
 	job->mixed = true;
@@ -92,7 +53,7 @@ static int job_settle(struct dma_job *job)
 	}
 	job->part.size = 0;
 	job->mixed = false;
-	return job_run(job, part.addr - offset, part.phys, granule);
+	return dma_job_run(job, part.addr - offset, part.phys, granule);
 }
 
 /* Some bytes of a granule */
@@ -108,7 +69,7 @@ static noinline int job_part(struct dma_job *job, dma_addr_t addr,
 		return ret;
 
 	if (part->size && !job->mixed) {
-		if (follows(part, addr, phys)) {
+		if (dma_piece_follows(part, addr, phys)) {
 			part->size += len;
 			return 0;
 		}
@@ -118,6 +79,31 @@ static noinline int job_part(struct dma_job *job, dma_addr_t addr,
 	}
 	*part = (struct dma_piece) { addr, phys, len };
 	return job->mixed ? copy_part(job) : 0;
+}
+
+/* dma_job_add() for anything but whole granules as they are */
+static noinline int job_add_hard(struct dma_job *job, dma_addr_t addr,
+				 phys_addr_t phys, size_t len)
+{
+	size_t granule = dma_granule(job->cookie), size;
+	int ret;
+
+	for (; len; addr += size, phys += size, len -= size) {
+		if (len >= granule &&
+		    !dma_granule_offset(job->cookie, addr | phys)) {
+			size = ALIGN_DOWN(len, granule);
+			ret = job->part.size ? job_settle(job) : 0;
+			if (!ret)
+				ret = dma_job_run(job, addr, phys, size);
+		} else {
+			size = min(len, granule -
+				   dma_granule_offset(job->cookie, addr));
+			ret = job_part(job, addr, phys, size);
+		}
+		if (ret)
+			return ret;
+	}
+	return 0;
 }
 
 /**
@@ -134,25 +120,10 @@ static noinline int job_part(struct dma_job *job, dma_addr_t addr,
 int dma_job_add(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
 		size_t len)
 {
-	size_t granule = dma_granule(job->cookie), size;
-	int ret;
-
-	for (; len; addr += size, phys += size, len -= size) {
-		if (len >= granule &&
-		    !dma_granule_offset(job->cookie, addr | phys)) {
-			size = ALIGN_DOWN(len, granule);
-			ret = job->part.size ? job_settle(job) : 0;
-			if (!ret)
-				ret = job_run(job, addr, phys, size);
-		} else {
-			size = min(len, granule -
-				   dma_granule_offset(job->cookie, addr));
-			ret = job_part(job, addr, phys, size);
-		}
-		if (ret)
-			return ret;
-	}
-	return 0;
+	if (likely(!job->part.size &&
+		   !dma_granule_offset(job->cookie, addr | phys | len)))
+		return dma_job_run(job, addr, phys, len);
+	return job_add_hard(job, addr, phys, len);
 }
 
 /**
@@ -170,7 +141,7 @@ int dma_job_finish(struct dma_job *job, dma_addr_t start, dma_addr_t end)
 	int ret = job->part.size ? job_settle(job) : 0;
 
 	if (!ret)
-		ret = job_flush(job);
+		ret = dma_job_flush(job);
 	if (!ret && domain->ops->iotlb_sync_map)
 		ret = domain->ops->iotlb_sync_map(domain, start, end - start);
 	return ret;

@@ -7,8 +7,7 @@
 
 #include <linux/types.h>
 
-struct device;
-struct iommu_dma_cookie;
+#include "domain.h"
 
 /**
  * struct dma_piece - contiguous memory and where a device is to see it
@@ -47,6 +46,45 @@ struct dma_job {
 	dma_addr_t done;
 	dma_addr_t undone;
 };
+
+static inline bool dma_piece_follows(const struct dma_piece *piece,
+				     dma_addr_t addr, phys_addr_t phys)
+{
+	return piece->size && addr == piece->addr + piece->size &&
+	       phys == piece->phys + piece->size;
+}
+
+/* Map the run. */
+static __always_inline int dma_job_flush(struct dma_job *job)
+{
+	struct dma_piece *run = &job->run;
+	int ret;
+
+	if (!run->size)
+		return 0;
+	ret = dma_pages_map(job->cookie, run->addr, run->phys, run->size,
+			    job->prot);
+	if (ret)
+		return ret;
+	job->done = run->addr + run->size;
+	run->size = 0;
+	return 0;
+}
+
+/* dma_job_add() for whole granules, if no part of one has been added before */
+static __always_inline int dma_job_run(struct dma_job *job, dma_addr_t addr,
+				       phys_addr_t phys, size_t size)
+{
+	int ret;
+
+	if (dma_piece_follows(&job->run, addr, phys)) {
+		job->run.size += size;
+		return 0;
+	}
+	ret = dma_job_flush(job);
+	job->run = (struct dma_piece) { addr, phys, size };
+	return ret;
+}
 
 int dma_job_add(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
 		size_t len);

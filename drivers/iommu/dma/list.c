@@ -31,6 +31,7 @@
  * @size: bytes of its range, whole granules
  * @bytes: of its entries
  * @quiet: say nothing if it cannot be mapped
+ * @dense: see dma_layout_is_dense()
  */
 struct dma_list {
 	struct dma_job job;
@@ -41,6 +42,7 @@ struct dma_list {
 	u64 size;
 	u64 bytes;
 	bool quiet;
+	bool dense;
 };
 
 static struct dma_layout device_layout(struct device *dev,
@@ -103,6 +105,11 @@ static __always_inline int list_place(const struct dma_list *list,
 {
 	int ret;
 
+	if (likely(list->dense)) {
+		*place = dma_layout_dense(&list->layout, &walk->cursor,
+					  sg->length);
+		return 0;
+	}
 	if (unlikely(is_pci_p2pdma_page(sg_page(sg)))) {
 		ret = list_place_peer(list, walk, sg, place);
 		if (ret)
@@ -134,6 +141,47 @@ static int list_refuse_contiguous(const struct dma_list *list)
 	return -EINVAL;
 }
 
+/*
+ * Nothing can be asked of a page that is not in the memory map, which comes and
+ * goes in pieces of at least 2 MiB; @known is the last one that was there.
+ */
+static __always_inline bool in_memory_map(struct page *page,
+					  unsigned long *known)
+{
+	unsigned long pfn = page_to_pfn(page);
+
+	if (likely(pfn >> (21 - PAGE_SHIFT) == *known))
+		return true;
+	if (!pfn_valid(pfn))
+		return false;
+	*known = pfn >> (21 - PAGE_SHIFT);
+	return true;
+}
+
+/* What any list has to be; and, in passing, whether it is a dense one */
+static int list_check(struct dma_list *list)
+{
+	unsigned long known = ULONG_MAX;
+	u64 bytes = 0, bits = 0;
+	struct scatterlist *sg;
+	bool peers = false;
+	int i;
+
+	for_each_sg(list->sgl, sg, list->nents, i) {
+		if (unlikely(!sg->length))
+			return list_refuse(list, "an entry has no bytes");
+		if (unlikely(!in_memory_map(sg_page(sg), &known)))
+			return list_refuse(list, "an entry is not memory");
+		if (unlikely(is_pci_p2pdma_page(sg_page(sg))))
+			peers = true;
+		bits |= sg_phys(sg) | sg->length;
+		bytes += sg->length;
+	}
+	list->bytes = bytes;
+	list->dense = !peers && dma_layout_is_dense(&list->layout, bits, bytes);
+	return 0;
+}
+
 /* Return: 0, or an error of dma_list_map(). */
 static int list_measure(struct dma_list *list)
 {
@@ -142,22 +190,36 @@ static int list_measure(struct dma_list *list)
 	struct dma_place place;
 	int i, ret;
 
+	ret = list_check(list);
+	if (ret)
+		return ret;
+	if (list->dense) {
+		list->size = list->bytes;
+		return 0;
+	}
 	for_each_sg(list->sgl, sg, list->nents, i) {
-		if (unlikely(!sg->length))
-			return list_refuse(list, "an entry has no bytes");
-		/* Nothing more is known of a page that is no memory's. */
-		if (unlikely(!pfn_valid(page_to_pfn(sg_page(sg)))))
-			return list_refuse(list, "an entry is not memory");
 		ret = list_place(list, &walk, sg, &place);
 		if (ret < 0)
 			return ret;
-		list->bytes += sg->length;
 	}
 	list->size = ALIGN(walk.cursor.end, list->layout.granule);
-	if (unlikely(list->layout.contiguous) &&
-	    (list->bytes > dma_max_contiguous_size(list->job.dev) ||
-	     !dma_layout_fits(&list->layout, &walk.cursor)))
+	if (!dma_layout_fits(&list->layout, &walk.cursor))
 		return list_refuse_contiguous(list);
+	return 0;
+}
+
+static int list_map_dense(struct dma_list *list)
+{
+	dma_addr_t addr = list->start;
+	struct scatterlist *sg;
+	int i, ret;
+
+	for_each_sg(list->sgl, sg, list->nents, i) {
+		ret = dma_job_run(&list->job, addr, sg_phys(sg), sg->length);
+		if (ret)
+			return ret;
+		addr += sg->length;
+	}
 	return 0;
 }
 
@@ -176,8 +238,7 @@ static int list_map_entries(struct dma_list *list)
 		if (ret)
 			return ret;
 	}
-	return dma_job_finish(&list->job, list->start,
-			      list->start + list->size);
+	return 0;
 }
 
 static void list_undo_entries(struct dma_list *list)
@@ -208,7 +269,10 @@ static int list_map_range(struct dma_list *list)
 	if (!dma_iova_alloc(list->job.dev, list->job.cookie, &need, &range))
 		return -ENOMEM;
 	list->start = dma_iova_start(list->job.cookie, &range);
-	ret = list_map_entries(list);
+	ret = list->dense ? list_map_dense(list) : list_map_entries(list);
+	if (!ret)
+		ret = dma_job_finish(&list->job, list->start,
+				     list->start + list->size);
 	if (!ret)
 		return 0;
 	list_undo_entries(list);
@@ -289,21 +353,6 @@ static void sync_segments(struct device *dev, struct scatterlist *sgl,
 	}
 }
 
-/* The first segment that is the IOMMU's; NULL if there is none */
-static struct scatterlist *first_segment(struct scatterlist *sgl, int nents)
-{
-	struct scatterlist *sg;
-	int i;
-
-	for_each_sg(sgl, sg, nents, i) {
-		if (!sg_dma_len(sg))
-			break;
-		if (!sg_dma_is_bus_address(sg))
-			return sg;
-	}
-	return NULL;
-}
-
 static bool segments_have_copies(struct device *dev, struct scatterlist *sgl,
 				 int nents)
 {
@@ -377,6 +426,9 @@ int dma_list_map(struct device *dev, struct scatterlist *sgl, int nents,
 		return -EINVAL;
 
 	ret = list_measure(&list);
+	if (!ret && list.layout.contiguous &&
+	    list.bytes > dma_max_contiguous_size(dev))
+		ret = list_refuse_contiguous(&list);
 	if (!ret && list.size)
 		ret = list_map_range(&list);
 	if (ret)
@@ -434,8 +486,6 @@ static void segments_unmark(struct scatterlist *sgl, int nents)
 	struct scatterlist *sg;
 	int i;
 
-	if (!IS_ENABLED(CONFIG_PCI_P2PDMA))
-		return;
 	for_each_sg(sgl, sg, nents, i) {
 		if (!sg_dma_len(sg))
 			break;
@@ -456,15 +506,36 @@ static void segments_unmark(struct scatterlist *sgl, int nents)
 void dma_list_unmap(struct device *dev, struct scatterlist *sgl, int nents,
 		    enum dma_data_direction dir, unsigned long attrs)
 {
-	struct scatterlist *first = first_segment(sgl, nents);
-	struct dma_teardown td;
+	struct dma_teardown td __uninitialized;
+	struct scatterlist *sg, *first = NULL;
+	bool peers = false;
+	u64 bytes = 0;
+	int i;
 
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break;
+		if (sg_dma_is_bus_address(sg)) {
+			peers = true;
+			continue;
+		}
+		if (!first)
+			first = sg;
+		bytes += sg_dma_len(sg);
+	}
 	if (first && dma_teardown_claim(dev, &td, sg_dma_address(first),
 					sg_dma_len(first))) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
 			dma_list_sync(dev, sgl, nents, dir, true);
-		segments_teardown(dev, &td, sgl, nents);
+		/* Whole granules only: then there is nothing between them. */
+		if (likely(bytes == dma_teardown_size(&td)))
+			dma_teardown_run(dev, &td,
+					 dma_iova_start(td.cookie, &td.range),
+					 bytes);
+		else
+			segments_teardown(dev, &td, sgl, nents);
 		dma_teardown_end(&td);
 	}
-	segments_unmark(sgl, nents);
+	if (unlikely(peers))
+		segments_unmark(sgl, nents);
 }

@@ -55,6 +55,39 @@ struct dma_place dma_layout_next(const struct dma_layout *layout,
 bool dma_layout_fits(const struct dma_layout *layout,
 		     const struct dma_cursor *cursor);
 
+/**
+ * dma_layout_is_dense - whether each entry can begin where the one before ends
+ * @layout: what device and IOMMU ask for
+ * @bits: where in memory all entries begin, and their lengths, ORed
+ * @bytes: of all entries
+ *
+ * So it is for most lists, those of whole pages, and then dma_layout_dense()
+ * has the same results as dma_layout_next() for less; also for one that is to be
+ * contiguous, if it is not longer than a segment may be.
+ *
+ * Return: true if they are whole units that no boundary is among.
+ */
+static inline bool dma_layout_is_dense(const struct dma_layout *layout,
+				       u64 bits, u64 bytes)
+{
+	return !(bits & (layout->unit - 1)) &&
+	       (!layout->boundary || bytes <= layout->boundary);
+}
+
+/* dma_layout_next() of a dense list */
+static __always_inline struct dma_place
+dma_layout_dense(const struct dma_layout *layout, struct dma_cursor *cursor,
+		 u64 len)
+{
+	struct dma_place place = { .start = cursor->end };
+	u64 segment = cursor->segment + len;
+
+	place.joins = cursor->segment && segment <= layout->max_segment;
+	cursor->segment = place.joins ? segment : len;
+	cursor->end += len;
+	return place;
+}
+
 /* The next entry has an address elsewhere: a segment of its own. */
 static inline void dma_layout_elsewhere(struct dma_cursor *cursor)
 {
