@@ -53,7 +53,7 @@ static noinline dma_addr_t map_with_copies(struct device *dev, phys_addr_t phys,
 	    dma_domain_attach(dev, job.cookie->domain))
 		return DMA_MAPPING_ERROR;
 	addr = dma_iova_alloc_for(dev, job.cookie, phys, size, 1,
-				  dma_get_mask(dev), &range);
+				  dma_get_mask(dev), attrs, &range);
 	if (addr == DMA_MAPPING_ERROR)
 		return addr;
 	if (dma_job_add(&job, addr, phys, size) ||
@@ -92,7 +92,7 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 		return map_with_copies(dev, phys, size, dir, attrs);
 
 	addr = dma_map(dev, phys, size, 1, dma_protection(dir, coherent, attrs),
-		       dma_get_mask(dev));
+		       dma_get_mask(dev), attrs);
 	/* The device has not been told the address, so it is not too late. */
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 	    addr != DMA_MAPPING_ERROR)
@@ -170,7 +170,7 @@ dma_addr_t iommu_dma_map_resource(struct device *dev, phys_addr_t phys,
 {
 	return dma_domain_map(dev, phys, size, 1,
 			      dma_protection(dir, false, attrs) | IOMMU_MMIO,
-			      dma_get_mask(dev));
+			      dma_get_mask(dev), attrs);
 }
 
 /**

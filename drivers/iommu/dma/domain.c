@@ -280,7 +280,7 @@ void dma_teardown_end_hard(struct dma_teardown *td)
 static __always_inline dma_addr_t
 iova_alloc_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 		phys_addr_t phys, size_t size, u64 align, u64 mask,
-		struct iova_range *range)
+		unsigned long attrs, struct iova_range *range)
 {
 	u64 unit = dma_unit(dev, cookie);
 	/* Bits of the address that the device wants as they are in memory */
@@ -290,6 +290,7 @@ iova_alloc_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 		.align = max(unit, align),
 		.boundary = dma_boundary(dev),
 		.mask = mask,
+		.quiet = attrs & DMA_ATTR_NO_WARN,
 	};
 
 	/* Nothing, or past the end of memory or addresses */
@@ -308,6 +309,7 @@ iova_alloc_phys(struct device *dev, struct iommu_dma_cookie *cookie,
  * @size: bytes
  * @align: the address is a multiple of this power of two as far as @phys is
  * @mask: highest address that the device can use for this
+ * @attrs: DMA_ATTR_NO_WARN matters
  * @range: where to store the range
  *
  * Context: Any.
@@ -316,21 +318,24 @@ iova_alloc_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 dma_addr_t dma_iova_alloc_for(struct device *dev,
 			      struct iommu_dma_cookie *cookie,
 			      phys_addr_t phys, size_t size, u64 align,
-			      u64 mask, struct iova_range *range)
+			      u64 mask, unsigned long attrs,
+			      struct iova_range *range)
 {
-	return iova_alloc_phys(dev, cookie, phys, size, align, mask, range);
+	return iova_alloc_phys(dev, cookie, phys, size, align, mask, attrs,
+			       range);
 }
 
 /* dma_domain_map() for anything but one granule */
 dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
 			phys_addr_t phys, size_t size, u64 align, int prot,
-			u64 mask)
+			u64 mask, unsigned long attrs)
 {
 	size_t offset = dma_granule_offset(cookie, phys);
 	struct iova_range range;
 	dma_addr_t addr;
 
-	addr = iova_alloc_phys(dev, cookie, phys, size, align, mask, &range);
+	addr = iova_alloc_phys(dev, cookie, phys, size, align, mask, attrs,
+			       &range);
 	if (addr == DMA_MAPPING_ERROR)
 		return addr;
 	if (iommu_map(cookie->domain, addr - offset, phys - offset,
@@ -361,14 +366,15 @@ void dma_map_undo(struct iommu_dma_cookie *cookie, dma_addr_t addr, bool mapped)
  * @align: as in dma_iova_alloc_for()
  * @prot: IOMMU_*
  * @mask: highest address that the device can use for this
+ * @attrs: DMA_ATTR_NO_WARN matters
  *
  * Context: Any.
  * Return: the address for the device, or DMA_MAPPING_ERROR.
  */
 dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
-			  u64 align, int prot, u64 mask)
+			  u64 align, int prot, u64 mask, unsigned long attrs)
 {
-	return dma_map(dev, phys, size, align, prot, mask);
+	return dma_map(dev, phys, size, align, prot, mask, attrs);
 }
 
 /**

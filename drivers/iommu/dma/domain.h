@@ -184,7 +184,8 @@ bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
 dma_addr_t dma_iova_alloc_for(struct device *dev,
 			      struct iommu_dma_cookie *cookie,
 			      phys_addr_t phys, size_t size, u64 align,
-			      u64 mask, struct iova_range *range);
+			      u64 mask, unsigned long attrs,
+			      struct iova_range *range);
 void dma_iova_abandon(struct iommu_dma_cookie *cookie,
 		      const struct iova_range *range);
 
@@ -220,11 +221,11 @@ static inline bool dma_claim(struct iommu_dma_cookie *cookie, dma_addr_t addr,
  */
 
 dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
-			  u64 align, int prot, u64 mask);
+			  u64 align, int prot, u64 mask, unsigned long attrs);
 bool dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size);
 dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
 			phys_addr_t phys, size_t size, u64 align, int prot,
-			u64 mask);
+			u64 mask, unsigned long attrs);
 void dma_map_undo(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 		  bool mapped);
 
@@ -267,7 +268,7 @@ static inline int dma_pages_map(struct iommu_dma_cookie *cookie,
 /* dma_domain_map(), inline */
 static __always_inline dma_addr_t dma_map(struct device *dev, phys_addr_t phys,
 					  size_t size, u64 align, int prot,
-					  u64 mask)
+					  u64 mask, unsigned long attrs)
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
 	struct iommu_domain *domain = cookie->domain;
@@ -303,7 +304,7 @@ static __always_inline dma_addr_t dma_map(struct device *dev, phys_addr_t phys,
 	}
 	return addr + offset;
 hard:
-	return dma_map_hard(dev, cookie, phys, size, align, prot, mask);
+	return dma_map_hard(dev, cookie, phys, size, align, prot, mask, attrs);
 }
 
 /*

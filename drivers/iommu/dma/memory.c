@@ -297,7 +297,7 @@ void *dma_memory_alloc(struct device *dev, size_t size, dma_addr_t *addr,
 	*addr = dma_domain_map(dev, page_to_phys(page), size,
 			       natural_align(size),
 			       dma_protection(DMA_BIDIRECTIONAL, coherent, attrs),
-			       dev->coherent_dma_mask);
+			       dev->coherent_dma_mask, attrs);
 	if (*addr == DMA_MAPPING_ERROR) {
 		memory_free(dev, size, cpu_addr);
 		return NULL;
