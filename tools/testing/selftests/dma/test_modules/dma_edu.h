@@ -6,6 +6,8 @@
  *
  *   dma_edu_core.c    the device: probe, one transfer at a time, debugfs
  *   dma_edu_stream.c  streaming mappings: lists, faults, bouncing, sync
+ *   dma_edu_list.c    lists of every shape, as one segment and as several
+ *   dma_edu_limit.c   what the device can do, and lists that are refused
  *   dma_edu_live.c    mappings that live while others come and go
  *   dma_edu_alloc.c   allocations: coherent, non-contiguous, mmap
  *   dma_edu_owner.c   a driver that takes the IOMMU for itself
@@ -113,6 +115,8 @@ struct edu_op {
 };
 
 extern const struct edu_op edu_stream_ops[];
+extern const struct edu_op edu_list_ops[];
+extern const struct edu_op edu_limit_ops[];
 extern const struct edu_op edu_live_ops[];
 extern const struct edu_op edu_alloc_ops[];
 extern const struct edu_op edu_owner_ops[];
