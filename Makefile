@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # make help lists what there is.
 
-.PHONY: help run check check-user bench sparse install-tree clean distclean
+.PHONY: help run check check-all check-user bench sparse install-tree clean distclean
 
 help:
 	@echo 'A DMA-IOMMU layer for Linux 6.12, and a lab to run it in.'
 	@echo
 	@echo '  make run                      build, boot arm64 with an SMMUv3, show the layer at work'
 	@echo '  make check                    run all tests; ends with "N passed, N failed"'
+	@echo '  make check-all                and the slower ones: arm64 with pages of 64 KiB, for which one more kernel is built'
 	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; also CASE=lists; see lab/bench --help'
 	@echo '  make check-user               the tests that need no kernel built, in two minutes; a part of make check'
 	@echo '  make install-tree KSRC=DIR    put the layer into your own 6.12.y kernel tree'
@@ -23,6 +24,9 @@ run:
 
 check:
 	@lab/check
+
+check-all:
+	@lab/check --all
 
 check-user:
 	@lab/setup source user
@@ -42,12 +46,12 @@ install-tree:
 define kernel
 .PHONY: build/$(1)
 build/$(1):
-	@lab/build $(lastword $(subst -, ,$(1))) $(or $(filter debug stock,$(subst -, ,$(1))),lean)
+	@lab/build $(lastword $(subst -, ,$(1))) $(or $(filter debug stock 64k,$(subst -, ,$(1))),lean)
 endef
-$(foreach k,arm64 x86_64 debug-arm64 debug-x86_64 stock-arm64 stock-x86_64,$(eval $(call kernel,$(k))))
+$(foreach k,arm64 x86_64 debug-arm64 debug-x86_64 stock-arm64 stock-x86_64 64k-arm64,$(eval $(call kernel,$(k))))
 
 clean:
-	rm -rf $(addprefix build/,arm64 x86_64 debug-arm64 debug-x86_64 stock-arm64 stock-x86_64)
+	rm -rf $(addprefix build/,arm64 x86_64 debug-arm64 debug-x86_64 stock-arm64 stock-x86_64 64k-arm64)
 
 distclean:
 	rm -rf build
