@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Devices of all kinds for the KUnit suites: on which IOMMU, and with which
+ * limits. Each case of a suite runs on each of the environments, most of them
+ * with each of the limits.
+ */
+
+#include <linux/bits.h>
+#include <linux/delay.h>
+#include <linux/log2.h>
+
+#include "test_device.h"
+
+/* A granule above the size of a page is memory that others share, too. */
+static const struct test_env envs[] = {
+	{ "4 KiB, strict", 12 },
+	{ "16 KiB, deferred", 14, .deferred = true },
+	{ "64 KiB, strict", 16 },
+#ifdef CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE
+	{ "4 KiB, deferred, not coherent", 12, .deferred = true,
+	  .noncoherent = true },
+	{ "16 KiB, strict, not coherent", 14, .noncoherent = true },
+#else
+	{ "4 KiB, deferred", 12, .deferred = true },
+#endif
+};
+
+static void describe(const struct test_env *env, char *desc)
+{
+	strscpy(desc, env->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(env, envs, describe);
+
+/**
+ * test_env_gen_params - the environments, one after the other
+ * @prev: the one before, or NULL
+ * @desc: where to store its name
+ *
+ * Context: Any.
+ * Return: the next, or NULL.
+ */
+const void *test_env_gen_params(const void *prev, char *desc)
+{
+	return env_gen_params(prev, desc);
+}
+
+const struct test_limits test_limits[] = {
+	{ "no limit" },
+	{ "segments of 2 granules", .max_segment = 2 },
+	{ "segments of 5 granules", .max_segment = 5 },
+	{ "segments of 64 granules", .max_segment = 64 },
+	{ "boundary of 1 granule", .boundary = 1 },
+	{ "boundary of 2 granules", .boundary = 2 },
+	{ "boundary of 4 granules", .boundary = 4 },
+	{ "boundary of 16 granules", .boundary = 16 },
+	{ "alignment below the granule", .min_align_mask = 0x1ff },
+	{ "alignment of 2 granules", .unit = 2 },
+	{ "alignment of 16 granules", .unit = 16 },
+	{ "mask of 10 bits of granules", .mask = 10 },
+	{ "mask of 20 bits of granules", .mask = 20 },
+	{ "bus of 10 bits of granules", .bus = 10 },
+	{ "bus below mask", .bus = 10, .mask = 20 },
+	{ "boundary below alignment", .boundary = 4, .unit = 16 },
+	{ "alignment below boundary", .boundary = 8, .unit = 2 },
+	{ "segments below boundary", .max_segment = 3, .boundary = 4 },
+	{ "all of them", .max_segment = 6, .boundary = 8, .unit = 4,
+	  .mask = 20, .bus = 12 },
+};
+
+const unsigned int test_limits_count = ARRAY_SIZE(test_limits);
+
+/**
+ * test_iommu - make the IOMMU of a test case's environment
+ * @test: the test, with a parameter of test_env_gen_params()
+ * @aperture_last: last address that it translates; 0 for all
+ * @shared: its devices share one domain
+ *
+ * Context: Process; may sleep.
+ * Return: the IOMMU.
+ */
+struct mock_iommu *test_iommu(struct kunit *test, dma_addr_t aperture_last,
+			      bool shared)
+{
+	const struct test_env *env = test->param_value;
+	struct mock_iommu_options options = {
+		/* Pages, and what a table and a table of tables map as one */
+		.pgsizes = BIT(env->granule_lg2) |
+			   BIT(2 * env->granule_lg2 - 3),
+		.aperture_last = aperture_last,
+		.deferred = env->deferred,
+		.shared = shared,
+	};
+
+	return mock_iommu_create(test, &options);
+}
+
+/**
+ * test_device_init - make a device without limits
+ * @test: the test, with a parameter of test_env_gen_params()
+ * @mock: the IOMMU
+ * @td: to be filled in
+ *
+ * Context: Process; may sleep.
+ */
+void test_device_init(struct kunit *test, struct mock_iommu *mock,
+		      struct test_device *td)
+{
+	const struct test_env *env = test->param_value;
+
+	td->dev = mock_iommu_device(test, mock, !env->noncoherent);
+	td->granule = BIT(env->granule_lg2);
+	td->noncoherent = env->noncoherent;
+	test_device_limit(td, &test_limits[0]);
+}
+
+static u64 reach(const struct test_device *td, unsigned int granules_lg2)
+{
+	return granules_lg2 ? ((u64)td->granule << granules_lg2) - 1 : U64_MAX;
+}
+
+/**
+ * test_device_limit - set the limits of a device
+ * @td: the device
+ * @limits: the limits
+ *
+ * Context: Any.
+ */
+void test_device_limit(struct test_device *td, const struct test_limits *limits)
+{
+	u64 align = (u64)td->granule * limits->unit ?:
+		    limits->min_align_mask + 1;
+
+	td->max_segment = (u64)td->granule * limits->max_segment ?: U32_MAX;
+	td->boundary = (u64)td->granule * limits->boundary;
+	td->unit = max_t(u64, align, td->granule);
+	td->last = reach(td, limits->mask);
+	td->dev->bus_dma_limit = limits->bus ? reach(td, limits->bus) : 0;
+	test_device_set(td);
+	dma_set_min_align_mask(td->dev, align - 1);
+	td->last = min_not_zero(td->last, td->dev->bus_dma_limit);
+}
+
+/**
+ * test_device_set - tell the DMA API what a device can do
+ * @td: the device; its bus keeps its limit
+ *
+ * Context: Any.
+ */
+void test_device_set(struct test_device *td)
+{
+	WARN_ON(dma_set_mask_and_coherent(td->dev, td->last));
+	dma_set_max_seg_size(td->dev, td->max_segment);
+	/* 0 - 1 is all ones: none */
+	dma_set_seg_boundary(td->dev, td->boundary - 1);
+	dma_set_min_align_mask(td->dev, td->unit - 1);
+}
+
+/**
+ * test_device_reaches - whether a device can address a range
+ * @td: the device
+ * @addr: first byte
+ * @size: bytes
+ *
+ * Context: Any.
+ * Return: whether it can.
+ */
+bool test_device_reaches(const struct test_device *td, dma_addr_t addr,
+			 u64 size)
+{
+	return addr + size - 1 >= addr && addr + size - 1 <= td->last;
+}
+
+/**
+ * test_device_crosses - whether a range crosses what a segment must not
+ * @td: the device
+ * @addr: first byte
+ * @size: bytes
+ *
+ * Context: Any.
+ * Return: whether it does.
+ */
+bool test_device_crosses(const struct test_device *td, dma_addr_t addr,
+			 u64 size)
+{
+	return td->boundary &&
+	       addr / td->boundary != (addr + size - 1) / td->boundary;
+}
+
+/**
+ * test_device_settled - expect that nothing is left but what is known
+ * @test: the test
+ * @td: a device
+ * @mapped: granules that are to be mapped in its domain
+ *
+ * Strict: no IOTLB knows more than the table. Deferred: soon.
+ *
+ * Context: Process; may sleep.
+ */
+void test_device_settled(struct kunit *test, const struct test_device *td,
+			 unsigned long mapped)
+{
+	const struct test_env *env = test->param_value;
+	struct mock_iommu_counts counts = mock_iommu_counts(td->dev);
+	unsigned int tries = env->deferred ? 200 : 0;
+
+	for (; tries && counts.stale; tries--) {
+		usleep_range(5000, 6000);
+		counts = mock_iommu_counts(td->dev);
+	}
+	KUNIT_EXPECT_EQ(test, mapped, counts.mapped);
+	KUNIT_EXPECT_EQ(test, 0, counts.stale);
+	KUNIT_EXPECT_EQ(test, 0, counts.wrong);
+}
+
+/**
+ * test_fill - fill memory with what looks like noise
+ * @buf: memory
+ * @len: bytes
+ * @seed: the same makes the same noise; is advanced
+ *
+ * Context: Any.
+ */
+void test_fill(void *buf, size_t len, u64 *seed)
+{
+	u64 state = *seed, word;
+	size_t part;
+
+	for (; len; buf += part, len -= part) {
+		state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+		word = state ^ state >> 29;
+		part = min(len, sizeof(word));
+		memcpy(buf, &word, part);
+	}
+	*seed = state;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Devices of all kinds for the KUnit suites. See test_device.c.
+ */
+#ifndef _DMA_TEST_DEVICE_H
+#define _DMA_TEST_DEVICE_H
+
+#include <linux/dma-mapping.h>
+
+#include "mock_iommu.h"
+
+/**
+ * struct test_env - an IOMMU and a bus to run a test case on
+ * @name: to be printed
+ * @granule_lg2: log2 of the granule
+ * @deferred: deferred mode
+ * @noncoherent: devices do not snoop caches
+ */
+struct test_env {
+	const char *name;
+	unsigned int granule_lg2;
+	bool deferred;
+	bool noncoherent;
+};
+
+/* For KUNIT_CASE_PARAM() */
+const void *test_env_gen_params(const void *prev, char *desc);
+
+/**
+ * struct test_limits - what a device can do; nothing is 0
+ * @name: to be printed
+ * @max_segment: granules
+ * @boundary: granules
+ * @unit: granules; min_align_mask is that in bytes, less 1
+ * @min_align_mask: below a granule, in place of @unit
+ * @mask: log2 of the granules that the dma mask reaches
+ * @bus: log2 of the granules that the bus reaches
+ */
+struct test_limits {
+	const char *name;
+	unsigned int max_segment;
+	unsigned int boundary;
+	unsigned int unit;
+	unsigned int min_align_mask;
+	unsigned int mask;
+	unsigned int bus;
+};
+
+extern const struct test_limits test_limits[];
+extern const unsigned int test_limits_count;
+
+/**
+ * struct test_device - a device and what it can do, in bytes
+ * @dev: the device
+ * @granule: of its IOMMU
+ * @noncoherent: it does not snoop caches
+ * @max_segment: U32_MAX is none
+ * @boundary: a power of two, or 0 for none
+ * @unit: bits of addresses below this are those of memory; at least @granule
+ * @last: highest address for it
+ */
+struct test_device {
+	struct device *dev;
+	size_t granule;
+	bool noncoherent;
+	u64 max_segment;
+	u64 boundary;
+	u64 unit;
+	u64 last;
+};
+
+struct mock_iommu *test_iommu(struct kunit *test, dma_addr_t aperture_last,
+			      bool shared);
+void test_device_init(struct kunit *test, struct mock_iommu *mock,
+		      struct test_device *td);
+void test_device_limit(struct test_device *td, const struct test_limits *limits);
+void test_device_set(struct test_device *td);
+bool test_device_reaches(const struct test_device *td, dma_addr_t addr,
+			 u64 size);
+bool test_device_crosses(const struct test_device *td, dma_addr_t addr,
+			 u64 size);
+void test_device_settled(struct kunit *test, const struct test_device *td,
+			 unsigned long mapped);
+void test_fill(void *buf, size_t len, u64 *seed);
+
+#endif /* _DMA_TEST_DEVICE_H */
