@@ -292,6 +292,7 @@ static int bench_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
 	if (ret)
 		return ret;
+	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
 	b = bench_new(&pdev->dev);
 	if (!b)
 		return -ENOMEM;

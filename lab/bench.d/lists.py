@@ -31,6 +31,15 @@ def checked(label, adjacent, function):
     return value
 
 
+def segments(label):
+    def value(found):
+        n = found.get(label, "list", "segments")
+        if not n:
+            raise bench.Unmeasured(f"{label}: the list was not mapped")
+        return n
+    return value
+
+
 def floor_of_unmap(label):
     return lambda found: sum(found.mean(label, name) for name in UNMAP)
 
@@ -135,16 +144,14 @@ class Contiguous(Part):
                 table.row(self.name, mode, f"{text}, {call}", "instructions",
                           checked("joins", 0, mean("joins", call)))
             table.row(self.name, mode, f"{text}, segments", "segments",
-                      lambda found: found.get("joins", "list", "segments"))
+                      segments("joins"))
             for call in "map", "unmap":
                 table.row(self.name, mode, f"{text}, as one segment, {call}",
                           "instructions",
                           checked("one", 0, mean("one", call)),
                           skip=("stock",))
             table.row(self.name, mode, f"{text}, as one segment, segments",
-                      "segments",
-                      lambda found: found.get("one", "list", "segments"),
-                      target=1, skip=("stock",))
+                      "segments", segments("one"), target=1, skip=("stock",))
 
 
 class Barriers(Part):
