@@ -94,7 +94,11 @@ static bool contiguous = true;
 module_param(contiguous, bool, 0444);
 MODULE_PARM_DESC(contiguous, "tell the DMA API that a buffer has to be one segment");
 
-/* A transfer; less than a page; some pages; more than 64 KiB */
+static bool userptr = true;
+module_param(userptr, bool, 0444);
+MODULE_PARM_DESC(userptr, "take buffers that are memory of programs");
+
+/* A transfer; some pages; some and a part of one; more than 64 KiB */
 static const struct v4l2_frmsize_discrete edu_sizes[] = {
 	{ 64, 48 }, { 128, 96 }, { 160, 120 }, { 320, 240 },
 };
@@ -633,7 +637,8 @@ static int edu_setup_queue(struct edu *edu)
 	struct vb2_queue *q = &edu->queue;
 
 	q->type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
-	q->io_modes = VB2_MMAP | VB2_USERPTR | VB2_DMABUF | VB2_READ;
+	q->io_modes = VB2_MMAP | VB2_DMABUF | VB2_READ |
+		      (userptr ? VB2_USERPTR : 0);
 	q->dev = &edu->pdev->dev;
 	q->drv_priv = edu;
 	q->buf_struct_size = sizeof(struct edu_buffer);
