@@ -203,6 +203,8 @@ class Barriers(Part):
             maintenance."""
             if not found.get(function, "barriers", "lines"):
                 raise bench.Unmeasured(f"{function} maintains no cache")
+            if found.get(function, "barriers", "pending"):
+                raise bench.Unmeasured(f"{function} does not wait for caches")
             return found.get(function, "barriers", key)
         return value
 
