@@ -171,16 +171,16 @@ static int setup_dma(struct device *dev)
 	size_t most = sizeof(struct header) + MAX_DATA;
 	int ret;
 
+	/* Header and data are not next to each other: only an IOMMU joins them. */
+	if (!dma_get_merge_boundary(dev))
+		return dev_err_probe(dev, -EOPNOTSUPP, "its packets need an IOMMU\n");
 	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(28));
 	if (ret)
 		return ret;
 	dma_set_max_seg_size(dev, most);
 	dma_set_contiguous(dev, true);
 	if (dma_max_contiguous_size(dev) < most)
-		return dev_err_probe(dev, -EIO, "packets are too large for its bus\n");
-	/* Without an IOMMU only memory that is contiguous can be one segment. */
-	if (!dma_get_merge_boundary(dev))
-		dev_warn(dev, "no IOMMU: packets of more than one page will fail\n");
+		return dev_err_probe(dev, -E2BIG, "packets are too large for its bus\n");
 	return 0;
 }
 
