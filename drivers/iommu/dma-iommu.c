@@ -235,9 +235,9 @@ void iommu_dma_sync_single_for_device(struct device *dev, dma_addr_t addr,
  * On error the list is as it was and nothing is mapped.
  *
  * Context: Any.
- * Return: the number of segments; -EINVAL if the list has no entry, or one
- * without bytes or that is no memory, or if it is to be one segment and cannot;
- * -EREMOTEIO if it has memory of another device that @dev cannot reach; -ENOMEM
+ * Return: the number of segments; -EINVAL if the list has no entry, or fewer
+ * than @nents, or one without bytes or that is no memory, or if it is to be one
+ * segment and cannot; -EREMOTEIO if it has memory of another device that @dev cannot reach; -ENOMEM
  * if there is no memory or no address for it.
  */
 int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,

@@ -225,7 +225,7 @@ bool dma_claim_unit(struct device *dev, struct dma_teardown *td,
 
 	/* Perhaps @addr is in the middle of the device's unit. */
 	if (unit > dma_granule(td->cookie) &&
-	    dma_claim(td->cookie, ALIGN_DOWN(addr, unit), &td->range))
+	    dma_claim(td->cookie, ALIGN_DOWN(addr, unit), size, &td->range))
 		return true;
 	dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: no mapping begins there, or it has been unmapped before\n",
 			    &addr, size);
@@ -245,6 +245,25 @@ void dma_report_unmap(struct device *dev, struct dma_teardown *td,
 	td->failed = true;
 	dev_err_ratelimited(dev, "IOMMU unmapped %zu of %zu bytes at %pad, these addresses are not used again\n",
 			    unmapped, size, &addr);
+}
+
+/* iommu_unmap_fast() where there can be no pages larger than a granule */
+size_t dma_granules_unmap(struct dma_teardown *td, dma_addr_t addr, size_t size)
+{
+	struct iommu_domain *domain = td->cookie->domain;
+	unsigned int lg2 = td->cookie->granule_lg2;
+	size_t unmapped = 0, some;
+
+	/* A page table at a time, as some drivers do it */
+	do {
+		some = domain->ops->unmap_pages(domain, addr + unmapped,
+						(size_t)1 << lg2,
+						(size - unmapped) >> lg2,
+						&td->gather);
+		unmapped += some;
+	} while (some && unmapped < size);
+	trace_unmap(addr, size, unmapped);
+	return unmapped;
 }
 
 /* dma_teardown_end() with copies, or where some of it is still mapped */
@@ -354,7 +373,7 @@ void dma_map_undo(struct iommu_dma_cookie *cookie, dma_addr_t addr, bool mapped)
 
 	if (mapped)
 		iommu_unmap(cookie->domain, addr, dma_granule(cookie));
-	if (dma_claim(cookie, addr, &range))
+	if (dma_claim(cookie, addr, dma_granule(cookie), &range))
 		iova_release(&cookie->space, &range);
 }
 
@@ -499,6 +518,7 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 {
 	const struct iommu_domain_geometry *geometry = &cookie->domain->geometry;
 	unsigned int lg2 = __ffs(cookie->domain->pgsize_bitmap);
+	unsigned long larger = cookie->domain->pgsize_bitmap & ~BIT(lg2);
 	/* Without the top granule, so that the end of any range is a u64. */
 	u64 last = (U64_MAX >> lg2) - 1;
 	int ret;
@@ -514,6 +534,7 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 	xa_init_flags(&cookie->copies, XA_FLAGS_LOCK_IRQ);
 	dma_flush_init(&cookie->flush, &cookie->space,
 		       dev->iommu->shadow_on_flush);
+	cookie->larger_page = larger ? BIT(__ffs(larger)) : SIZE_MAX;
 	cookie->guard = dma_guard;
 	cookie->last = ((last + 1) << lg2) - 1;
 	cookie->granule_lg2 = lg2;

@@ -28,6 +28,8 @@ enum dma_cookie_type {
  * @domain: the domain
  * @type: who hands out addresses
  * @granule_lg2: log2 of the granule in bytes; 0 until the first device
+ * @larger_page: the IOMMU's smallest page above the granule, bytes; SIZE_MAX if
+ *	there is none
  * @guard: granules at the end of each range that are never mapped
  * @last: last byte that the IOMMU can reach, below U64_MAX
  * @space: addresses
@@ -50,6 +52,7 @@ struct iommu_dma_cookie {
 	enum dma_cookie_type type;
 	unsigned int granule_lg2;
 	unsigned int guard;
+	size_t larger_page;
 	u64 last;
 	struct iova_space space;
 	struct dma_flush flush;
@@ -204,14 +207,18 @@ dma_limit_granule(const struct iommu_dma_cookie *cookie, u64 limit)
 	return end ? min_t(u64, end - 1, ULONG_MAX) : IOVA_NONE;
 }
 
-/* Claim the mapping that begins in the granule of @addr. */
+/* Claim the mapping that begins in the granule of @addr, of about @size bytes. */
 static inline bool dma_claim(struct iommu_dma_cookie *cookie, dma_addr_t addr,
-			     struct iova_range *range)
+			     size_t size, struct iova_range *range)
 {
 	u64 granule = addr >> cookie->granule_lg2;
 
-	return granule <= ULONG_MAX &&
-	       iova_claim(&cookie->space, granule, range);
+	if (granule > ULONG_MAX)
+		return false;
+	if (unlikely(size >> cookie->granule_lg2 > IOVA_SMALL_MAX) &&
+	    iova_claim_large(&cookie->space, granule, range))
+		return true;
+	return iova_claim(&cookie->space, granule, range);
 }
 
 /*
@@ -331,6 +338,7 @@ void dma_report_size(struct device *dev, const struct dma_teardown *td,
 		     dma_addr_t addr, size_t size);
 void dma_report_unmap(struct device *dev, struct dma_teardown *td,
 		      dma_addr_t addr, size_t size, size_t unmapped);
+size_t dma_granules_unmap(struct dma_teardown *td, dma_addr_t addr, size_t size);
 void dma_teardown_end_hard(struct dma_teardown *td);
 
 /* The first byte behind the mapping; see space_init() for why it is a u64. */
@@ -365,7 +373,7 @@ static __always_inline bool dma_teardown_claim(struct device *dev,
 
 	td->cookie = cookie;
 	/* It may have been made before the driver set a min_align_mask. */
-	if (unlikely(!dma_claim(cookie, addr, &td->range)) &&
+	if (unlikely(!dma_claim(cookie, addr, size, &td->range)) &&
 	    !dma_claim_unit(dev, td, addr, size))
 		return false;
 
@@ -424,6 +432,8 @@ static __always_inline void dma_teardown_run(struct device *dev,
 		unmapped = domain->ops->unmap_pages(domain, addr, size, 1,
 						    &td->gather);
 		trace_unmap(addr, size, unmapped);
+	} else if (size < td->cookie->larger_page) {
+		unmapped = dma_granules_unmap(td, addr, size);
 	} else {
 		unmapped = iommu_unmap_fast(domain, addr, size, &td->gather);
 	}

@@ -563,16 +563,25 @@ static __always_inline bool claim_small(struct iova_chunk *c,
 	return true;
 }
 
-static bool claim_large(struct iova_space *space, unsigned long granule,
-			struct iova_range *range)
+/**
+ * iova_claim_large - iova_claim() for more than IOVA_SMALL_MAX granules
+ * @space: address space
+ * @first: where the caller believes that a range begins
+ * @range: where to store the range that was handed out there
+ *
+ * Context: Any.
+ * Return: false if no such range begins at @first; perhaps a smaller one does.
+ */
+bool iova_claim_large(struct iova_space *space, unsigned long first,
+		      struct iova_range *range)
 {
 	struct iova_extent *x;
 	unsigned long flags;
 	bool mapped;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	x = extents_at(&space->extents, granule);
-	mapped = x && x->first == granule && x->mapped;
+	x = extents_at(&space->extents, first);
+	mapped = x && x->first == first && x->mapped;
 	if (mapped) {
 		x->mapped = false;
 		range->first = x->first;
@@ -595,7 +604,7 @@ static noinline bool claim_hard(struct iova_space *space, unsigned long granule,
 	if (c)
 		claimed = claim_small(c, granule, range);
 	local_irq_restore(flags);
-	return c ? claimed : claim_large(space, granule, range);
+	return c ? claimed : iova_claim_large(space, granule, range);
 }
 
 /**

@@ -21,6 +21,17 @@
 #include "list.h"
 #include "scatterlist.h"
 
+/* for_each_sg() without a call for each entry */
+#define for_each_entry(sgl, sg, nents, i)				\
+	for ((i) = 0, (sg) = (sgl); (i) < (nents);			\
+	     (sg) = ++(i) < (nents) ? entry_next(sg) : NULL)
+
+static __always_inline struct scatterlist *entry_next(struct scatterlist *sg)
+{
+	sg++;
+	return unlikely(sg_is_chain(sg)) ? sg_chain_ptr(sg) : sg;
+}
+
 /**
  * struct dma_list - a scatterlist in the making
  * @job: how to map it
@@ -167,7 +178,9 @@ static int list_check(struct dma_list *list)
 	bool peers = false;
 	int i;
 
-	for_each_sg(list->sgl, sg, list->nents, i) {
+	for_each_entry(list->sgl, sg, list->nents, i) {
+		if (unlikely(sg_is_last(sg)) && i + 1 < list->nents)
+			return list_refuse(list, "it ends before that");
 		if (unlikely(!sg->length))
 			return list_refuse(list, "an entry has no bytes");
 		if (unlikely(!in_memory_map(sg_page(sg), &known)))
@@ -197,7 +210,7 @@ static int list_measure(struct dma_list *list)
 		list->size = list->bytes;
 		return 0;
 	}
-	for_each_sg(list->sgl, sg, list->nents, i) {
+	for_each_entry(list->sgl, sg, list->nents, i) {
 		ret = list_place(list, &walk, sg, &place);
 		if (ret < 0)
 			return ret;
@@ -214,7 +227,7 @@ static int list_map_dense(struct dma_list *list)
 	struct scatterlist *sg;
 	int i, ret;
 
-	for_each_sg(list->sgl, sg, list->nents, i) {
+	for_each_entry(list->sgl, sg, list->nents, i) {
 		ret = dma_job_run(&list->job, addr, sg_phys(sg), sg->length);
 		if (ret)
 			return ret;
@@ -230,7 +243,7 @@ static int list_map_entries(struct dma_list *list)
 	struct dma_place place;
 	int i, ret;
 
-	for_each_sg(list->sgl, sg, list->nents, i) {
+	for_each_entry(list->sgl, sg, list->nents, i) {
 		if (list_place(list, &walk, sg, &place))
 			continue;
 		ret = dma_job_add(&list->job, list->start + place.start,
@@ -248,7 +261,7 @@ static void list_undo_entries(struct dma_list *list)
 	struct dma_place place;
 	int i;
 
-	for_each_sg(list->sgl, sg, list->nents, i)
+	for_each_entry(list->sgl, sg, list->nents, i)
 		if (!list_place(list, &walk, sg, &place))
 			dma_job_undo(&list->job, list->start + place.start,
 				     sg->length);
@@ -294,7 +307,7 @@ static int list_write(struct dma_list *list)
 	int i, count = 0;
 	bool bus;
 
-	for_each_sg(list->sgl, sg, list->nents, i) {
+	for_each_entry(list->sgl, sg, list->nents, i) {
 		bus = list_place(list, &walk, sg, &place);
 		sg_dma_address(sg) = DMA_MAPPING_ERROR;
 		sg_dma_len(sg) = 0;
@@ -321,7 +334,7 @@ static void sync_entries(struct scatterlist *sgl, int nents,
 
 	if (for_cpu && dir == DMA_TO_DEVICE)
 		return;
-	for_each_sg(sgl, sg, nents, i) {
+	for_each_entry(sgl, sg, nents, i) {
 		if (for_cpu)
 			arch_sync_dma_for_cpu_nowait(sg_phys(sg), sg->length,
 						     dir);
@@ -339,7 +352,7 @@ static void sync_segments(struct device *dev, struct scatterlist *sgl,
 	struct scatterlist *sg;
 	int i;
 
-	for_each_sg(sgl, sg, nents, i) {
+	for_each_entry(sgl, sg, nents, i) {
 		if (!sg_dma_len(sg))
 			break;
 		if (sg_dma_is_bus_address(sg))
@@ -362,7 +375,7 @@ static bool segments_have_copies(struct device *dev, struct scatterlist *sgl,
 
 	if (likely(xa_empty(&cookie->copies)))
 		return false;
-	for_each_sg(sgl, sg, nents, i) {
+	for_each_entry(sgl, sg, nents, i) {
 		if (!sg_dma_len(sg))
 			break;
 		if (!sg_dma_is_bus_address(sg) &&
@@ -412,7 +425,6 @@ int dma_list_map(struct device *dev, struct scatterlist *sgl, int nents,
 			.dev = dev,
 			.cookie = cookie,
 			.prot = dma_protection(dir, coherent, attrs),
-			.copy = dma_copy_needed_sg(dev, sgl, nents, dir),
 		},
 		.sgl = sgl,
 		.nents = nents,
@@ -429,8 +441,10 @@ int dma_list_map(struct device *dev, struct scatterlist *sgl, int nents,
 	if (!ret && list.layout.contiguous &&
 	    list.bytes > dma_max_contiguous_size(dev))
 		ret = list_refuse_contiguous(&list);
-	if (!ret && list.size)
-		ret = list_map_range(&list);
+	if (ret)
+		return ret;
+	list.job.copy = dma_copy_needed_sg(dev, sgl, nents, dir);
+	ret = list.size ? list_map_range(&list) : 0;
 	if (ret)
 		return ret;
 	ret = list_write(&list);
@@ -450,7 +464,7 @@ static void segments_teardown(struct device *dev, struct dma_teardown *td,
 	size_t size = 0;
 	int i;
 
-	for_each_sg(sgl, sg, nents, i) {
+	for_each_entry(sgl, sg, nents, i) {
 		if (!sg_dma_len(sg))
 			break;
 		if (sg_dma_is_bus_address(sg))
@@ -486,7 +500,7 @@ static void segments_unmark(struct scatterlist *sgl, int nents)
 	struct scatterlist *sg;
 	int i;
 
-	for_each_sg(sgl, sg, nents, i) {
+	for_each_entry(sgl, sg, nents, i) {
 		if (!sg_dma_len(sg))
 			break;
 		sg_dma_unmark_bus_address(sg);
@@ -512,7 +526,7 @@ void dma_list_unmap(struct device *dev, struct scatterlist *sgl, int nents,
 	u64 bytes = 0;
 	int i;
 
-	for_each_sg(sgl, sg, nents, i) {
+	for_each_entry(sgl, sg, nents, i) {
 		if (!sg_dma_len(sg))
 			break;
 		if (sg_dma_is_bus_address(sg)) {
@@ -523,9 +537,11 @@ void dma_list_unmap(struct device *dev, struct scatterlist *sgl, int nents,
 			first = sg;
 		bytes += sg_dma_len(sg);
 	}
-	if (first && dma_teardown_claim(dev, &td, sg_dma_address(first),
-					sg_dma_len(first))) {
-		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
+	if (first &&
+	    dma_teardown_claim(dev, &td, sg_dma_address(first), bytes)) {
+		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
+		    (!dev_is_dma_coherent(dev) ||
+		     unlikely(!xa_empty(&td.cookie->copies))))
 			dma_list_sync(dev, sgl, nents, dir, true);
 		/* Whole granules only: then there is nothing between them. */
 		if (likely(bytes == dma_teardown_size(&td)))
