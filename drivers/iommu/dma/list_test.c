@@ -16,6 +16,7 @@
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/iommu.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/prandom.h>
@@ -35,6 +36,11 @@
 #define NEIGHBOUR	512
 #define NEIGHBOUR_THEN	0xa5
 #define NEIGHBOUR_NOW	0x5a
+
+/* Each mapping has as many granules more, by iommu.dma_guard. */
+static unsigned int guard;
+module_param(guard, uint, 0444);
+MODULE_PARM_DESC(guard, "what the kernel was started with as iommu.dma_guard");
 
 /**
  * struct span - where an entry is in its block
@@ -724,6 +730,46 @@ static void list_merges(struct kunit *test)
 	test_device_settled(test, &td, 0);
 }
 
+/*
+ * What a list costs the IOMMU: told once that it is there, and told once that it
+ * is gone; in deferred mode, not then.
+ */
+static void list_counts(struct kunit *test)
+{
+	const struct test_env *env = test->param_value;
+	struct mock_iommu_counts before, after;
+	struct span spans[ENTRIES];
+	struct test_device td;
+	struct list *list;
+	unsigned int i;
+
+	test_device_init(test, test_iommu(test, 0, false), &td);
+	list = list_alloc(test, &td, pool_create(test, td.granule));
+	for (i = 0; i < ENTRIES; i++)
+		spans[i] = (struct span) { 0, td.granule };
+	for (i = 0; i < 2; i++) {
+		list_make(list, spans, ENTRIES, DMA_TO_DEVICE);
+		before = mock_iommu_counts(td.dev);
+		KUNIT_ASSERT_TRUE(test, list_map(list, i, false, "pages"));
+		after = mock_iommu_counts(td.dev);
+		KUNIT_EXPECT_EQ(test, 1, after.sync_map - before.sync_map);
+		KUNIT_EXPECT_LE(test, after.map - before.map, ENTRIES);
+		KUNIT_EXPECT_EQ(test, after.unmap, before.unmap);
+		list_unmap(list);
+		before = after;
+		after = mock_iommu_counts(td.dev);
+		KUNIT_EXPECT_EQ(test, 1, after.unmap - before.unmap);
+		KUNIT_EXPECT_EQ(test, !env->deferred,
+				after.sync - before.sync);
+		if (!env->deferred)
+			KUNIT_EXPECT_EQ(test, after.flush, before.flush);
+		list_free(list);
+	}
+	test_device_settled(test, &td, 0);
+	after = mock_iommu_counts(td.dev);
+	KUNIT_EXPECT_EQ(test, env->deferred, !!after.flush);
+}
+
 /* Each mapping of a page fails in turn, then telling of them does. */
 static void failures_run(struct kunit *test, struct list *list, bool contiguous,
 			 enum mock_iommu_fault fault)
@@ -773,11 +819,6 @@ static void list_failures(struct kunit *test)
 
 #define SPACE	64	/* granules of the address space in this case */
 #define LISTS	16
-
-/* Each mapping has as many granules more, by iommu.dma_guard. */
-static unsigned int guard;
-module_param(guard, uint, 0444);
-MODULE_PARM_DESC(guard, "what the kernel was started with as iommu.dma_guard");
 
 static void list_make_granules(struct list *list, unsigned int entries,
 			       unsigned int granules)
@@ -972,45 +1013,58 @@ static void list_too_large(struct kunit *test)
 }
 
 /* What dma_max_contiguous_size() says can be had; a byte more cannot. */
+static void largest_run(struct list *list, size_t size, const char *what)
+{
+	size_t block = list->pool->size;
+	unsigned int count = DIV_ROUND_UP(size, block), i;
+	struct span spans[ENTRIES + 1];
+	struct kunit *test = list->test;
+
+	KUNIT_ASSERT_LT(test, count, ENTRIES);
+	for (i = 0; i < count; i++)
+		spans[i] = (struct span) { 0, min(size - i * block, block) };
+	list_make(list, spans, count, DMA_BIDIRECTIONAL);
+	if (list_map(list, true, size / list->td->granule & 1, what)) {
+		list_use(list);
+		list_unmap(list);
+	}
+	list_free(list);
+	spans[count] = (struct span) { 0, 1 };
+	list_make(list, spans, count + 1, DMA_BIDIRECTIONAL);
+	expect_refused(test, list->td->dev, &list->sgt, true, -EINVAL, what);
+	list_free(list);
+}
+
 static void list_largest(struct kunit *test)
 {
-	static const struct test_limits limits[] = {
-		{ "segment", .max_segment = 5 },
-		{ "boundary", .boundary = 8 },
-		{ "segment and boundary", .max_segment = 6, .boundary = 8 },
-		{ "boundary and segment", .max_segment = 9, .boundary = 4 },
+	static const struct {
+		struct test_limits limits;
+		unsigned int granules;
+	} rows[] = {
+		{ { "segment", .max_segment = 5 }, 5 },
+		{ { "boundary", .boundary = 8 }, 8 },
+		{ { "segment and boundary", .max_segment = 6, .boundary = 8 }, 6 },
+		{ { "boundary and segment", .max_segment = 9, .boundary = 4 }, 4 },
+		/* All but the lowest granule */
+		{ { "mask", .mask = 3 }, 7 },
+		{ { "bus", .bus = 3, .mask = 4 }, 7 },
 	};
-	struct span spans[ENTRIES];
 	struct test_device td;
-	unsigned int i, j, count;
 	struct list *list;
-	size_t size;
+	unsigned int i;
 
 	test_device_init(test, test_iommu(test, 0, false), &td);
 	list = list_alloc(test, &td, pool_create(test, td.granule));
-	for (i = 0; i < ARRAY_SIZE(limits); i++) {
-		test_device_limit(&td, &limits[i]);
-		size = dma_max_contiguous_size(td.dev);
-		KUNIT_EXPECT_EQ_MSG(test, size,
-				    min_not_zero(td.max_segment, td.boundary),
-				    "%s", limits[i].name);
-		count = min_t(unsigned int, ENTRIES, size / td.granule);
-		for (j = 0; j < count; j++)
-			spans[j] = (struct span) { 0, td.granule };
-		spans[count - 1].len = size - (count - 1) * td.granule;
-		list_make(list, spans, count, DMA_BIDIRECTIONAL);
-		if (list_map(list, true, i & 1, limits[i].name)) {
-			list_use(list);
-			list_unmap(list);
-		}
-		list_free(list);
-		if (count == ENTRIES)
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		/* A guard takes of so few granules, too. */
+		if (guard && (rows[i].limits.mask || rows[i].limits.bus))
 			continue;
-		spans[count] = (struct span) { 0, 1 };
-		list_make(list, spans, count + 1, DMA_BIDIRECTIONAL);
-		expect_refused(test, td.dev, &list->sgt, true, -EINVAL,
-			       limits[i].name);
-		list_free(list);
+		test_device_limit(&td, &rows[i].limits);
+		KUNIT_EXPECT_EQ_MSG(test, rows[i].granules * td.granule,
+				    dma_max_contiguous_size(td.dev), "%s",
+				    rows[i].limits.name);
+		largest_run(list, rows[i].granules * td.granule,
+			    rows[i].limits.name);
 	}
 	test_device_settled(test, &td, 0);
 }
@@ -1049,7 +1103,12 @@ static void list_bounced(struct kunit *test)
  */
 
 #define DEVICES	5
-#define ROUNDS	600
+
+/* Fewer where granules are larger: what takes time is to compare bytes. */
+static unsigned int random_rounds(const struct test_device *td)
+{
+	return 800 >> (3 * (ilog2(td->granule) - 12) / 4);
+}
 
 static void random_limits(struct test_device *td, struct rnd_state *rnd)
 {
@@ -1097,7 +1156,7 @@ static void list_random(struct kunit *test)
 	struct test_device devices[DEVICES];
 	bool mapped[DEVICES] = {};
 	struct list *lists[DEVICES];
-	unsigned int i, round, count = 0;
+	unsigned int i, round, rounds, count = 0;
 	unsigned long live = 0;
 	struct rnd_state rnd;
 	u32 seed = 20151103;
@@ -1110,7 +1169,8 @@ static void list_random(struct kunit *test)
 				      pool_create(test, devices[i].granule));
 		lists[i]->seed = seed + i;
 	}
-	for (round = 0; round < ROUNDS && test->status == KUNIT_SUCCESS; round++) {
+	rounds = random_rounds(&devices[0]);
+	for (round = 0; round < rounds && test->status == KUNIT_SUCCESS; round++) {
 		i = prandom_u32_state(&rnd) % DEVICES;
 		if (mapped[i]) {
 			list_use(lists[i]);
@@ -1144,7 +1204,7 @@ static void list_random(struct kunit *test)
 		list_unmap(lists[i]);
 		list_free(lists[i]);
 	}
-	KUNIT_EXPECT_GE(test, count, ROUNDS / 5);
+	KUNIT_EXPECT_GE(test, count, rounds / 5);
 	test_device_settled(test, &devices[0], 0);
 }
 
@@ -1245,6 +1305,7 @@ static void plain_refused(struct kunit *test)
 
 static struct kunit_case list_cases[] = {
 	KUNIT_CASE_PARAM(list_merges, test_env_gen_params),
+	KUNIT_CASE_PARAM(list_counts, test_env_gen_params),
 	KUNIT_CASE_PARAM(list_shapes, test_env_gen_params),
 	KUNIT_CASE_PARAM(list_shapes_contiguous, test_env_gen_params),
 	KUNIT_CASE_PARAM(list_bounced, test_env_gen_params),
