@@ -116,9 +116,10 @@ quiet() {
 }
 
 ktap_print_header
-ktap_set_plan 45
+ktap_set_plan 47
 try_op "by the device's parameter: scattered pages" "$edu" one device pages both
 try_op "by the device's parameter: halves of granules" "$edu" one device halves both
+try_op "by the call: whole pages" "$edu" one call whole both
 try_op "by the call: scattered pages, twice" "$edu" one call pages from 2
 try_op "by the call: small kmalloc() buffers" "$edu" one call pieces both
 try_op "by the call: all kinds, to the device" "$edu" one call mixed to
@@ -178,9 +179,12 @@ if [ -n "$type" ] && with_identity "$wide"; then
 	try_op "no IOMMU, by the call: one entry" "$edu" one call single from
 	try "no IOMMU, scattered" said "DMA map.*no IOMMU" op "$edu" scattered
 	rmmod dma_edu
+	try "no IOMMU, the guide's example" said ".*its packets need an IOMMU" load_module dma_example
+	rmmod dma_example
 else
 	for what in "by the device's parameter: one piece of memory" \
-		"by the call: one piece of memory" "by the call: one entry" "scattered"; do
+		"by the call: one piece of memory" "by the call: one entry" "scattered" \
+		"the guide's example"; do
 		skip "no IOMMU, $what" "there is no second edu device behind an IOMMU"
 	done
 fi

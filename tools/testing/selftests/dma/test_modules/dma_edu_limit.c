@@ -306,16 +306,6 @@ static int edu_op_single(struct edu *edu, int argc, char **argv)
  * The largest list.
  */
 
-static const struct edu_piece edu_whole_pieces[] = {
-	{ 0, 0x1000, EDU_PAGES }, { 0, 0x1000, EDU_PAGES },
-	{ 0, 0x1000, EDU_PAGES }, { 0, 0x1000, EDU_PAGES },
-	{ 0, 0x1000, EDU_PAGES },
-};
-
-static const struct edu_shape edu_whole = {
-	"whole", ARRAY_SIZE(edu_whole_pieces), edu_whole_pieces,
-};
-
 static int edu_largest_try(struct edu *edu, struct edu_sgl *list, size_t want)
 {
 	struct device *dev = edu_dev(edu);
@@ -369,7 +359,7 @@ static int edu_op_largest(struct edu *edu, int argc, char **argv)
 
 	if (!edu_domain(edu))
 		return EDU_SKIP;
-	list = edu_sgl_make(edu, &edu_whole, 1, false);
+	list = edu_sgl_make(edu, edu_find_shape("whole"), 1, false);
 	if (!list)
 		return -ENOMEM;
 	ret = edu_largest(edu, list);

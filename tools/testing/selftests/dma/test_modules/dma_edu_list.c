@@ -48,6 +48,12 @@ static const struct edu_piece edu_shape_pages[] = {
 	PAGES(0, 0x1000), PAGES(0, 0x3e8),
 };
 
+/* Nothing but whole granules */
+static const struct edu_piece edu_shape_whole[] = {
+	PAGES(0, 0x1000), PAGES(0, 0x1000), PAGES(0, 0x1000), PAGES(0, 0x1000),
+	PAGES(0, 0x1000),
+};
+
 /* The halves of a granule come from two pages. */
 static const struct edu_piece edu_shape_halves[] = {
 	PAGES(0, 0x1000), PAGES(0, 0x800), PAGES(0x800, 0x800),
@@ -88,8 +94,8 @@ static const struct edu_piece edu_shape_single[] = {
 };
 
 const struct edu_shape edu_shapes[] = {
-	SHAPE(pages), SHAPE(halves), SHAPE(pieces), SHAPE(mixed), SHAPE(odd),
-	SHAPE(shifted), SHAPE(cut), SHAPE(single), { }
+	SHAPE(pages), SHAPE(whole), SHAPE(halves), SHAPE(pieces), SHAPE(mixed),
+	SHAPE(odd), SHAPE(shifted), SHAPE(cut), SHAPE(single), { }
 };
 
 /**

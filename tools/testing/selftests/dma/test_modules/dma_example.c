@@ -178,9 +178,9 @@ static int setup_dma(struct device *dev)
 	if (ret)
 		return ret;
 	dma_set_max_seg_size(dev, most);
-	dma_set_contiguous(dev, true);
 	if (dma_max_contiguous_size(dev) < most)
 		return dev_err_probe(dev, -E2BIG, "packets are too large for its bus\n");
+	dma_set_contiguous(dev, true);
 	return 0;
 }
 
