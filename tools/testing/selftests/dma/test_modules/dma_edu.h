@@ -25,9 +25,10 @@
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/sizes.h>
+
+#include "dma_command.h"
 
 /* The device's buffer, in its own address space. */
 #define EDU_BUF_ADDR	0x40000
@@ -41,8 +42,7 @@
  */
 #define EDU_CHUNK	3072
 
-#define EDU_SKIP	1
-#define EDU_LOG_SIZE	SZ_16K
+#define EDU_SKIP	DMA_COMMAND_SKIP
 #define EDU_HELD	8
 
 /**
@@ -81,10 +81,7 @@ struct edu_held {
  * @done: completed by the interrupt at the end of a transfer
  * @irqs: interrupts seen
  * @dir: this device's debugfs directory
- * @lock: one operation at a time; protects all that follows
- * @log: what the last operation said
- * @log_len: bytes in @log
- * @status: what the last operation returned
+ * @command: what scripts ask for; its lock protects all that follows
  * @mem: allocation for user space to map
  * @held: pages that stay mapped from "hold" to "release"
  */
@@ -96,10 +93,7 @@ struct edu {
 	atomic_t irqs;
 	struct dentry *dir;
 
-	struct mutex lock;	/* protects all that follows */
-	char *log;
-	size_t log_len;
-	int status;
+	struct dma_command command;	/* its lock protects all that follows */
 	struct edu_mem mem;
 	struct edu_held held[EDU_HELD];
 };
@@ -137,8 +131,6 @@ int edu_check(struct edu *edu, const char *what, const void *buf, size_t len,
 int edu_check_byte(struct edu *edu, const char *what, const void *buf,
 		   size_t len, u8 byte);
 
-int edu_arg(int argc, char **argv, int n, unsigned long def,
-	    unsigned long *val);
 struct iommu_domain *edu_domain(struct edu *edu);
 bool edu_deferred(struct edu *edu);
 
@@ -150,6 +142,12 @@ void edu_held_release(struct edu *edu);
 static inline u8 edu_pattern(size_t i, u8 seed)
 {
 	return seed + i + (i >> 8) * 31 + (i >> 12) * 7;
+}
+
+static inline int edu_arg(int argc, char **argv, int n, unsigned long def,
+			  unsigned long *val)
+{
+	return dma_command_arg(argc, argv, n, def, val);
 }
 
 static inline struct device *edu_dev(struct edu *edu)

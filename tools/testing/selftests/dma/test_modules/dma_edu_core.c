@@ -16,7 +16,7 @@
  *
  * "mem" in the same directory can be mapped, see dma_edu_alloc.c.
  *
- * Locking: edu->lock is taken for a whole operation. The interrupt touches
+ * Locking: edu->command.lock is taken for a whole operation. The interrupt touches
  * only edu->done and edu->irqs.
  */
 #include <linux/debugfs.h>
@@ -27,7 +27,6 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/string.h>
-#include <linux/uaccess.h>
 
 #include "dma_edu.h"
 
@@ -46,9 +45,6 @@
 #define EDU_CMD_RUN	BIT(0)
 #define EDU_CMD_TO_MEM	BIT(1)
 #define EDU_CMD_IRQ	BIT(2)
-
-/* The longest line that "run" takes. */
-#define EDU_LINE_MAX	128
 
 static unsigned int mask_bits = 28;
 module_param(mask_bits, uint, 0444);
@@ -74,8 +70,7 @@ void edu_note(struct edu *edu, const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	edu->log_len += vscnprintf(edu->log + edu->log_len,
-				   EDU_LOG_SIZE - edu->log_len, fmt, args);
+	dma_command_vnote(&edu->command, fmt, args);
 	va_end(args);
 }
 
@@ -259,20 +254,6 @@ int edu_check_byte(struct edu *edu, const char *what, const void *buf,
 }
 
 /**
- * edu_arg() - a number among the arguments
- * @argc: number of words
- * @argv: the words
- * @n: which word
- * @def: its value when it is missing
- * @val: where to put it
- */
-int edu_arg(int argc, char **argv, int n, unsigned long def, unsigned long *val)
-{
-	*val = def;
-	return n < argc ? kstrtoul(argv[n], 0, val) : 0;
-}
-
-/**
  * edu_domain() - the IOMMU domain that the DMA API uses for the device
  * @edu: the device
  *
@@ -354,74 +335,22 @@ static const struct edu_op *edu_find(const char *name)
 	return NULL;
 }
 
-static int edu_run_line(struct edu *edu, char *line)
+static int edu_run(struct dma_command *command, int argc, char **argv)
 {
-	const struct edu_op *op;
-	char **argv;
-	int argc, ret = -EINVAL;
+	struct edu *edu = container_of(command, struct edu, command);
+	const struct edu_op *op = edu_find(argv[0]);
 
-	argv = argv_split(GFP_KERNEL, line, &argc);
-	if (!argv)
-		return -ENOMEM;
-	op = argc ? edu_find(argv[0]) : NULL;
-	if (op) {
-		mutex_lock(&edu->lock);
-		edu->log_len = 0;
-		edu->log[0] = 0;
-		edu->status = op->run(edu, argc, argv);
-		mutex_unlock(&edu->lock);
-		ret = 0;
-	}
-	argv_free(argv);
-	return ret;
+	return op ? op->run(edu, argc, argv) : DMA_COMMAND_UNKNOWN;
 }
-
-static ssize_t edu_run_write(struct file *file, const char __user *ubuf,
-			     size_t count, loff_t *pos)
-{
-	struct edu *edu = file->private_data;
-	char *line;
-	int ret;
-
-	if (count > EDU_LINE_MAX)
-		return -E2BIG;
-	line = memdup_user_nul(ubuf, count);
-	if (IS_ERR(line))
-		return PTR_ERR(line);
-	ret = edu_run_line(edu, line);
-	kfree(line);
-	return ret ?: count;
-}
-
-static const struct file_operations edu_run_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.write = edu_run_write,
-};
-
-static int edu_result_show(struct seq_file *s, void *unused)
-{
-	struct edu *edu = s->private;
-
-	mutex_lock(&edu->lock);
-	if (edu->status < 0)
-		seq_printf(s, "not ok %d\n", edu->status);
-	else
-		seq_puts(s, edu->status == EDU_SKIP ? "skip\n" : "ok\n");
-	seq_puts(s, edu->log);
-	mutex_unlock(&edu->lock);
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(edu_result);
 
 static int edu_mem_map(struct file *file, struct vm_area_struct *vma)
 {
 	struct edu *edu = file->private_data;
 	int ret;
 
-	mutex_lock(&edu->lock);
+	mutex_lock(&edu->command.lock);
 	ret = edu_mem_mmap(edu, vma);
-	mutex_unlock(&edu->lock);
+	mutex_unlock(&edu->command.lock);
 	return ret;
 }
 
@@ -496,11 +425,7 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	if (!edu)
 		return -ENOMEM;
-	edu->log = devm_kzalloc(&pdev->dev, EDU_LOG_SIZE, GFP_KERNEL);
-	if (!edu->log)
-		return -ENOMEM;
 	edu->pdev = pdev;
-	mutex_init(&edu->lock);
 	init_completion(&edu->done);
 	pdev->untrusted = untrusted;
 	ret = edu_setup_device(edu);
@@ -509,8 +434,7 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	pci_set_drvdata(pdev, edu);
 
 	edu->dir = debugfs_create_dir(pci_name(pdev), edu_root);
-	debugfs_create_file("run", 0200, edu->dir, edu, &edu_run_fops);
-	debugfs_create_file("result", 0400, edu->dir, edu, &edu_result_fops);
+	dma_command_init(&edu->command, edu->dir, edu_run);
 	/* The safe wrapper has no mmap; the pages outlive nothing: see release. */
 	debugfs_create_file_unsafe("mem", 0600, edu->dir, edu, &edu_mem_fops);
 	return 0;

@@ -27,13 +27,12 @@
 #include <linux/iommu.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
-#include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
+
+#include "dma_command.h"
 
 #ifdef MISUSE_HAVE_OPS
 #include <linux/dma-iommu.h>
@@ -42,9 +41,8 @@ static const struct dma_map_ops *const misuse_ops = &iommu_dma_ops;
 static const struct dma_map_ops *const misuse_ops;
 #endif
 
-#define MISUSE_SKIP	1
+#define MISUSE_SKIP	DMA_COMMAND_SKIP
 #define MISUSE_LIVE	16
-#define MISUSE_LOG	SZ_4K
 
 /* Nothing lives there: the upper end of a 28-bit space, away from the rest. */
 #define MISUSE_NOWHERE	0x0a5a5000UL
@@ -63,24 +61,20 @@ struct misuse_live {
 	dma_addr_t dma;
 };
 
-/* All of it is protected by misuse_lock. */
-static DEFINE_MUTEX(misuse_lock);
+/* What scripts ask for; its lock protects all that follows. */
+static struct dma_command misuse_command;
 static struct pci_dev *misuse_pdev;
 static struct device *misuse_dev;
 static struct iommu_domain *misuse_domain;
 static struct misuse_live misuse_live[MISUSE_LIVE];
 static struct dentry *misuse_dir;
-static char misuse_log[MISUSE_LOG];
-static size_t misuse_log_len;
-static int misuse_status;
 
 static __printf(1, 2) void misuse_note(const char *fmt, ...)
 {
 	va_list args;
 
 	va_start(args, fmt);
-	misuse_log_len += vscnprintf(misuse_log + misuse_log_len,
-				     MISUSE_LOG - misuse_log_len, fmt, args);
+	dma_command_vnote(&misuse_command, fmt, args);
 	va_end(args);
 }
 
@@ -658,8 +652,6 @@ static int misuse_run_case(const struct misuse_case *c)
 	struct page *page;
 	int ret, live;
 
-	misuse_log_len = 0;
-	misuse_log[0] = 0;
 	if (!misuse_ops) {
 		misuse_note("the layer's operations are not published here\n");
 		return MISUSE_SKIP;
@@ -677,43 +669,12 @@ static int misuse_run_case(const struct misuse_case *c)
 	return live ?: ret;
 }
 
-static ssize_t misuse_write(struct file *file, const char __user *ubuf,
-			    size_t count, loff_t *pos)
+static int misuse_run(struct dma_command *command, int argc, char **argv)
 {
-	const struct misuse_case *c;
-	char name[32] = {};
+	const struct misuse_case *c = misuse_find(argv[0]);
 
-	if (count >= sizeof(name))
-		return -E2BIG;
-	if (copy_from_user(name, ubuf, count))
-		return -EFAULT;
-	c = misuse_find(strim(name));
-	if (!c)
-		return -EINVAL;
-	mutex_lock(&misuse_lock);
-	misuse_status = misuse_run_case(c);
-	mutex_unlock(&misuse_lock);
-	return count;
+	return c ? misuse_run_case(c) : DMA_COMMAND_UNKNOWN;
 }
-
-static const struct file_operations misuse_run_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.write = misuse_write,
-};
-
-static int misuse_result_show(struct seq_file *s, void *unused)
-{
-	mutex_lock(&misuse_lock);
-	if (misuse_status < 0)
-		seq_printf(s, "not ok %d\n", misuse_status);
-	else
-		seq_puts(s, misuse_status == MISUSE_SKIP ? "skip\n" : "ok\n");
-	seq_puts(s, misuse_log);
-	mutex_unlock(&misuse_lock);
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(misuse_result);
 
 static void misuse_drop_live(void)
 {
@@ -750,20 +711,11 @@ static int misuse_make_live(void)
 	return 0;
 }
 
-static struct pci_dev *misuse_lookup(void)
-{
-	unsigned int domain, bus, slot, func;
-
-	if (sscanf(device, "%x:%x:%x.%x", &domain, &bus, &slot, &func) != 4)
-		return NULL;
-	return pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, func));
-}
-
 static int __init misuse_init(void)
 {
 	int ret;
 
-	misuse_pdev = misuse_lookup();
+	misuse_pdev = dma_command_device(device);
 	if (!misuse_pdev)
 		return -ENODEV;
 	misuse_dev = &misuse_pdev->dev;
@@ -775,8 +727,7 @@ static int __init misuse_init(void)
 		return ret;
 	}
 	misuse_dir = debugfs_create_dir("dma_misuse", NULL);
-	debugfs_create_file("run", 0200, misuse_dir, NULL, &misuse_run_fops);
-	debugfs_create_file("result", 0400, misuse_dir, NULL, &misuse_result_fops);
+	dma_command_init(&misuse_command, misuse_dir, misuse_run);
 	return 0;
 }
 

@@ -22,11 +22,11 @@
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
-#include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
-#include <linux/uaccess.h>
+
+#include "dma_command.h"
 
 #define EDU_REG_SRC	0x80
 #define EDU_REG_DST	0x88
@@ -50,35 +50,27 @@
 #define OWNER_PAGES	max_t(unsigned int, 2, SZ_32K / PAGE_SIZE)
 #define OWNER_SIZE	(OWNER_PAGES * PAGE_SIZE)
 
-#define OWNER_SKIP	1
-#define OWNER_LOG_SIZE	SZ_4K
-#define OWNER_LINE_MAX	64
+#define OWNER_SKIP	DMA_COMMAND_SKIP
 
 /**
  * struct owner - one device
  * @pdev: the PCI device
  * @regs: BAR 0
  * @dir: its debugfs directory
- * @lock: one operation at a time; protects all that follows
+ * @command: what scripts ask for; its lock protects all that follows
  * @domain: the driver's own while it owns the group, or NULL
  * @by_group: the group was claimed, rather than the device
  * @early: list that the DMA API mapped before, or NULL in @early.sgl
- * @status: what the last operation returned
- * @log: what it said
- * @log_len: bytes in @log
  */
 struct owner {
 	struct pci_dev *pdev;
 	void __iomem *regs;
 	struct dentry *dir;
 
-	struct mutex lock;	/* protects all that follows */
+	struct dma_command command;	/* its lock protects all that follows */
 	struct iommu_domain *domain;
 	bool by_group;
 	struct sg_table early;
-	int status;
-	char *log;
-	size_t log_len;
 };
 
 static struct dentry *owner_root;
@@ -93,8 +85,7 @@ __printf(2, 3) static void owner_note(struct owner *o, const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	o->log_len += vscnprintf(o->log + o->log_len,
-				 OWNER_LOG_SIZE - o->log_len, fmt, args);
+	dma_command_vnote(&o->command, fmt, args);
 	va_end(args);
 }
 
@@ -619,57 +610,16 @@ static const struct owner_op {
 	{ "api", owner_api },
 };
 
-static int owner_run_line(struct owner *o, char *line)
+static int owner_run(struct dma_command *command, int argc, char **argv)
 {
-	char *arg = strim(line), *name = strsep(&arg, " ");
+	struct owner *o = container_of(command, struct owner, command);
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(owner_ops); i++) {
-		if (strcmp(owner_ops[i].name, name))
-			continue;
-		guard(mutex)(&o->lock);
-		o->log_len = 0;
-		o->log[0] = 0;
-		o->status = owner_ops[i].run(o, arg ?: "");
-		return 0;
-	}
-	return -EINVAL;
+	for (i = 0; i < ARRAY_SIZE(owner_ops); i++)
+		if (!strcmp(owner_ops[i].name, argv[0]))
+			return owner_ops[i].run(o, argc > 1 ? argv[1] : "");
+	return DMA_COMMAND_UNKNOWN;
 }
-
-static ssize_t owner_run_write(struct file *file, const char __user *from,
-			       size_t count, loff_t *pos)
-{
-	char line[OWNER_LINE_MAX];
-	int ret;
-
-	if (count >= sizeof(line))
-		return -E2BIG;
-	if (copy_from_user(line, from, count))
-		return -EFAULT;
-	line[count] = 0;
-	ret = owner_run_line(file->private_data, line);
-	return ret ?: count;
-}
-
-static const struct file_operations owner_run_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.write = owner_run_write,
-};
-
-static int owner_result_show(struct seq_file *s, void *unused)
-{
-	struct owner *o = s->private;
-
-	guard(mutex)(&o->lock);
-	if (o->status < 0)
-		seq_printf(s, "not ok %d\n", o->status);
-	else
-		seq_puts(s, o->status == OWNER_SKIP ? "skip\n" : "ok\n");
-	seq_puts(s, o->log);
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(owner_result);
 
 static int owner_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
@@ -678,11 +628,7 @@ static int owner_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	if (!o)
 		return -ENOMEM;
-	o->log = devm_kzalloc(&pdev->dev, OWNER_LOG_SIZE, GFP_KERNEL);
-	if (!o->log)
-		return -ENOMEM;
 	o->pdev = pdev;
-	mutex_init(&o->lock);
 	ret = pcim_enable_device(pdev);
 	if (ret)
 		return ret;
@@ -697,8 +643,7 @@ static int owner_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	pci_set_master(pdev);
 	pci_set_drvdata(pdev, o);
 	o->dir = debugfs_create_dir(pci_name(pdev), owner_root);
-	debugfs_create_file("run", 0200, o->dir, o, &owner_run_fops);
-	debugfs_create_file("result", 0400, o->dir, o, &owner_result_fops);
+	dma_command_init(&o->command, o->dir, owner_run);
 	return 0;
 }
 

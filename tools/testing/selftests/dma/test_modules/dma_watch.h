@@ -17,12 +17,13 @@
 
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>
-#include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/spinlock.h>
 
-#define WATCH_SKIP	1
+#include "dma_command.h"
+
+#define WATCH_SKIP	DMA_COMMAND_SKIP
 
 /* Flushes that may be under way, or not begun, at a time; a power of two. */
 #define WATCH_FLUSHES	64
@@ -145,8 +146,6 @@ extern const struct watch_op watch_load_ops[];
 extern const struct watch_op watch_exhaust_ops[];
 
 __printf(1, 2) void watch_note(const char *fmt, ...);
-int watch_arg(int argc, char **argv, int n, unsigned long def,
-	      unsigned long *val);
 
 void watch_wrong(struct watch *watch, const char *rule, u64 where);
 void watch_begin(struct watch *watch);
@@ -156,6 +155,12 @@ bool watch_is_mapped(struct watch *watch, unsigned long granule);
 int watch_follow(struct watch *watch);
 int watch_unfollow(struct watch *watch);
 void watch_load_abort(struct watch *watch);
+
+static inline int watch_arg(int argc, char **argv, int n, unsigned long def,
+			    unsigned long *val)
+{
+	return dma_command_arg(argc, argv, n, def, val);
+}
 
 static inline bool watch_deferred(const struct watch *watch)
 {

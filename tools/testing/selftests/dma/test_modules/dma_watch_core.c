@@ -37,16 +37,11 @@
 #include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/pci.h>
-#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
-#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
 #include "dma_watch.h"
-
-#define WATCH_LOG	SZ_4K
-#define WATCH_LINE_MAX	128
 
 /* Values of a granule's state that are no flush */
 #define WATCH_FREE	0
@@ -70,11 +65,8 @@ static struct watch *the_watch;
 static struct pci_dev *watch_pdev;
 static struct dentry *watch_dir;
 
-/* One operation at a time; protects what it says. */
-static DEFINE_MUTEX(watch_lock);
-static char watch_log[WATCH_LOG];
-static size_t watch_log_len;
-static int watch_status;
+/* What scripts ask for, one operation at a time */
+static struct dma_command watch_command;
 
 /**
  * watch_note() - add to what the operation has to say
@@ -85,23 +77,8 @@ void watch_note(const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	watch_log_len += vscnprintf(watch_log + watch_log_len,
-				    WATCH_LOG - watch_log_len, fmt, args);
+	dma_command_vnote(&watch_command, fmt, args);
 	va_end(args);
-}
-
-/**
- * watch_arg() - a number among the arguments
- * @argc: number of words
- * @argv: the words
- * @n: which word
- * @def: its value when it is missing
- * @val: where to put it
- */
-int watch_arg(int argc, char **argv, int n, unsigned long def, unsigned long *val)
-{
-	*val = def;
-	return n < argc ? kstrtoul(argv[n], 0, val) : 0;
 }
 
 /**
@@ -592,62 +569,12 @@ static const struct watch_op *watch_find(const char *name)
 	return NULL;
 }
 
-static int watch_run_line(char *line)
+static int watch_run(struct dma_command *command, int argc, char **argv)
 {
-	const struct watch_op *op;
-	char **argv;
-	int argc, ret = -EINVAL;
+	const struct watch_op *op = watch_find(argv[0]);
 
-	argv = argv_split(GFP_KERNEL, line, &argc);
-	if (!argv)
-		return -ENOMEM;
-	op = argc ? watch_find(argv[0]) : NULL;
-	if (op) {
-		mutex_lock(&watch_lock);
-		watch_log_len = 0;
-		watch_log[0] = 0;
-		watch_status = op->run(the_watch, argc, argv);
-		mutex_unlock(&watch_lock);
-		ret = 0;
-	}
-	argv_free(argv);
-	return ret;
+	return op ? op->run(the_watch, argc, argv) : DMA_COMMAND_UNKNOWN;
 }
-
-static ssize_t watch_run_write(struct file *file, const char __user *ubuf,
-			       size_t count, loff_t *pos)
-{
-	char *line;
-	int ret;
-
-	if (count > WATCH_LINE_MAX)
-		return -E2BIG;
-	line = memdup_user_nul(ubuf, count);
-	if (IS_ERR(line))
-		return PTR_ERR(line);
-	ret = watch_run_line(line);
-	kfree(line);
-	return ret ?: count;
-}
-
-static const struct file_operations watch_run_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.write = watch_run_write,
-};
-
-static int watch_result_show(struct seq_file *s, void *unused)
-{
-	mutex_lock(&watch_lock);
-	if (watch_status < 0)
-		seq_printf(s, "not ok %d\n", watch_status);
-	else
-		seq_puts(s, watch_status == WATCH_SKIP ? "skip\n" : "ok\n");
-	seq_puts(s, watch_log);
-	mutex_unlock(&watch_lock);
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(watch_result);
 
 static struct watch *watch_alloc(struct device *dev, struct iommu_domain *domain)
 {
@@ -676,21 +603,12 @@ static struct watch *watch_alloc(struct device *dev, struct iommu_domain *domain
 	return watch;
 }
 
-static struct pci_dev *watch_lookup(void)
-{
-	unsigned int domain, bus, slot, func;
-
-	if (sscanf(device, "%x:%x:%x.%x", &domain, &bus, &slot, &func) != 4)
-		return NULL;
-	return pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, func));
-}
-
 static int __init watch_init(void)
 {
 	struct iommu_domain *domain;
 	int ret = -ENODEV;
 
-	watch_pdev = watch_lookup();
+	watch_pdev = dma_command_device(device);
 	if (!watch_pdev)
 		return -ENODEV;
 	domain = iommu_get_domain_for_dev(&watch_pdev->dev);
@@ -704,8 +622,7 @@ static int __init watch_init(void)
 	smp_store_release(&domain->ops, &the_watch->hooked);
 
 	watch_dir = debugfs_create_dir("dma_watch", NULL);
-	debugfs_create_file("run", 0200, watch_dir, NULL, &watch_run_fops);
-	debugfs_create_file("result", 0400, watch_dir, NULL, &watch_result_fops);
+	dma_command_init(&watch_command, watch_dir, watch_run);
 	return 0;
 put:
 	pci_dev_put(watch_pdev);
