@@ -184,7 +184,7 @@ direct_tests() {
 	load_video mask_bits=$WIDE contiguous=0
 	video=$(video_of "$second")
 	try "without an IOMMU: udmabuf, and videobuf2 looks" \
-		refused "contiguous chunk is too small .*/76800" -s 320x240 "$video" udmabuf
+		refused "contiguous chunk is too small" -s 320x240 "$video" udmabuf
 	try "without an IOMMU: back" back "$second" "$type_before"
 }
 
