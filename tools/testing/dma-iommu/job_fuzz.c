@@ -271,6 +271,7 @@ static int make(struct dma_job *job)
 {
 	int ret = 0;
 
+	machine_begin();
 	machine_range(range_start, range_end);
 	for (tried = 0; !ret && tried < nr_pieces; tried++)
 		ret = dma_job_add(job, pieces[tried].addr, pieces[tried].phys,
@@ -293,7 +294,7 @@ static void check_failure(unsigned int nth)
 	unsigned int i;
 
 	machine.fail_nth = nth;
-	FAIL_IF(make(&job) != -(int)nth);
+	FAIL_IF(make(&job) != machine_error(nth));
 	for (i = 0; i < (undo_all ? nr_pieces : tried); i++)
 		dma_job_undo(&job, pieces[i].addr, pieces[i].len);
 	FAIL_IF(!machine_nothing_mapped());

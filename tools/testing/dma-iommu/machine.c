@@ -5,7 +5,7 @@
 
 struct machine machine;
 
-/* Return: whether this call fails. Each has its own error. */
+/* Return: whether this call fails. */
 bool machine_call_fails(void)
 {
 	FAIL_IF(machine.failed || machine.synced);
@@ -19,7 +19,7 @@ static int sync_map(struct iommu_domain *domain, unsigned long addr,
 	FAIL_IF(domain != &machine.domain);
 	FAIL_IF(addr != machine.start || size != machine.end - machine.start);
 	if (machine_call_fails())
-		return -(int)machine.calls;
+		return machine_error(machine.calls);
 	machine.synced = true;
 	return 0;
 }
@@ -34,7 +34,18 @@ void machine_setup(unsigned int granule_lg2, bool sync)
 	machine.domain.ops = sync ? &with : &without;
 	machine.cookie.domain = &machine.domain;
 	machine.cookie.granule_lg2 = granule_lg2;
+	machine.memory_end = MACHINE_COPIES;
 	machine.fail_nth = 0;
+}
+
+/* Nothing has been called yet. */
+void machine_begin(void)
+{
+	machine.calls = 0;
+	machine.maps = 0;
+	machine.failed = false;
+	machine.synced = false;
+	machine_range(0, 0);
 }
 
 /* A range with nothing in it; what was in the one before is forgotten. */
@@ -44,10 +55,6 @@ void machine_range(u64 start, u64 end)
 	FAIL_IF((end - start) / granule() > MACHINE_GRANULES);
 	machine.start = start;
 	machine.end = end;
-	machine.calls = 0;
-	machine.maps = 0;
-	machine.failed = false;
-	machine.synced = false;
 	machine.next_copy = MACHINE_COPIES;
 	machine.nr_parts = 0;
 	memset(machine.slots, 0,
@@ -72,7 +79,7 @@ int dma_pages_map(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 	FAIL_IF(addr > machine.end || size > machine.end - addr);
 	machine.maps++;
 	if (machine_call_fails())
-		return -(int)machine.calls;
+		return machine_error(machine.calls);
 	for (; size; size -= granule(), addr += granule(), phys += granule()) {
 		slot = machine_slot(addr);
 		FAIL_IF(slot->mapped);
@@ -121,6 +128,10 @@ int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
 	FAIL_IF(dev != &machine.dev || cookie != &machine.cookie);
 	FAIL_IF(!len || len > granule() - addr % granule());
 	FAIL_IF(slot->mapped);
+	if (phys + len > machine.memory_end) {
+		machine.failed = true;
+		return -EINVAL;
+	}
 	/* One that fails may have become a copy already. */
 	if (!slot->copy) {
 		slot->copy = machine.next_copy;
@@ -128,7 +139,7 @@ int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
 		machine.next_copy += granule() << (phys / granule() % 4 == 3);
 	}
 	if (machine_call_fails())
-		return -(int)machine.calls;
+		return machine_error(machine.calls);
 	part_add(slot, addr % granule(), phys, len);
 	return 0;
 }

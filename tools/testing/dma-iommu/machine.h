@@ -106,9 +106,10 @@ struct machine_slot {		/* of a granule of the range */
 
 /**
  * struct machine - what there is and what was done
+ * @memory_end: nothing from there on can be copied
  * @start: first byte of the range
  * @end: behind its last
- * @fail_nth: this call fails, with its number as error; 0: none
+ * @fail_nth: this call fails, see machine_error(); 0: none
  * @calls: that can fail
  * @maps: of them, to dma_pages_map()
  * @failed: one has; from then on nothing but undoing is allowed
@@ -118,6 +119,7 @@ struct machine {
 	struct device dev;
 	struct iommu_domain domain;
 	struct iommu_dma_cookie cookie;
+	u64 memory_end;
 	u64 start;
 	u64 end;
 	unsigned int fail_nth;
@@ -139,7 +141,14 @@ static inline u64 granule(void)
 	return 1ULL << machine.cookie.granule_lg2;
 }
 
+/* Each call that is made to fail has an error of its own. */
+static inline int machine_error(unsigned int call)
+{
+	return -(int)(1000 + call);
+}
+
 void machine_setup(unsigned int granule_lg2, bool sync_map);
+void machine_begin(void);
 void machine_range(u64 start, u64 end);
 struct machine_slot *machine_slot(u64 addr);
 bool machine_call_fails(void);

@@ -210,7 +210,7 @@ static void check_example(void)
 
 #define MANY		100000U
 #define LONGEST		((u64)UINT_MAX)	/* bytes in an entry */
-#define GIB		(1ULL << 30)
+#define GIB		BIT_ULL(30)
 
 static const u64 granules[] = { 4096, 16384, 65536 };
 
