@@ -190,7 +190,8 @@ static int map_page(struct mock_domain *mock, unsigned long iova,
 	return ret;
 }
 
-static bool unmap_page(struct mock_domain *mock, unsigned long iova, size_t size)
+static bool unmap_page(struct mock_domain *mock, unsigned long iova,
+		       size_t size)
 {
 	size_t done;
 
@@ -490,8 +491,8 @@ static void set_coherent(struct device *dev, bool coherent)
 static struct device *device_add_of(struct kunit *test, struct mock_iommu *mock,
 				    bool coherent)
 {
-	struct platform_device *pdev = platform_device_alloc("mock_device",
-							     PLATFORM_DEVID_AUTO);
+	struct platform_device *pdev =
+		platform_device_alloc("mock_device", PLATFORM_DEVID_AUTO);
 	int ret = 0;
 
 	KUNIT_ASSERT_NOT_NULL(test, pdev);

@@ -45,6 +45,10 @@ const void *test_env_gen_params(const void *prev, char *desc)
 	return env_gen_params(prev, desc);
 }
 
+const enum dma_data_direction test_dirs[TEST_DIRS] = {
+	DMA_BIDIRECTIONAL, DMA_TO_DEVICE, DMA_FROM_DEVICE,
+};
+
 const struct test_limits test_limits[] = {
 	{ "no limit" },
 	{ "segments of 2 granules", .max_segment = 2 },

@@ -46,6 +46,10 @@ struct test_limits {
 	unsigned int bus;
 };
 
+/* Directions of a transfer */
+#define TEST_DIRS	3
+
+extern const enum dma_data_direction test_dirs[TEST_DIRS];
 extern const struct test_limits test_limits[];
 extern const unsigned int test_limits_count;
 

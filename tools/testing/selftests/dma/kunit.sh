@@ -10,9 +10,11 @@ MARK="dma kunit.sh $$"
 
 need_root
 
-# What the kernel has said since the test began, from KUnit and others
+# What the kernel has said since the test began, from KUnit and others; or as
+# much as its buffer still has
 said() {
-	dmesg | sed "1,/$MARK/d" | sed 's/^\[[^]]*\] //'
+	first=$(dmesg | grep -n "$MARK" | tail -n 1 | cut -d : -f 1)
+	dmesg | tail -n +$((${first:-0} + 1)) | sed 's/^\[[^]]*\] //'
 }
 
 # One line for each case, "ok NAME" or "failed NAME", and before it what it said.
@@ -63,7 +65,7 @@ done < "$TMP/cases"
 
 # A suite that breaks off has no cases that could fail.
 all_suites() {
-	for suite in dma_layout dma_list dma_mapping; do
+	for suite in dma_layout dma_list dma_mapping dma_contiguity; do
 		grep -q -E "^suite ok [0-9]+ $suite\$" "$TMP/cases" && continue
 		echo "$suite: $(grep "^suite.* $suite\$" "$TMP/cases" || echo "did not end")"
 		return 1
