@@ -332,13 +332,14 @@ static const uint32_t *card_memory(void)
 	return map;
 }
 
-static void check_picture(const uint32_t *seen,
-			  const unsigned char *map)
+/* The card's memory is slow to read: not more of it than @step asks for. */
+static void check_picture(const uint32_t *seen, const unsigned char *map,
+			  size_t step)
 {
 	uint32_t want, got;
 	size_t i;
 
-	for (i = 0; i < PICTURE / 4; i++) {
+	for (i = 0; i < PICTURE / 4; i += step) {
 		memcpy(&want, map + i * 4, 4);
 		got = __atomic_load_n(&seen[i], __ATOMIC_RELAXED);
 		if (got == want)
@@ -364,12 +365,12 @@ static void import_and_show(int card)
 	check_mapped(map, count);
 	fb = framebuffer(card, handle);
 	show(card, fb);
-	check_picture(seen, map);
+	check_picture(seen, map, 41);
 	draw(dmabuf, map, 2);
 	dirty.fb_id = fb;
 	must(!ioctl(card, DRM_IOCTL_MODE_DIRTYFB, &dirty),
 	     "DRM_IOCTL_MODE_DIRTYFB");
-	check_picture(seen, map);
+	check_picture(seen, map, 1);
 	printf("two pictures shown from %zu pages\n", count);
 
 	/* The display keeps what it shows. */
