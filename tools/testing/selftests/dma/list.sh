@@ -15,10 +15,6 @@ echo largest 2> /dev/null > "$edu/run" ||
 	{ rmmod dma_edu; skip_all "this kernel has no lists as one segment"; }
 
 marks=0
-# The kernel says each of its lines ten times in five seconds and no more.
-rest() {
-	sleep 5
-}
 
 # said TEXT COMMAND...: the command succeeds, and the kernel has said that of the
 # device; with TEXT "-", nothing
@@ -72,6 +68,8 @@ same_room() {
 }
 
 refusals() {
+	# First: afterwards the kernel may be silent for having said it often.
+	try "refused in silence" quiet
 	try "no bytes in an entry" said "DMA map.*no bytes" op "$edu" refuse length
 	try "no bytes at all" said "DMA map.*no bytes" op "$edu" refuse empty
 	try "an entry without a page" said "DMA map.*not memory" op "$edu" refuse page
@@ -80,7 +78,6 @@ refusals() {
 	try "more than the address space" said "no DMA address for" op "$edu" refuse space
 	try "longer than a segment may be" said "DMA map.*as one segment" op "$edu" refuse max
 	try "across a boundary" said "DMA map.*as one segment" op "$edu" refuse boundary
-	try "refused in silence" quiet
 }
 
 # packet BYTES: write and read back
@@ -109,7 +106,6 @@ with_identity() {
 
 # quiet: DMA_ATTR_NO_WARN
 quiet() {
-	rest
 	for case in length page ram overflow max boundary; do
 		said - op "$edu" refuse $case quiet || return
 	done

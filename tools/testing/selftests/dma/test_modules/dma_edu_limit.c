@@ -96,6 +96,8 @@ static int edu_limits_try(struct edu *edu, struct edu_sgl *list,
 {
 	unsigned long attrs = DMA_ATTR_NO_WARN | (one ? DMA_ATTR_CONTIGUOUS : 0);
 	bool possible = edu_possible(edu, list, limits, one);
+	/* Several segments that share cache lines may be read, not written. */
+	enum dma_data_direction dir = one ? DMA_BIDIRECTIONAL : DMA_TO_DEVICE;
 	struct device *dev = edu_dev(edu);
 	int ret, got;
 
@@ -103,7 +105,7 @@ static int edu_limits_try(struct edu *edu, struct edu_sgl *list,
 	if (!possible && !one)
 		return 0;
 	edu_sgl_remember(list);
-	got = dma_map_sgtable(dev, &list->sgt, DMA_BIDIRECTIONAL, attrs);
+	got = dma_map_sgtable(dev, &list->sgt, dir, attrs);
 	if (got) {
 		count->refused++;
 		if (!edu_sgl_same(edu, list))
@@ -122,14 +124,14 @@ static int edu_limits_try(struct edu *edu, struct edu_sgl *list,
 		edu_note(edu, "mapped, should be refused\n");
 		ret = -ERANGE;
 	}
-	dma_unmap_sgtable(dev, &list->sgt, DMA_BIDIRECTIONAL, attrs);
+	dma_unmap_sgtable(dev, &list->sgt, dir, attrs);
 	return ret ?: edu_sgl_verify(edu, list, "after unmap");
 }
 
 static int edu_limits_shape(struct edu *edu, const struct edu_shape *shape,
 			    struct edu_count *count)
 {
-	static const u8 masks[] = { 24, 28, 32 };
+	static const u8 masks[] = { 24, 32 };
 	static const unsigned int maxes[] = { 0, 0x10000, 0x5000, 0x2000 };
 	static const unsigned int boundaries[] = { 0, 0x10000, 0x4000 };
 	static const unsigned int aligns[] = { 0, 0x200, 0x1000, 0x2000, 0x10000 };
