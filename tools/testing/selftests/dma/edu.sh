@@ -8,18 +8,21 @@ need_root
 bdf=$(edu_device) || skip_all "no edu device"
 load_module dma_edu || skip_all "the module dma_edu cannot be loaded"
 edu=/sys/kernel/debug/dma_edu/$bdf
+page=$(page_size)
+
+# Entries are whole pages, so a device that takes less than one is no use here.
 
 ktap_print_header
 ktap_set_plan 25
 try_op "what the device is" "$edu" info
 try_op "a list is one segment, moved across its joins" "$edu" contig 16
-try_op "segments of 8 KiB at most" "$edu" contig 5 8192
-try_op "no segment crosses 8 KiB" "$edu" contig 4 0xffffffff 0x1fff
+try_op "segments of two pages at most" "$edu" contig 5 $((2 * page))
+try_op "no segment crosses two pages" "$edu" contig 4 0xffffffff $((2 * page - 1))
 try_op "64 pages, one segment" "$edu" list 64
 try_op "600 pages, one segment" "$edu" list 600
-try_op "600 pages, segments of 64 KiB" "$edu" list 600 65536
-try_op "600 pages, borders of 1 MiB" "$edu" list 600 0xffffffff 0xfffff
-try_op "600 pages, odd limits" "$edu" list 600 20480 0xffff
+try_op "600 pages, segments of 16 pages" "$edu" list 600 $((16 * page))
+try_op "600 pages, borders of 256 pages" "$edu" list 600 0xffffffff $((256 * page - 1))
+try_op "600 pages, odd limits" "$edu" list 600 $((5 * page)) $((16 * page - 1))
 try_op "small kmalloc() buffers at odd addresses" "$edu" kmalloc
 try_op "parts handed to and fro" "$edu" sync
 try_op "lists handed to and fro" "$edu" sync_sg

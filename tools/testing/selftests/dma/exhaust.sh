@@ -9,21 +9,24 @@ need_root
 bdf=$(edu_device) || skip_all "no edu device"
 watch_start || skip_all "the module dma_watch cannot be loaded"
 watch=/sys/kernel/debug/dma_watch
+page=$(page_size)
 
 # refused BITS SIZE KIND: the operation passes, and the kernel has said what did
-# not fit: device, size, limit, and a largest free range that is smaller.
+# not fit: device, size in whole pages, limit, and a largest free range that is
+# smaller.
 refused() {
 	mark="exhaust-$1-$2-$3-$$"
 	echo "$mark" > /dev/kmsg
 	op "$watch" fill "$@" || return 1
+	asked=$((($2 + page - 1) / page * page))
 	limit=$(printf '%#x' $(((1 << $1) - 1)))
 	dmesg | sed -n "/$mark/,\$p" | grep "$bdf.*no DMA address" > "$TMP/said"
 	sed -n 1p "$TMP/said"
-	largest=$(sed -n "1s/.* for $2 bytes up to $limit, largest free range is \([0-9]*\) bytes.*/\1/p" "$TMP/said")
-	[ -n "$largest" ] || { echo "no message for $2 bytes up to $limit"; return 1; }
+	largest=$(sed -n "1s/.* for $asked bytes up to $limit, largest free range is \([0-9]*\) bytes.*/\1/p" "$TMP/said")
+	[ -n "$largest" ] || { echo "no message for $asked bytes up to $limit"; return 1; }
 	# Coherent memory is aligned to its size.
 	[ "$3" != coherent ] || largest=$((largest / 2))
-	[ "$largest" -lt $(($2 + $(guard) * 4096)) ]
+	[ "$largest" -lt $((asked + $(guard) * page)) ]
 }
 
 # Of allocations that may sleep, too, and of single pages; without a trace each.
@@ -61,7 +64,7 @@ try "24 bits of lists" refused 24 65536 list
 sleep 5
 try "24 bits of coherent memory" refused 24 65536 coherent
 try "24 bits of 20 KiB" refused 24 20480 page
-try "24 bits of single pages" refused 24 4096 page
+try "24 bits of single pages" refused 24 "$page" page
 try_op "10 MiB of 16, many times" "$watch" recycle 24 10485760 200
 # Doorbells may be in the middle of it, so no more than half of it is one piece.
 try_op "112 MiB of 256, many times" "$watch" recycle 28 117440512 60

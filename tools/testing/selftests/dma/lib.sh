@@ -45,6 +45,11 @@ try() {
 	fi
 }
 
+# page_size: bytes of the CPU's pages, from what the kernel tells each program
+page_size() {
+	od -A n -v -t u8 -w16 /proc/self/auxv | awk '$1 == 6 { print $2 }'
+}
+
 # need_root
 need_root() {
 	[ "$(id -u)" = 0 ] || skip_all "must be root"

@@ -128,8 +128,8 @@ static int misuse_zero(struct page *page)
 static int misuse_overflow(struct page *page)
 {
 	static const size_t sizes[] = {
-		SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - SZ_4K, SIZE_MAX - SZ_4K + 1,
-		SIZE_MAX - SZ_64K + 1, SIZE_MAX / 2 + 1, 1UL << 60, 1UL << 52,
+		SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - PAGE_SIZE, SIZE_MAX - PAGE_SIZE + 1,
+		SIZE_MAX - 16 * PAGE_SIZE + 1, SIZE_MAX / 2 + 1, 1UL << 60, 1UL << 52,
 	};
 	dma_addr_t dma;
 	void *cpu;
@@ -160,8 +160,8 @@ static int misuse_wrap(struct page *page)
 {
 	dma_addr_t dma;
 
-	dma = misuse_ops->map_resource(misuse_dev, ~(phys_addr_t)0 - SZ_4K + 1,
-				       SZ_8K, DMA_TO_DEVICE, 0);
+	dma = misuse_ops->map_resource(misuse_dev, ~(phys_addr_t)0 - PAGE_SIZE + 1,
+				       2 * PAGE_SIZE, DMA_TO_DEVICE, 0);
 	return misuse_refused("resource at the end of everything", dma);
 }
 
@@ -170,19 +170,19 @@ static int misuse_mask(struct page *page)
 {
 	u64 old = dma_get_mask(misuse_dev);
 	dma_addr_t *dma;
-	int i, ret, n = 0, max = (1 << 24) / SZ_4K + 1;
+	int i, ret, n = 0, max = (1 << 24) / PAGE_SIZE + 1;
 
-	*misuse_dev->dma_mask = DMA_BIT_MASK(11);
-	ret = misuse_refused("mask of 11 bits", misuse_map(page, 0, SZ_4K));
+	*misuse_dev->dma_mask = DMA_BIT_MASK(PAGE_SHIFT - 1);
+	ret = misuse_refused("mask of half a page", misuse_map(page, 0, PAGE_SIZE));
 	/* The lowest granule is nobody's, so all that is left is below it. */
-	*misuse_dev->dma_mask = DMA_BIT_MASK(12);
-	ret = ret ?: misuse_refused("mask of 12 bits", misuse_map(page, 0, SZ_4K));
+	*misuse_dev->dma_mask = DMA_BIT_MASK(PAGE_SHIFT);
+	ret = ret ?: misuse_refused("mask of one page", misuse_map(page, 0, PAGE_SIZE));
 	*misuse_dev->dma_mask = DMA_BIT_MASK(24);
 	dma = kvcalloc(max, sizeof(*dma), GFP_KERNEL);
 	if (!dma)
 		ret = -ENOMEM;
 	while (!ret && n < max) {
-		dma[n] = misuse_map(page, 0, SZ_4K);
+		dma[n] = misuse_map(page, 0, PAGE_SIZE);
 		if (dma[n] == DMA_MAPPING_ERROR)
 			break;
 		if (dma[n] >> 24)
@@ -193,7 +193,7 @@ static int misuse_mask(struct page *page)
 	if (!ret && (n == max || n < max / 4))
 		ret = -ERANGE;
 	for (i = 0; i < n; i++)
-		misuse_unmap(dma[i], SZ_4K);
+		misuse_unmap(dma[i], PAGE_SIZE);
 	*misuse_dev->dma_mask = old;
 	kvfree(dma);
 	if (ret)
@@ -245,7 +245,7 @@ static int misuse_list(struct page *page)
 
 	sg_init_table(sg, ARRAY_SIZE(sg));
 	for (i = 0; i < ARRAY_SIZE(sg); i++)
-		sg_set_page(&sg[i], page, SZ_4K, 0);
+		sg_set_page(&sg[i], page, PAGE_SIZE, 0);
 	ret = misuse_ops->map_sg(misuse_dev, sg, 0, DMA_TO_DEVICE, 0);
 	if (ret > 0) {
 		misuse_note("a list of no entries gave %d segments\n", ret);
@@ -267,12 +267,12 @@ static int misuse_direction(struct page *page)
 {
 	dma_addr_t dma;
 
-	dma = misuse_ops->map_page(misuse_dev, page, 0, SZ_4K, DMA_NONE, 0);
+	dma = misuse_ops->map_page(misuse_dev, page, 0, PAGE_SIZE, DMA_NONE, 0);
 	if (dma == DMA_MAPPING_ERROR)
 		return 0;
 	/* Mapped without any permission would do no harm either. */
 	misuse_note("mapped at %pad in no direction\n", &dma);
-	misuse_ops->unmap_page(misuse_dev, dma, SZ_4K, DMA_NONE, 0);
+	misuse_ops->unmap_page(misuse_dev, dma, PAGE_SIZE, DMA_NONE, 0);
 	return -EINVAL;
 }
 
@@ -287,10 +287,10 @@ static int misuse_attrs(struct page *page)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(attrs); i++) {
-		dma = misuse_ops->map_page(misuse_dev, page, 0, SZ_4K,
+		dma = misuse_ops->map_page(misuse_dev, page, 0, PAGE_SIZE,
 					   DMA_TO_DEVICE, attrs[i]);
 		if (dma != DMA_MAPPING_ERROR)
-			misuse_ops->unmap_page(misuse_dev, dma, SZ_4K,
+			misuse_ops->unmap_page(misuse_dev, dma, PAGE_SIZE,
 					       DMA_TO_DEVICE, attrs[i]);
 	}
 	return 0;
@@ -302,35 +302,37 @@ static int misuse_unmap_nowhere(struct page *page)
 		misuse_note("the test's address is in use\n");
 		return MISUSE_SKIP;
 	}
-	misuse_unmap(MISUSE_NOWHERE, SZ_4K);
+	misuse_unmap(MISUSE_NOWHERE, PAGE_SIZE);
 	return 0;
 }
 
 static int misuse_unmap_twice(struct page *page)
 {
-	dma_addr_t dma = misuse_map(page, 0, SZ_4K);
+	dma_addr_t dma = misuse_map(page, 0, PAGE_SIZE);
 
 	if (dma == DMA_MAPPING_ERROR)
 		return -ENOMEM;
-	misuse_unmap(dma, SZ_4K);
-	misuse_unmap(dma, SZ_4K);
+	misuse_unmap(dma, PAGE_SIZE);
+	misuse_unmap(dma, PAGE_SIZE);
 	return 0;
 }
 
 /* One that has its place in the tree, not in a chunk */
+#define MISUSE_LARGE	(256 * PAGE_SIZE)
+
 static int misuse_large_twice(struct page *unused)
 {
-	struct page *page = alloc_pages(GFP_KERNEL, get_order(SZ_1M));
+	struct page *page = alloc_pages(GFP_KERNEL, get_order(MISUSE_LARGE));
 	dma_addr_t dma;
 
 	if (!page)
 		return -ENOMEM;
-	dma = misuse_map(page, 0, SZ_1M);
+	dma = misuse_map(page, 0, MISUSE_LARGE);
 	if (dma != DMA_MAPPING_ERROR) {
-		misuse_unmap(dma, SZ_1M);
-		misuse_unmap(dma, SZ_1M);
+		misuse_unmap(dma, MISUSE_LARGE);
+		misuse_unmap(dma, MISUSE_LARGE);
 	}
-	__free_pages(page, get_order(SZ_1M));
+	__free_pages(page, get_order(MISUSE_LARGE));
 	return dma == DMA_MAPPING_ERROR ? -ENOMEM : 0;
 }
 
@@ -340,16 +342,16 @@ static int misuse_free_twice(struct page *unused)
 	dma_addr_t dma;
 	void *cpu;
 
-	cpu = misuse_ops->alloc(misuse_dev, SZ_16K, &dma, GFP_KERNEL, 0);
+	cpu = misuse_ops->alloc(misuse_dev, 4 * PAGE_SIZE, &dma, GFP_KERNEL, 0);
 	if (!cpu)
 		return -ENOMEM;
-	misuse_ops->free(misuse_dev, SZ_16K, cpu, dma, 0);
-	misuse_ops->free(misuse_dev, SZ_16K, cpu, dma, 0);
-	cpu = misuse_ops->alloc(misuse_dev, SZ_16K, &dma, GFP_ATOMIC, 0);
+	misuse_ops->free(misuse_dev, 4 * PAGE_SIZE, cpu, dma, 0);
+	misuse_ops->free(misuse_dev, 4 * PAGE_SIZE, cpu, dma, 0);
+	cpu = misuse_ops->alloc(misuse_dev, 4 * PAGE_SIZE, &dma, GFP_ATOMIC, 0);
 	if (!cpu)
 		return -ENOMEM;
-	misuse_ops->free(misuse_dev, SZ_16K, cpu, dma, 0);
-	misuse_ops->free(misuse_dev, SZ_16K, cpu, dma, 0);
+	misuse_ops->free(misuse_dev, 4 * PAGE_SIZE, cpu, dma, 0);
+	misuse_ops->free(misuse_dev, 4 * PAGE_SIZE, cpu, dma, 0);
 	return 0;
 }
 
@@ -360,7 +362,7 @@ static int misuse_distinct(struct page *page)
 	int i, j, n, ret = 0;
 
 	for (n = 0; n < ARRAY_SIZE(dma); n++) {
-		dma[n] = misuse_map(page, 0, SZ_4K);
+		dma[n] = misuse_map(page, 0, PAGE_SIZE);
 		if (dma[n] == DMA_MAPPING_ERROR)
 			break;
 	}
@@ -373,7 +375,7 @@ static int misuse_distinct(struct page *page)
 	else if (n < ARRAY_SIZE(dma))
 		ret = -ENOMEM;
 	while (!ret && n--)
-		misuse_unmap(dma[n], SZ_4K);
+		misuse_unmap(dma[n], PAGE_SIZE);
 	return ret;
 }
 
@@ -401,7 +403,7 @@ static void misuse_race_unmap(struct misuse_race *race, int round)
 	/* With interrupts on: another processor may wait for this one. */
 	while (atomic_read(&race->ready) < 2 * round)
 		cpu_relax();
-	misuse_unmap(race->dma, SZ_4K);
+	misuse_unmap(race->dma, PAGE_SIZE);
 	atomic_inc(&race->done);
 }
 
@@ -418,7 +420,7 @@ static int misuse_race_first(void *data)
 	int round;
 
 	for (round = 1; !race->ret && round <= MISUSE_ROUNDS; round++) {
-		race->dma = misuse_map(race->page, 0, SZ_4K);
+		race->dma = misuse_map(race->page, 0, PAGE_SIZE);
 		if (race->dma == DMA_MAPPING_ERROR) {
 			race->ret = -ENOMEM;
 			break;
@@ -491,12 +493,12 @@ static void misuse_unmap_rest(dma_addr_t dma, size_t size)
 /* More than was mapped: what follows belongs to somebody else. */
 static int misuse_unmap_more(struct page *page)
 {
-	dma_addr_t dma = misuse_map(page, 0, SZ_4K);
+	dma_addr_t dma = misuse_map(page, 0, PAGE_SIZE);
 
 	if (dma == DMA_MAPPING_ERROR)
 		return -ENOMEM;
-	misuse_unmap(dma, SZ_64K);
-	misuse_unmap_rest(dma, SZ_4K);
+	misuse_unmap(dma, 16 * PAGE_SIZE);
+	misuse_unmap_rest(dma, PAGE_SIZE);
 	return 0;
 }
 
@@ -511,32 +513,32 @@ static int misuse_unmap_live_more(struct page *page)
 /* Less than was mapped. */
 static int misuse_unmap_less(struct page *page)
 {
-	dma_addr_t dma = misuse_map(page, 0, SZ_16K);
+	dma_addr_t dma = misuse_map(page, 0, 4 * PAGE_SIZE);
 
 	if (dma == DMA_MAPPING_ERROR)
 		return -ENOMEM;
-	misuse_unmap(dma, SZ_4K);
-	misuse_unmap_rest(dma, SZ_16K);
+	misuse_unmap(dma, PAGE_SIZE);
+	misuse_unmap_rest(dma, 4 * PAGE_SIZE);
 	return 0;
 }
 
 /* From the middle of a mapping. */
 static int misuse_unmap_inside(struct page *page)
 {
-	dma_addr_t dma = misuse_map(page, 0, SZ_16K);
+	dma_addr_t dma = misuse_map(page, 0, 4 * PAGE_SIZE);
 
 	if (dma == DMA_MAPPING_ERROR)
 		return -ENOMEM;
-	misuse_unmap(dma + SZ_8K, SZ_4K);
-	misuse_unmap_rest(dma, SZ_16K);
+	misuse_unmap(dma + 2 * PAGE_SIZE, PAGE_SIZE);
+	misuse_unmap_rest(dma, 4 * PAGE_SIZE);
 	return 0;
 }
 
 static int misuse_unmap_huge(struct page *page)
 {
 	misuse_unmap(MISUSE_NOWHERE, SIZE_MAX);
-	misuse_unmap(MISUSE_NOWHERE, SIZE_MAX - SZ_4K + 1);
-	misuse_unmap(DMA_MAPPING_ERROR, SZ_4K);
+	misuse_unmap(MISUSE_NOWHERE, SIZE_MAX - PAGE_SIZE + 1);
+	misuse_unmap(DMA_MAPPING_ERROR, PAGE_SIZE);
 	return 0;
 }
 
@@ -551,17 +553,17 @@ static int misuse_unmap_list(struct page *page)
 	struct scatterlist sg[2];
 
 	sg_init_table(sg, ARRAY_SIZE(sg));
-	sg_set_page(&sg[0], page, SZ_4K, 0);
-	sg_set_page(&sg[1], page, SZ_4K, 0);
+	sg_set_page(&sg[0], page, PAGE_SIZE, 0);
+	sg_set_page(&sg[1], page, PAGE_SIZE, 0);
 	sg_dma_address(&sg[0]) = MISUSE_NOWHERE;
-	sg_dma_len(&sg[0]) = SZ_8K;
+	sg_dma_len(&sg[0]) = 2 * PAGE_SIZE;
 	misuse_ops->unmap_sg(misuse_dev, sg, ARRAY_SIZE(sg), DMA_TO_DEVICE, 0);
 	return 0;
 }
 
 static int misuse_unmap_resource(struct page *page)
 {
-	misuse_ops->unmap_resource(misuse_dev, MISUSE_NOWHERE, SZ_4K,
+	misuse_ops->unmap_resource(misuse_dev, MISUSE_NOWHERE, PAGE_SIZE,
 				   DMA_TO_DEVICE, 0);
 	return 0;
 }
@@ -576,9 +578,9 @@ static int misuse_sync(struct page *page)
 
 	for (i = 0; i < ARRAY_SIZE(dirs); i++) {
 		misuse_ops->sync_single_for_cpu(misuse_dev, MISUSE_NOWHERE,
-						SZ_4K, dirs[i]);
+						PAGE_SIZE, dirs[i]);
 		misuse_ops->sync_single_for_device(misuse_dev, MISUSE_NOWHERE,
-						   SZ_4K, dirs[i]);
+						   PAGE_SIZE, dirs[i]);
 	}
 	return 0;
 }
