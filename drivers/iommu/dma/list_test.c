@@ -6,7 +6,6 @@
 
 #include <linux/dma-contiguity.h>
 #include <linux/log2.h>
-#include <linux/moduleparam.h>
 #include <linux/prandom.h>
 #include <linux/slab.h>
 
@@ -14,11 +13,8 @@
 
 /* Parts of a granule that the shapes below are in */
 #define PARTS		16
-
-/* Each mapping has as many granules more, by iommu.dma_guard. */
-static unsigned int guard;
-module_param(guard, uint, 0444);
-MODULE_PARM_DESC(guard, "what the kernel was started with as iommu.dma_guard");
+/* Granules of the address space, where it is to be small */
+#define SPACE		64
 
 /* After the first that is wrong, more would only hide it. */
 static bool failed(const struct kunit *test)
@@ -209,11 +205,14 @@ static void failures_run(struct kunit *test, struct test_list *list,
 
 static void list_failures(struct kunit *test)
 {
+	const struct test_env *env = test->param_value;
 	struct test_device td;
 	struct test_list *list;
 	unsigned int i;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, ((u64)SPACE <<
+						 env->granule_lg2) - 1, false),
+			 &td);
 	list = test_list_alloc(test, &td);
 	for (i = 0; i < 2 * MOCK_FAULTS * ARRAY_SIZE(shapes) && !failed(test);
 	     i++) {
@@ -223,13 +222,13 @@ static void list_failures(struct kunit *test)
 		test_list_free(list);
 		test_device_settled(test, &td, 0);
 	}
+	test_device_all_free(test, &td, SPACE);
 }
 
 /*
  * Addresses run out.
  */
 
-#define SPACE	64	/* granules of the address space in this case */
 #define LISTS	16
 
 static void list_make_granules(struct test_list *list, unsigned int entries,
@@ -265,11 +264,11 @@ static void list_space(struct kunit *test)
 	const struct test_env *env = test->param_value;
 	u64 space = (u64)SPACE << env->granule_lg2;
 	/* The lowest granule is never used. */
-	unsigned int fit = (SPACE - 1) / (4 + guard), i;
+	unsigned int fit = (SPACE - 1) / (4 + test_guard), i;
 	struct test_list *lists[LISTS], *large, *more;
 	struct test_device td;
 
-	if (guard > 3)
+	if (test_guard > 3)
 		kunit_skip(test, "so many guard granules are most of the space");
 	test_device_init(test, test_iommu(test, space - 1, false), &td);
 	td.last = space - 1;
@@ -311,6 +310,7 @@ static void list_space(struct kunit *test)
 	test_list_free(large);
 	test_list_free(more);
 	test_device_settled(test, &td, 0);
+	test_device_all_free(test, &td, SPACE);
 }
 
 /*
@@ -456,7 +456,7 @@ static void list_largest(struct kunit *test)
 	list = test_list_alloc(test, &td);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		/* A guard takes of so few granules, too. */
-		if (guard && (rows[i].limits.mask || rows[i].limits.bus))
+		if (test_guard && (rows[i].limits.mask || rows[i].limits.bus))
 			continue;
 		test_device_limit(&td, &rows[i].limits);
 		KUNIT_EXPECT_EQ_MSG(test, rows[i].granules * td.granule,
@@ -484,7 +484,7 @@ static void list_bounced(struct kunit *test)
 	test_device_init(test, test_iommu(test, 0, false), &td);
 	list = test_list_alloc(test, &td);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		for (j = 0; j < 2 * TEST_DIRS; j++) {
+		for (j = 0; j < 2 * TEST_DIRS && !failed(test); j++) {
 			test_list_make(list, rows[i], ARRAY_SIZE(rows[i]),
 				       test_dirs[j / 2]);
 			if (test_list_map(list, j & 1, j & 2, "small")) {

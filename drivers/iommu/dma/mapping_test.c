@@ -18,8 +18,9 @@
 #define NEIGHBOUR_THEN	0xa5
 #define NEIGHBOUR_NOW	0x5a
 
-/* Granules of memory */
+/* Granules of memory; of the address space, where it is to be small */
 #define MEMORY	16
+#define SPACE	64
 
 /**
  * struct memory - a buffer among neighbours
@@ -58,14 +59,14 @@ static void memory_free(void *data)
 	kvfree(memory->bytes);
 }
 
-static struct memory *memory_create(struct kunit *test)
+static struct memory *memory_create(struct kunit *test, dma_addr_t last)
 {
 	struct memory *memory =
 		kunit_kzalloc(test, sizeof(*memory), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, memory);
 	memory->test = test;
-	test_device_init(test, test_iommu(test, 0, false), &memory->td);
+	test_device_init(test, test_iommu(test, last, false), &memory->td);
 	memory->size = MEMORY * memory->td.granule;
 	memory->start = alloc_pages_exact(memory->size, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, memory->start);
@@ -235,7 +236,7 @@ static void buffer_run(struct memory *memory, size_t offset, size_t len,
 /* One in two buffers under each limit, in turn in all directions */
 static void map_single(struct kunit *test)
 {
-	struct memory *memory = memory_create(test);
+	struct memory *memory = memory_create(test, 0);
 	size_t part = memory->td.granule / 16;
 	unsigned int i, j;
 
@@ -259,7 +260,7 @@ static void map_small(struct kunit *test)
 		{ 0, 1 }, { 4095, 1 }, { 4095, 2 }, { 8, 20 }, { 100, 3 },
 		{ 4080, 24 }, { 8000, 200 },
 	};
-	struct memory *memory = memory_create(test);
+	struct memory *memory = memory_create(test, 0);
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(small) * TEST_DIRS; i++)
@@ -272,7 +273,7 @@ static void map_small(struct kunit *test)
 /* Registers: no memory is behind them, and no cache. */
 static void map_resource(struct kunit *test)
 {
-	struct memory *memory = memory_create(test);
+	struct memory *memory = memory_create(test, 0);
 	struct device *dev = memory->td.dev;
 	/* Above any memory */
 	phys_addr_t phys = BIT_ULL(43) + memory->td.granule / 2, got;
@@ -343,7 +344,7 @@ static void coherent_run(struct memory *memory, size_t len, gfp_t gfp,
 
 static void alloc_coherent(struct kunit *test)
 {
-	struct memory *memory = memory_create(test);
+	struct memory *memory = memory_create(test, 0);
 	size_t granule = memory->td.granule;
 	const size_t lens[] = {
 		100, granule, 3 * granule, 7 * granule,
@@ -397,7 +398,7 @@ static void noncontiguous_run(struct memory *memory, size_t len,
 
 static void alloc_noncontiguous(struct kunit *test)
 {
-	struct memory *memory = memory_create(test);
+	struct memory *memory = memory_create(test, 0);
 	size_t granule = memory->td.granule;
 	unsigned int i;
 
@@ -507,7 +508,9 @@ static void map_failures(struct kunit *test)
 		try_single, try_granule, try_small, try_resource, try_coherent,
 		try_coherent_contiguous, try_noncontiguous,
 	};
-	struct memory *memory = memory_create(test);
+	const struct test_env *env = test->param_value;
+	u64 space = (u64)SPACE << env->granule_lg2;
+	struct memory *memory = memory_create(test, space - 1);
 	struct device *dev = memory->td.dev;
 	unsigned int i;
 	int after;
@@ -527,6 +530,7 @@ static void map_failures(struct kunit *test)
 		expect_memory_is_model(memory, "after failures");
 	}
 	test_device_settled(test, &memory->td, 0);
+	test_device_all_free(test, &memory->td, SPACE);
 }
 
 /* Two devices with different limits in one domain, and a region for neither */

@@ -8,8 +8,13 @@
 #include <linux/bits.h>
 #include <linux/delay.h>
 #include <linux/log2.h>
+#include <linux/moduleparam.h>
 
 #include "test_device.h"
+
+unsigned int test_guard;
+module_param_named(guard, test_guard, uint, 0444);
+MODULE_PARM_DESC(guard, "what the kernel was started with as iommu.dma_guard");
 
 /* A granule above the size of a page is memory that others share, too. */
 static const struct test_env envs[] = {
@@ -215,6 +220,29 @@ void test_device_settled(struct kunit *test, const struct test_device *td,
 	KUNIT_EXPECT_EQ(test, mapped, counts.mapped);
 	KUNIT_EXPECT_EQ(test, 0, counts.stale);
 	KUNIT_EXPECT_EQ(test, 0, counts.wrong);
+}
+
+/**
+ * test_device_all_free - expect that no address has been lost
+ * @test: the test
+ * @td: a device in whose domain nothing is mapped
+ * @granules: of the address space, from address 0 on; the lowest is never used
+ *
+ * Registers are mapped, as many as fit, for it takes no memory to make them up.
+ *
+ * Context: Process; may sleep.
+ */
+void test_device_all_free(struct kunit *test, const struct test_device *td,
+			  unsigned int granules)
+{
+	size_t size = (granules - 1 - test_guard) * td->granule;
+	dma_addr_t addr = dma_map_resource(td->dev, BIT_ULL(43), size,
+					   DMA_TO_DEVICE, 0);
+
+	KUNIT_EXPECT_FALSE_MSG(test, dma_mapping_error(td->dev, addr),
+			       "%zu bytes are not free any more", size);
+	if (!dma_mapping_error(td->dev, addr))
+		dma_unmap_resource(td->dev, addr, size, DMA_TO_DEVICE, 0);
 }
 
 /**

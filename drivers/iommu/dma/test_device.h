@@ -73,6 +73,9 @@ struct test_device {
 	u64 last;
 };
 
+/* Granules behind each mapping, by iommu.dma_guard */
+extern unsigned int test_guard;
+
 struct mock_iommu *test_iommu(struct kunit *test, dma_addr_t aperture_last,
 			      bool shared);
 void test_device_init(struct kunit *test, struct mock_iommu *mock,
@@ -85,6 +88,8 @@ bool test_device_crosses(const struct test_device *td, dma_addr_t addr,
 			 u64 size);
 void test_device_settled(struct kunit *test, const struct test_device *td,
 			 unsigned long mapped);
+void test_device_all_free(struct kunit *test, const struct test_device *td,
+			  unsigned int granules);
 void test_fill(void *buf, size_t len, u64 *seed);
 
 #endif /* _DMA_TEST_DEVICE_H */
