@@ -112,7 +112,7 @@ quiet() {
 }
 
 ktap_print_header
-ktap_set_plan 47
+ktap_set_plan 48
 try_op "by the device's parameter: scattered pages" "$edu" one device pages both
 try_op "by the device's parameter: halves of granules" "$edu" one device halves both
 try_op "by the call: whole pages" "$edu" one call whole both
@@ -134,6 +134,7 @@ try_op "dma_max_contiguous_size()" "$edu" largest
 
 before=$(room)
 refusals
+try_op "another device's memory" "$edu" peer
 try "addresses in fragments" fragment
 try "no address is lost" same_room "$before"
 rmmod dma_edu

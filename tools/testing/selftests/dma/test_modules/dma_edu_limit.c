@@ -11,12 +11,15 @@
  *   refuse CASE [quiet]  a list that cannot be mapped: the error, the list after
  *                  it, and that nothing is mapped. Quiet: nothing is to be said
  *   scattered      without an IOMMU, a list of memory that is not contiguous
+ *   peer           a list with memory of another device in the middle: as one
+ *                  segment if the kernel lets them reach each other, else refused
  *   fragment       addresses are free, but no two next to each other; then some
  *                  are, and the device uses them
  *   room           how many pages fit; less than before is a leak
  */
 #include <linux/dma-map-ops.h>
 #include <linux/iommu.h>
+#include <linux/pci-p2pdma.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/string.h>
@@ -581,6 +584,78 @@ static int edu_op_scattered(struct edu *edu, int argc, char **argv)
 	return ret;
 }
 
+/* Another device that has memory for peers, with a reference, or NULL */
+static struct pci_dev *edu_find_peer(void)
+{
+	struct pci_dev *pdev = NULL;
+
+	for_each_pci_dev(pdev)
+		if (pci_has_p2pmem(pdev))
+			return pdev;
+	return NULL;
+}
+
+static int edu_peer_mapped(struct edu *edu, struct edu_sgl *list)
+{
+	struct device *dev = edu_dev(edu);
+	int ret;
+
+	ret = dma_map_sgtable_contiguous(dev, &list->sgt, DMA_BIDIRECTIONAL, 0);
+	if (ret) {
+		edu_note(edu, "mapping gave %d\n", ret);
+		return ret;
+	}
+	ret = edu_sgl_segments(edu, list, true) ?:
+	      edu_sgl_translation(edu, list, true) ?:
+	      edu_sgl_use(edu, list, DMA_BIDIRECTIONAL);
+	dma_unmap_sgtable(dev, &list->sgt, DMA_BIDIRECTIONAL, 0);
+	return ret ?: edu_sgl_verify(edu, list, "after unmap");
+}
+
+/* Of what is not memory no copy can be made. */
+static int edu_peer_shifted(struct edu *edu, struct edu_sgl *list)
+{
+	list->sg->offset = list->granule / 2;
+	list->sg->length = list->granule / 4;
+	edu_sgl_remember(list);
+	return edu_refused(edu, list, -EINVAL,
+			   DMA_ATTR_CONTIGUOUS | DMA_ATTR_NO_WARN);
+}
+
+static int edu_peer_list(struct edu *edu, struct edu_sgl *list,
+			 struct pci_dev *peer)
+{
+	bool reach = pci_p2pdma_distance(peer, edu_dev(edu), false) >= 0;
+
+	edu_note(edu, "memory of %s, %s\n", pci_name(peer),
+		 reach ? "within reach" : "out of reach");
+	if (reach)
+		return edu_peer_mapped(edu, list) ?: edu_peer_shifted(edu, list);
+	edu_sgl_remember(list);
+	return edu_refused(edu, list, -EREMOTEIO, DMA_ATTR_CONTIGUOUS) ?:
+	       edu_refused(edu, list, -EREMOTEIO, 0);
+}
+
+static int edu_op_peer(struct edu *edu, int argc, char **argv)
+{
+	struct pci_dev *peer = edu_find_peer();
+	struct edu_sgl *list;
+	int ret;
+
+	if (!peer || !edu_domain(edu)) {
+		edu_note(edu, "no device has memory for peers, or no IOMMU\n");
+		pci_dev_put(peer);
+		return EDU_SKIP;
+	}
+	list = edu_sgl_make(edu, edu_find_shape("whole"), 1, false);
+	ret = list ? edu_sgl_add_peer(list, 2, peer) : -ENOMEM;
+	if (!ret)
+		ret = edu_peer_list(edu, list, peer);
+	edu_sgl_drop(list);
+	pci_dev_put(peer);
+	return ret;
+}
+
 /*
  * Address space used up.
  */
@@ -752,6 +827,7 @@ const struct edu_op edu_limit_ops[] = {
 	{ "largest", edu_op_largest },
 	{ "refuse", edu_op_refuse },
 	{ "scattered", edu_op_scattered },
+	{ "peer", edu_op_peer },
 	{ "fragment", edu_op_fragment },
 	{ "room", edu_op_room },
 	{ }

@@ -24,6 +24,7 @@
  */
 #include <linux/dma-map-ops.h>
 #include <linux/iommu.h>
+#include <linux/pci-p2pdma.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -138,7 +139,9 @@ static bool edu_block_alloc(struct edu_block *block)
 
 static void edu_block_free(struct edu_block *block)
 {
-	if (block->small)
+	if (block->peer)
+		pci_free_p2pmem(block->peer, block->mem, block->size);
+	else if (block->small)
 		kfree(block->mem);
 	else
 		free_pages((unsigned long)block->mem, get_order(block->size));
@@ -252,6 +255,35 @@ struct edu_sgl *edu_sgl_make(struct edu *edu, const struct edu_shape *shape,
 	edu_sgl_fill(list, shape);
 	edu_sgl_put(list, 3);
 	return list;
+}
+
+/**
+ * edu_sgl_add_peer() - put memory of another device into a list
+ * @list: the list; not mapped
+ * @n: entry, of whole pages of its own, that gets it
+ * @peer: whose memory; stays as long as the list
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int edu_sgl_add_peer(struct edu_sgl *list, unsigned int n, struct pci_dev *peer)
+{
+	struct edu_block *block = &list->blocks[n];
+	size_t size = 2 * PAGE_ALIGN(block->len);
+	u8 *mem = pci_alloc_p2pmem(peer, size);
+	struct scatterlist *sg = list->sg;
+
+	if (!mem)
+		return -ENOMEM;
+	edu_block_free(block);
+	block->mem = mem;
+	block->size = size;
+	block->peer = peer;
+	memset(mem, EDU_OTHERS, size);
+	while (n--)
+		sg = sg_next(sg);
+	sg_set_page(sg, virt_to_page(mem), block->len, 0);
+	edu_sgl_put(list, 3);
+	return 0;
 }
 
 /**

@@ -57,6 +57,7 @@ struct edu_shape {
  * @off: where the first entry begins
  * @len: bytes of the entries; all others are somebody else's
  * @small: from kmalloc()
+ * @peer: another device's memory, of this device; else NULL
  */
 struct edu_block {
 	u8 *mem;
@@ -64,6 +65,7 @@ struct edu_block {
 	size_t off;
 	size_t len;
 	bool small;
+	struct pci_dev *peer;
 };
 
 /**
@@ -97,6 +99,7 @@ extern const struct edu_shape edu_shapes[];
 const struct edu_shape *edu_find_shape(const char *name);
 struct edu_sgl *edu_sgl_make(struct edu *edu, const struct edu_shape *shape,
 			     unsigned int times, bool chained);
+int edu_sgl_add_peer(struct edu_sgl *list, unsigned int n, struct pci_dev *peer);
 void edu_sgl_drop(struct edu_sgl *list);
 void edu_sgl_put(struct edu_sgl *list, u8 seed);
 int edu_sgl_verify(struct edu *edu, struct edu_sgl *list, const char *when);
