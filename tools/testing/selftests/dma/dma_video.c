@@ -15,6 +15,7 @@
 #include <linux/dma-heap.h>
 #include <linux/videodev2.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -50,7 +51,8 @@ static const char usage[] =
 "  DEVICE2    a DMA-BUF exported by that video device, or by the same\n"
 "\n"
 "  stop       memory of the driver's, left alone after a stop in mid-frame\n"
-"  forever    as mmap, until the device goes away\n";
+"  forever    as udmabuf, until the device goes away;\n"
+"             SIGUSR1 tells when its driver has gone\n";
 
 /* A buffer: @frame bytes at @offset of what is mapped at @map */
 struct buffer {
@@ -418,7 +420,12 @@ static void capture_forever(int fd)
 {
 	struct v4l2_buffer v;
 	unsigned int i;
+	sigset_t gone;
+	int number;
 
+	sigemptyset(&gone);
+	sigaddset(&gone, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &gone, NULL);
 	video_seed(fd);
 	for (i = 0; i < BUFFERS; i++) {
 		poison(&buffers[i]);
@@ -430,14 +437,21 @@ static void capture_forever(int fd)
 		if (v.flags & V4L2_BUF_FLAG_ERROR)
 			break;
 		check_buffer(&v, i);
+		if (!i)
+			printf("frames come\n");
 		poison(&buffers[v.index]);
 		if (video_queue(fd, v.index))
 			break;
 	}
 	printf("after %u frames: %s\n", i, strerror(errno));
-	/* Its buffers are still there: they are this program's, too. */
+	/* Once the driver is gone, the memory is still there, and nobody else's. */
+	alarm(60);
+	must(!sigwait(&gone, &number), "sigwait");
 	for (i = 0; i < BUFFERS; i++)
-		memset(buffers[i].map, 0, buffers[i].size);
+		poison(&buffers[i]);
+	usleep(350000);
+	for (i = 0; i < BUFFERS; i++)
+		check_poison(buffers[i].map, 0, buffers[i].size, "device gone");
 }
 
 static void make_buffers(int fd, const char *device, const char *kind)
@@ -458,7 +472,7 @@ static void make_buffers(int fd, const char *device, const char *kind)
 			video_buffer(fd, i);
 		else if (memory == V4L2_MEMORY_USERPTR)
 			userptr_new(&buffers[i]);
-		else if (!strcmp(kind, "udmabuf"))
+		else if (!strcmp(kind, "udmabuf") || !strcmp(kind, "forever"))
 			udmabuf_new(&buffers[i]);
 		else if (!strcmp(kind, "heap"))
 			heap_new(&buffers[i]);
@@ -469,8 +483,8 @@ static enum v4l2_memory memory_of(const char *kind)
 {
 	if (!strcmp(kind, "userptr"))
 		return V4L2_MEMORY_USERPTR;
-	if (!strcmp(kind, "udmabuf") || !strcmp(kind, "heap") ||
-	    strchr(kind, '/'))
+	if (!strcmp(kind, "udmabuf") || !strcmp(kind, "forever") ||
+	    !strcmp(kind, "heap") || strchr(kind, '/'))
 		return V4L2_MEMORY_DMABUF;
 	return V4L2_MEMORY_MMAP;
 }

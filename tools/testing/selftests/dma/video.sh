@@ -102,16 +102,14 @@ unbind_streaming() {
 	# Not capture(): its timeout would be what is waited for.
 	"$DIR/dma_video" "$video" forever > "$TMP/forever" 2>&1 &
 	capture_pid=$!
-	sleep 1.2
-	kill -0 $capture_pid || { cat "$TMP/forever"; return 1; }
+	within 60 grep -q "frames come" "$TMP/forever" || { cat "$TMP/forever"; return 1; }
 	echo "$bdf" > "$PCI/$bdf/driver/unbind"
+	kill -USR1 $capture_pid
 	wait $capture_pid
 	status=$?
 	cat "$TMP/forever"
 	[ $status = 0 ] || return 1
 	[ -z "$(driver_of "$bdf")" ] && [ -z "$(video_of "$bdf")" ] || return 1
-	# The one that frames came from is well.
-	grep -q "^after [1-9]" "$TMP/forever" || return 1
 	bind "$bdf" video-edu || return 1
 	capture "$(video_of "$bdf")" udmabuf
 }
@@ -179,8 +177,10 @@ direct_tests() {
 	try "without an IOMMU: identity" identity "$second"
 	video=$(video_of "$second")
 	try "without an IOMMU: mmap" capture "$video" mmap
-	try "without an IOMMU: udmabuf" refused "Error getting dmabuf scatterlist" -s 320x240 "$video" udmabuf
-	try "without an IOMMU: userptr" refused "failed to map scatterlist" -s 320x240 "$video" userptr
+	try "without an IOMMU: udmabuf" \
+		refused "Error getting dmabuf scatterlist" -s 320x240 "$video" udmabuf
+	try "without an IOMMU: userptr" \
+		refused "failed to map scatterlist" -s 320x240 "$video" userptr
 	load_video mask_bits=$WIDE contiguous=0
 	video=$(video_of "$second")
 	try "without an IOMMU: udmabuf, and videobuf2 looks" \
