@@ -16,7 +16,8 @@
  *   msi.c          doorbells
  *   reserve.c      windows and reserved regions
  *
- * This file is the DMA API's contract: sizes, directions, attributes, caches.
+ * This file is the DMA API's contract: sizes, directions, attributes, caches; for
+ * scatterlists, list.c is.
  */
 
 #include <linux/dma-iommu.h>
@@ -27,7 +28,6 @@
 #include "dma/copy.h"
 #include "dma/domain.h"
 #include "dma/job.h"
-#include "dma/list.h"
 #include "dma/memory.h"
 
 /*
@@ -36,8 +36,9 @@
 
 /* Memory that begins or ends inside a granule, for a device that needs copies */
 static noinline dma_addr_t map_with_copies(struct device *dev, phys_addr_t phys,
-				  size_t size, enum dma_data_direction dir,
-				  unsigned long attrs)
+					   size_t size,
+					   enum dma_data_direction dir,
+					   unsigned long attrs)
 {
 	bool coherent = dev_is_dma_coherent(dev);
 	struct dma_job job = {
@@ -59,11 +60,12 @@ static noinline dma_addr_t map_with_copies(struct device *dev, phys_addr_t phys,
 	if (dma_job_add(&job, addr, phys, size) ||
 	    dma_job_finish(&job, addr, addr + size)) {
 		dma_job_undo(&job, addr, size);
-		dma_iova_abandon(job.cookie, &range);
+		if (dma_job_undo_end(&job))
+			dma_iova_abandon(job.cookie, &range);
 		return DMA_MAPPING_ERROR;
 	}
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
-		dma_copy_sync_for_device(dev, addr, size, dir);
+		dma_copy_sync(dev, addr, size, dir, false);
 	return addr;
 }
 
@@ -101,17 +103,15 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 }
 
 /* Nothing to do for coherent devices, and no page table walk for them */
-static noinline void sync_single(struct device *dev, struct iommu_dma_cookie *cookie,
-			dma_addr_t addr, size_t size,
-			enum dma_data_direction dir, bool for_cpu)
+static noinline void sync_single(struct device *dev,
+				 struct iommu_dma_cookie *cookie,
+				 dma_addr_t addr, size_t size,
+				 enum dma_data_direction dir, bool for_cpu)
 {
 	phys_addr_t phys;
 
 	if (dma_has_copies(cookie, addr, size)) {
-		if (for_cpu)
-			dma_copy_sync_for_cpu(dev, addr, size, dir);
-		else
-			dma_copy_sync_for_device(dev, addr, size, dir);
+		dma_copy_sync(dev, addr, size, dir, for_cpu);
 		return;
 	}
 	if (dev_is_dma_coherent(dev) || (for_cpu && dir == DMA_TO_DEVICE))
@@ -220,79 +220,6 @@ void iommu_dma_sync_single_for_device(struct device *dev, dma_addr_t addr,
 }
 
 /*
- * Scatterlists: dma/list.c.
- */
-
-/**
- * iommu_dma_map_sg - map a scatterlist
- * @dev: device
- * @sgl: first entry
- * @nents: entries
- * @dir: direction of the transfer
- * @attrs: DMA_ATTR_*
- *
- * With DMA_ATTR_CONTIGUOUS, or after dma_set_contiguous(), there is one segment.
- * On error the list is as it was and nothing is mapped.
- *
- * Context: Any.
- * Return: the number of segments; -EINVAL if the list has no entry, or fewer
- * than @nents, or one without bytes or that is no memory, or if it is to be one
- * segment and cannot; -EREMOTEIO if it has memory of another device that @dev cannot reach; -ENOMEM
- * if there is no memory or no address for it.
- */
-int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
-		     enum dma_data_direction dir, unsigned long attrs)
-{
-	return dma_list_map(dev, sgl, nents, dir, attrs);
-}
-
-/**
- * iommu_dma_unmap_sg - undo iommu_dma_map_sg()
- * @dev: device
- * @sgl: first entry
- * @nents: entries, as many as were mapped
- * @dir: direction of the transfer
- * @attrs: DMA_ATTR_*
- *
- * Context: Any. Never fails; a wrong unmap is reported.
- */
-void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
-			enum dma_data_direction dir, unsigned long attrs)
-{
-	dma_list_unmap(dev, sgl, nents, dir, attrs);
-}
-
-/**
- * iommu_dma_sync_sg_for_cpu - let the CPU see what the device wrote to a list
- * @dev: device
- * @sgl: first entry
- * @nents: entries, as many as were mapped
- * @dir: direction of the transfer
- *
- * Context: Any.
- */
-void iommu_dma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl,
-			       int nents, enum dma_data_direction dir)
-{
-	dma_list_sync(dev, sgl, nents, dir, true);
-}
-
-/**
- * iommu_dma_sync_sg_for_device - let the device see what the CPU wrote to a list
- * @dev: device
- * @sgl: first entry
- * @nents: entries, as many as were mapped
- * @dir: direction of the transfer
- *
- * Context: Any.
- */
-void iommu_dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
-				  int nents, enum dma_data_direction dir)
-{
-	dma_list_sync(dev, sgl, nents, dir, false);
-}
-
-/*
  * Allocations: dma/memory.c in the shape that the DMA core wants.
  */
 
@@ -385,13 +312,14 @@ size_t iommu_dma_opt_mapping_size(void)
  */
 size_t iommu_dma_max_mapping_size(struct device *dev)
 {
-	u64 limit = dma_limit(dev, dma_cookie(dev), dma_get_mask(dev));
+	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	u64 limit = dma_limit(dev, cookie, dma_get_mask(dev));
 
 	/* Drivers put this into 32 bits of sectors, so no odd large numbers. */
 	if (limit > DMA_BIT_MASK(32))
 		return SIZE_MAX;
-	/* The lowest granule is never used. */
-	return limit + 1 - dma_granule(dma_cookie(dev));
+	/* The lowest granule is never used, and guards are not mapped. */
+	return limit + 1 - (1 + cookie->guard) * dma_granule(cookie);
 }
 
 /**

@@ -9,7 +9,8 @@
  * the same as for any list.
  *
  * Behind an IOMMU any list of memory can be one segment, of up to
- * dma_max_contiguous_size() bytes. Without, memory has to be contiguous as it is.
+ * dma_max_contiguous_size() bytes if it begins with a granule. Without, memory has
+ * to be contiguous as it is.
  *
  * Included by <linux/dma-mapping.h>. See Documentation/core-api/dma-iommu.rst.
  */
@@ -65,9 +66,10 @@ static inline bool dma_sg_contiguous(struct device *dev, unsigned long attrs)
  *
  * Context: Any.
  * Return: 0; -EINVAL if it cannot be one segment now or later, because it is
- * larger than dma_max_contiguous_size(), or because there is no IOMMU and its
- * memory is not contiguous; -ENOMEM if memory or addresses are short for now;
- * or another error of dma_map_sgtable().
+ * larger than dma_max_contiguous_size() or crosses the device's boundary, because
+ * an entry has no bytes or is no memory, or because there is no IOMMU and its
+ * memory is not contiguous; -ENOMEM if memory or addresses are short for now; or
+ * another error of dma_map_sgtable().
  */
 static inline int dma_map_sgtable_contiguous(struct device *dev,
 					     struct sg_table *sgt,

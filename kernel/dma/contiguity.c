@@ -12,6 +12,7 @@
 #include <linux/export.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
+#include <linux/swiotlb.h>
 
 #include "contiguity.h"
 #include "direct.h"
@@ -40,6 +41,13 @@ static u64 list_size(struct scatterlist *sgl, int nents)
 	return size;
 }
 
+static bool same_owner(struct page *a, struct page *b)
+{
+	if (is_pci_p2pdma_page(a) != is_pci_p2pdma_page(b))
+		return false;
+	return !is_pci_p2pdma_page(a) || a->pgmap == b->pgmap;
+}
+
 static bool list_is_contiguous(struct scatterlist *sgl, int nents)
 {
 	phys_addr_t next = sg_phys(sgl);
@@ -47,10 +55,8 @@ static bool list_is_contiguous(struct scatterlist *sgl, int nents)
 	int i;
 
 	for_each_sg(sgl, sg, nents, i) {
-		/* One that has not what the next page has cannot be one with it. */
-		if (sg_phys(sg) != next ||
-		    is_pci_p2pdma_page(sg_page(sg)) !=
-		    is_pci_p2pdma_page(sg_page(sgl)))
+		/* Neighbours may be of devices that are reached in other ways. */
+		if (sg_phys(sg) != next || !same_owner(sg_page(sg), sg_page(sgl)))
 			return false;
 		next += sg->length;
 	}
@@ -63,6 +69,30 @@ static bool crosses_boundary(struct device *dev, const struct scatterlist *sg)
 
 	return (sg_dma_address(sg) ^ (sg_dma_address(sg) + sg_dma_len(sg) - 1)) &
 	       ~mask;
+}
+
+/*
+ * Whether an end of a list is a small kmalloc() buffer, which must not share a
+ * cache line with what the device writes; the middle shares with itself only.
+ */
+static bool needs_bounce(struct device *dev, struct scatterlist *sgl, int nents,
+			 enum dma_data_direction dir)
+{
+	return dma_kmalloc_needs_bounce(dev, sgl->length, dir) ||
+	       dma_kmalloc_needs_bounce(dev, sg_last(sgl, nents)->length, dir);
+}
+
+static int map_bounced(struct device *dev, struct scatterlist *whole,
+		       enum dma_data_direction dir, unsigned long attrs)
+{
+	if (!is_swiotlb_active(dev) ||
+	    whole->length > swiotlb_max_mapping_size(dev))
+		return refuse(dev, whole->length, attrs,
+			      "it has to be copied, and is too large for swiotlb");
+	sg_dma_address(whole) = swiotlb_map(dev, sg_phys(whole), whole->length,
+					    dir, attrs);
+	sg_dma_len(whole) = whole->length;
+	return sg_dma_address(whole) == DMA_MAPPING_ERROR ? -EIO : 1;
 }
 
 /**
@@ -102,11 +132,15 @@ int dma_direct_map_contiguous(struct device *dev, struct scatterlist *sgl,
 
 	sg_init_table(&whole, 1);
 	sg_set_page(&whole, sg_page(sgl), size, sgl->offset);
-	ret = dma_direct_map_sg(dev, &whole, 1, dir, attrs);
+	if (nents > 1 && needs_bounce(dev, sgl, nents, dir))
+		ret = map_bounced(dev, &whole, dir, attrs);
+	else
+		ret = dma_direct_map_sg(dev, &whole, 1, dir, attrs);
 	if (ret < 0)
 		return ret;
 	if (!sg_dma_is_bus_address(&whole) && crosses_boundary(dev, &whole)) {
-		dma_direct_unmap_sg(dev, &whole, 1, dir, attrs);
+		dma_direct_unmap_sg(dev, &whole, 1, dir,
+				    attrs | DMA_ATTR_SKIP_CPU_SYNC);
 		return refuse(dev, size, attrs,
 			      "it crosses a boundary of the device's segments");
 	}
@@ -166,11 +200,13 @@ int dma_ops_map_contiguous(struct device *dev, const struct dma_map_ops *ops,
 		};
 
 	ret = ops->map_sg(dev, sgl, nents, dir, attrs);
-	if (ret > 1) {
-		ops->unmap_sg(dev, sgl, nents, dir, attrs);
-		ret = refuse(dev, size, attrs, "the device's DMA operations make several of it");
+	if (ret > 1 || (ret == 1 && crosses_boundary(dev, sgl))) {
+		ops->unmap_sg(dev, sgl, nents, dir,
+			      attrs | DMA_ATTR_SKIP_CPU_SYNC);
+		ret = refuse(dev, size, attrs,
+			     "the device's DMA operations make something else of it");
 	}
-	if (ret < 0) {
+	if (ret < 1) {
 		for_each_sg(sgl, sg, nents, i) {
 			sg_dma_address(sg) = before[i].address;
 			sg_dma_len(sg) = before[i].length;
@@ -184,7 +220,9 @@ int dma_ops_map_contiguous(struct device *dev, const struct dma_map_ops *ops,
  * dma_max_contiguous_size - the largest list that can be one segment
  * @dev: device
  *
- * By what the device, its bus and its IOMMU can do. Whether there is an IOMMU
+ * By what the device, its bus and its IOMMU can do; one that begins inside a
+ * granule, or a unit of the min_align_mask, may cross the segment boundary before
+ * it is that large. Whether there is an IOMMU
  * that makes one segment of any memory, dma_get_merge_boundary() tells.
  *
  * Context: Any.
@@ -195,6 +233,8 @@ size_t dma_max_contiguous_size(struct device *dev)
 	u64 size = min_t(u64, dma_max_mapping_size(dev),
 			 dma_get_max_seg_size(dev));
 
+	if (!size)
+		return 0;
 	/* All ones is no boundary. */
 	return min_t(u64, size - 1, dma_get_seg_boundary(dev)) + 1;
 }

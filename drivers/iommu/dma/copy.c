@@ -190,7 +190,7 @@ static struct dma_copy_part *part_create(struct dma_copy *copy)
  * rest is to be what it was.
  *
  * Context: Any.
- * Return: 0; -EINVAL if it is not memory that the kernel can copy; -ENOMEM, and
+ * Return: 0; -EFAULT if it is not memory that the kernel can copy; -ENOMEM, and
  * the granule may be a copy: dma_copy_drop() will do.
  */
 int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
@@ -201,7 +201,7 @@ int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
 
 	if (!dma_is_memory(PHYS_PFN(phys)) ||
 	    !dma_is_memory(PHYS_PFN(phys + len - 1)))
-		return -EINVAL;
+		return -EFAULT;
 	if (!copy)
 		copy = copy_create(dev, cookie, addr);
 	if (!copy)
@@ -224,7 +224,7 @@ int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
  *
  * Context: Any.
  * Return: the physical address to map, of a whole granule that is ready for the
- * device.
+ * device after arch_sync_dma_wait().
  */
 phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 			  dma_addr_t addr)
@@ -232,8 +232,8 @@ phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 	phys_addr_t phys = page_to_phys(copy_find(cookie, addr)->page);
 
 	if (!dev_is_dma_coherent(dev))
-		arch_sync_dma_for_device(phys, dma_granule(cookie),
-					 DMA_BIDIRECTIONAL);
+		arch_sync_dma_for_device_nowait(phys, dma_granule(cookie),
+						DMA_BIDIRECTIONAL);
 	return phys;
 }
 
@@ -263,16 +263,6 @@ void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
 	}
 }
 
-/* Caches of memory or of a copy; whoever calls this waits for all of it. */
-static void sync_caches(phys_addr_t phys, size_t len,
-			enum dma_data_direction dir, bool for_cpu)
-{
-	if (for_cpu)
-		arch_sync_dma_for_cpu_nowait(phys, len, dir);
-	else
-		arch_sync_dma_for_device_nowait(phys, len, dir);
-}
-
 /* What of a part is in [offset, offset + len) of the granule */
 static void sync_part(struct device *dev, const struct dma_copy *copy,
 		      const struct dma_copy_part *part, size_t offset,
@@ -298,7 +288,7 @@ static void sync_part(struct device *dev, const struct dma_copy *copy,
 		if (dir != DMA_FROM_DEVICE)
 			copy_bytes(copy, part, skip, len, true);
 		if (!coherent)
-			sync_caches(phys, len, dir, false);
+			arch_sync_dma_for_device_nowait(phys, len, dir);
 	}
 }
 
@@ -312,12 +302,21 @@ static void sync_copy(struct device *dev, const struct dma_copy *copy,
 		sync_part(dev, copy, part, offset, len, dir, for_cpu);
 }
 
-/*
+/**
+ * dma_copy_sync - hand a mapping that may have copies to the CPU or the device
+ * @dev: device
+ * @addr: first byte
+ * @size: bytes
+ * @dir: direction of the transfer
+ * @for_cpu: to the CPU
+ *
  * From copy to copy; for a device that is not coherent also what is between,
  * granule by granule, as that need not be contiguous.
+ *
+ * Context: Any.
  */
-static void sync_granules(struct device *dev, dma_addr_t addr, size_t size,
-			  enum dma_data_direction dir, bool for_cpu)
+void dma_copy_sync(struct device *dev, dma_addr_t addr, size_t size,
+		   enum dma_data_direction dir, bool for_cpu)
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
 	unsigned long index = addr >> cookie->granule_lg2;
@@ -328,6 +327,8 @@ static void sync_granules(struct device *dev, dma_addr_t addr, size_t size,
 					XA_PRESENT);
 	phys_addr_t phys;
 
+	if (for_cpu && dir == DMA_TO_DEVICE)
+		return;
 	for (; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, dma_granule(cookie)));
 		if (copy && addr >> cookie->granule_lg2 == index) {
@@ -341,40 +342,15 @@ static void sync_granules(struct device *dev, dma_addr_t addr, size_t size,
 			next = (dma_addr_t)index << cookie->granule_lg2;
 		} else {
 			phys = iommu_iova_to_phys(cookie->domain, addr);
-			if (phys)
-				sync_caches(phys, next - addr, dir, for_cpu);
+			if (phys && for_cpu)
+				arch_sync_dma_for_cpu_nowait(phys, next - addr,
+							     dir);
+			else if (phys)
+				arch_sync_dma_for_device_nowait(phys,
+								next - addr,
+								dir);
 		}
 	}
 	if (!coherent)
 		arch_sync_dma_wait();
-}
-
-/**
- * dma_copy_sync_for_device - give a mapping that may have copies to the device
- * @dev: device
- * @addr: first byte
- * @size: bytes
- * @dir: direction of the transfer
- *
- * Context: Any.
- */
-void dma_copy_sync_for_device(struct device *dev, dma_addr_t addr, size_t size,
-			      enum dma_data_direction dir)
-{
-	sync_granules(dev, addr, size, dir, false);
-}
-
-/**
- * dma_copy_sync_for_cpu - take a mapping that may have copies from the device
- * @dev: device
- * @addr: first byte
- * @size: bytes
- * @dir: direction of the transfer
- *
- * Context: Any.
- */
-void dma_copy_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
-			   enum dma_data_direction dir)
-{
-	sync_granules(dev, addr, size, dir, true);
 }

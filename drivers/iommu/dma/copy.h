@@ -21,10 +21,8 @@ phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 			  dma_addr_t addr);
 void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
 		   dma_addr_t last, struct list_head *pages);
-void dma_copy_sync_for_device(struct device *dev, dma_addr_t addr, size_t size,
-			      enum dma_data_direction dir);
-void dma_copy_sync_for_cpu(struct device *dev, dma_addr_t addr, size_t size,
-			   enum dma_data_direction dir);
+void dma_copy_sync(struct device *dev, dma_addr_t addr, size_t size,
+		   enum dma_data_direction dir, bool for_cpu);
 
 static inline bool dma_untrusted(struct device *dev)
 {

@@ -239,10 +239,9 @@ void dma_report_size(struct device *dev, const struct dma_teardown *td,
 			    &addr, size, dma_teardown_limit(td) - addr);
 }
 
-void dma_report_unmap(struct device *dev, struct dma_teardown *td,
-		      dma_addr_t addr, size_t size, size_t unmapped)
+void dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
+		      size_t unmapped)
 {
-	td->failed = true;
 	dev_err_ratelimited(dev, "IOMMU unmapped %zu of %zu bytes at %pad, these addresses are not used again\n",
 			    unmapped, size, &addr);
 }
@@ -519,8 +518,8 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 	const struct iommu_domain_geometry *geometry = &cookie->domain->geometry;
 	unsigned int lg2 = __ffs(cookie->domain->pgsize_bitmap);
 	unsigned long larger = cookie->domain->pgsize_bitmap & ~BIT(lg2);
-	/* Without the top granule, so that the end of any range is a u64. */
-	u64 last = (U64_MAX >> lg2) - 1;
+	/* Without the top granule, so that the end of any range is an address. */
+	u64 last = ((u64)(dma_addr_t)U64_MAX >> lg2) - 1;
 	int ret;
 
 	if (geometry->force_aperture)

@@ -89,8 +89,8 @@ static inline u64 dma_unit(struct device *dev,
 }
 
 /*
- * No mapping that can avoid it crosses a multiple of this power of two. All ones
- * wrap to 0, which means none.
+ * No mapping that can avoid it crosses a multiple of this power of two; 0 for
+ * none, which is what all ones of 64 bits wrap to.
  */
 static inline u64 dma_boundary(struct device *dev)
 {
@@ -336,8 +336,8 @@ bool dma_claim_unit(struct device *dev, struct dma_teardown *td,
 		    dma_addr_t addr, size_t size);
 void dma_report_size(struct device *dev, const struct dma_teardown *td,
 		     dma_addr_t addr, size_t size);
-void dma_report_unmap(struct device *dev, struct dma_teardown *td,
-		      dma_addr_t addr, size_t size, size_t unmapped);
+void dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
+		      size_t unmapped);
 size_t dma_granules_unmap(struct dma_teardown *td, dma_addr_t addr, size_t size);
 void dma_teardown_end_hard(struct dma_teardown *td);
 
@@ -437,8 +437,10 @@ static __always_inline void dma_teardown_run(struct device *dev,
 	} else {
 		unmapped = iommu_unmap_fast(domain, addr, size, &td->gather);
 	}
-	if (unlikely(unmapped != size))
-		dma_report_unmap(dev, td, addr, size, unmapped);
+	if (unlikely(unmapped != size)) {
+		td->failed = true;
+		dma_report_unmap(dev, addr, size, unmapped);
+	}
 }
 
 /**

@@ -105,8 +105,9 @@ void extents_erase(struct iova_extents *extents, struct iova_extent *x)
 {
 	struct iova_extent *above = to_extent(rb_next(&x->node));
 
-	rb_erase_augmented(&x->node, &extents->root, &extent_callbacks);
+	/* Whatever is recomputed for the erasure is right for the gap, too. */
 	above->gap_first = x->gap_first;
+	rb_erase_augmented(&x->node, &extents->root, &extent_callbacks);
 	extent_callbacks.propagate(&above->node, NULL);
 }
 

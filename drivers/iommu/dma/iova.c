@@ -381,14 +381,15 @@ static bool alloc_large(struct iova_space *space,
 			const struct iova_request *req,
 			struct iova_range *range)
 {
-	struct iova_extent *x = kzalloc(sizeof(*x), IOVA_GFP);
+	struct iova_extent *x = xchg(&space->spare, NULL);
 	unsigned long flags;
 	bool placed;
 
 	if (!x)
+		x = kmalloc(sizeof(*x), IOVA_GFP);
+	if (!x)
 		return false;
-	x->kind = IOVA_KIND_LARGE;
-	x->mapped = true;
+	*x = (struct iova_extent) { .kind = IOVA_KIND_LARGE, .mapped = true };
 	do {
 		raw_spin_lock_irqsave(&space->lock, flags);
 		placed = iova_space_place(space, x, req);
@@ -634,14 +635,15 @@ bool iova_claim(struct iova_space *space, unsigned long first,
 	return likely(claimed) ? true : claim_hard(space, first, range);
 }
 
-static void free_large(struct iova_space *space, struct iova_extent *x)
+static noinline void free_large(struct iova_space *space,
+				struct iova_extent *x)
 {
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
 	iova_space_erase(space, x);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
-	kfree(x);
+	kfree(xchg(&space->spare, x));
 }
 
 static noinline void release_hard(struct iova_space *space,
@@ -649,17 +651,11 @@ static noinline void release_hard(struct iova_space *space,
 {
 	unsigned long base = ALIGN_DOWN(range->first, IOVA_WORD);
 	unsigned long size = range->last - range->first + 1;
-	struct iova_extent *x = range->extent;
+	struct iova_chunk *c = to_chunk(range->extent);
 	unsigned int w = base_word(base);
-	struct iova_chunk *c;
 	struct iova_cpu *cpu;
 	unsigned long flags;
 
-	if (x->kind == IOVA_KIND_LARGE) {
-		free_large(space, x);
-		return;
-	}
-	c = to_chunk(x);
 	local_irq_save(flags);
 	WRITE_ONCE(c->size[range->first % IOVA_CHUNK_GRANULES], 0);
 	if (size > IOVA_WORD) {
@@ -694,9 +690,12 @@ void iova_release(struct iova_space *space, const struct iova_range *range)
 	struct iova_cpu *cpu;
 	unsigned long flags;
 
+	if (unlikely(range->extent->kind == IOVA_KIND_LARGE)) {
+		free_large(space, range->extent);
+		return;
+	}
 	/* Into the hand that was used last, if it is of the same word */
-	if (likely(range->extent->kind == IOVA_KIND_CHUNK &&
-		   range->last - first < IOVA_WORD)) {
+	if (likely(range->last - first < IOVA_WORD)) {
 		local_irq_save(flags);
 		cpu = this_cpu_ptr(space->cpu);
 		hand = &cpu->hand[cpu->at];
@@ -1088,6 +1087,7 @@ void iova_space_destroy(struct iova_space *space)
 {
 	struct iova_extent *x, *next;
 
+	kfree(space->spare);
 	rbtree_postorder_for_each_entry_safe(x, next, &space->extents.root,
 					     node) {
 		if (x == &space->extents.floor || x == &space->extents.ceiling)

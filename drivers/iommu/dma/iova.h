@@ -31,6 +31,7 @@ struct iova_cpu;
  * struct iova_space - the addresses of one domain
  * @lock: protects the extents, the lists of chunks and chunk ownership
  * @extents: what is taken
+ * @spare: freed last, for the next large range; or NULL
  * @chunks: chunk by granule number / IOVA_CHUNK_GRANULES, read under RCU
  * @parked: chunks that no CPU owns and that have free granules, best first
  * @classes: by zone, bit per class with a chunk in @parked
@@ -52,6 +53,7 @@ struct iova_cpu;
 struct iova_space {
 	raw_spinlock_t lock;
 	struct iova_extents extents;
+	struct iova_extent *spare;
 	struct xarray chunks;
 	struct list_head parked[IOVA_ZONES][IOVA_CLASSES];
 	u16 classes[IOVA_ZONES];

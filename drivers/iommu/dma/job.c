@@ -18,6 +18,7 @@
  *             as it is  a copy   as it is
  */
 
+#include <linux/dma-iommu.h>
 #include <linux/iommu.h>
 
 #include "copy.h"
@@ -50,6 +51,7 @@ static int job_settle(struct dma_job *job)
 		if (ret)
 			return ret;
 		part.phys = dma_copy_phys(job->dev, cookie, part.addr);
+		job->copied = true;
 	}
 	job->part.size = 0;
 	job->mixed = false;
@@ -57,8 +59,8 @@ static int job_settle(struct dma_job *job)
 }
 
 /* Some bytes of a granule */
-static noinline int job_part(struct dma_job *job, dma_addr_t addr,
-			     phys_addr_t phys, size_t len)
+static int job_part(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
+		    size_t len)
 {
 	struct dma_piece *part = &job->part;
 	int ret = 0;
@@ -81,9 +83,9 @@ static noinline int job_part(struct dma_job *job, dma_addr_t addr,
 	return job->mixed ? copy_part(job) : 0;
 }
 
-/* dma_job_add() for anything but whole granules as they are */
-static noinline int job_add_hard(struct dma_job *job, dma_addr_t addr,
-				 phys_addr_t phys, size_t len)
+/* dma_job_add() where not every granule can be mapped as it is */
+int dma_job_add_exact(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
+		      size_t len)
 {
 	size_t granule = dma_granule(job->cookie), size;
 	int ret;
@@ -107,26 +109,6 @@ static noinline int job_add_hard(struct dma_job *job, dma_addr_t addr,
 }
 
 /**
- * dma_job_add - map the next piece of memory, now or with the ones that follow
- * @job: mapping in the making
- * @addr: device address; not below the end of the piece before
- * @phys: memory, contiguous
- * @len: bytes
- *
- * Context: Any.
- * Return: 0; -ENOMEM; -EINVAL if what has to be copied is no memory; or the
- * error of the IOMMU driver.
- */
-int dma_job_add(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
-		size_t len)
-{
-	if (likely(!job->part.size &&
-		   !dma_granule_offset(job->cookie, addr | phys | len)))
-		return dma_job_run(job, addr, phys, len);
-	return job_add_hard(job, addr, phys, len);
-}
-
-/**
  * dma_job_finish - no more pieces: map what is left, and tell the IOMMU driver
  * @job: mapping in the making
  * @start: device address that no piece is below
@@ -140,6 +122,9 @@ int dma_job_finish(struct dma_job *job, dma_addr_t start, dma_addr_t end)
 	struct iommu_domain *domain = job->cookie->domain;
 	int ret = job->part.size ? job_settle(job) : 0;
 
+	/* dma_copy_phys() did not. */
+	if (job->copied && !dev_is_dma_coherent(job->dev))
+		arch_sync_dma_wait();
 	if (!ret)
 		ret = dma_job_flush(job);
 	if (!ret && domain->ops->iotlb_sync_map)
@@ -147,24 +132,57 @@ int dma_job_finish(struct dma_job *job, dma_addr_t start, dma_addr_t end)
 	return ret;
 }
 
+/*
+ * Pieces were mapped in runs, perhaps by pages larger than one of them, and no
+ * IOMMU driver has to cut a page in order to unmap a part of it. A run has no
+ * hole in it, so the spans between holes are whole runs.
+ */
+static void undo_span(struct dma_job *job)
+{
+	size_t size = job->undo_end - job->undo, unmapped;
+
+	if (!size)
+		return;
+	unmapped = iommu_unmap(job->cookie->domain, job->undo, size);
+	if (unmapped == size)
+		return;
+	job->stuck = true;
+	dma_report_unmap(job->dev, job->undo, size, unmapped);
+}
+
 /**
- * dma_job_undo - unmap as much of a piece as has been mapped
+ * dma_job_undo - unmap as much of a piece as has been mapped, now or later
  * @job: mapping that has failed
- * @addr: as given to dma_job_add(), or tried to; in the same order
+ * @addr: as given to dma_job_add(), or meant to; in the same order
  * @len: likewise
  *
  * Context: Any.
  */
 void dma_job_undo(struct dma_job *job, dma_addr_t addr, size_t len)
 {
+	dma_addr_t start = addr - dma_granule_offset(job->cookie, addr);
 	dma_addr_t end = min(job->done,
 			     ALIGN(addr + len, dma_granule(job->cookie)));
 
-	/* Pieces may share a granule. */
-	addr = max(job->undone,
-		   addr - dma_granule_offset(job->cookie, addr));
-	if (addr >= end)
+	if (start >= end)
 		return;
-	iommu_unmap(job->cookie->domain, addr, end - addr);
-	job->undone = end;
+	if (start > job->undo_end) {
+		undo_span(job);
+		job->undo = start;
+	}
+	job->undo_end = max(job->undo_end, end);
+}
+
+/**
+ * dma_job_undo_end - unmap what is left, after dma_job_undo() of all pieces
+ * @job: mapping that has failed
+ *
+ * Context: Any.
+ * Return: false if something is still mapped; it has been reported, and the
+ * range must not be used again.
+ */
+bool dma_job_undo_end(struct dma_job *job)
+{
+	undo_span(job);
+	return !job->stuck;
 }

@@ -27,24 +27,32 @@ struct dma_piece {
  * @cookie: its domain's
  * @prot: IOMMU_*
  * @copy: the device must not see what shares a granule with a piece
+ * @shared: pieces may share a granule
  * @run: whole granules that are not mapped yet
  * @part: what is known of the granule behind @run, if not all is
  * @mixed: that granule is a copy that has @part and more already
+ * @copied: there are copies
  * @done: all below this device address is mapped
- * @undone: all below this device address has been unmapped again
+ * @undo: where the span to unmap begins, when it has failed; see job.c
+ * @undo_end: where that ends
+ * @stuck: some of it could not be unmapped
  *
- * All but the first four are zero to begin with.
+ * All but the first five are zero to begin with.
  */
 struct dma_job {
 	struct device *dev;
 	struct iommu_dma_cookie *cookie;
 	int prot;
 	bool copy;
+	bool shared;
 	bool mixed;
+	bool copied;
+	bool stuck;
 	struct dma_piece run;
 	struct dma_piece part;
 	dma_addr_t done;
-	dma_addr_t undone;
+	dma_addr_t undo;
+	dma_addr_t undo_end;
 };
 
 static inline bool dma_piece_follows(const struct dma_piece *piece,
@@ -71,7 +79,7 @@ static __always_inline int dma_job_flush(struct dma_job *job)
 	return 0;
 }
 
-/* dma_job_add() for whole granules, if no part of one has been added before */
+/* Whole granules, as they are in memory */
 static __always_inline int dma_job_run(struct dma_job *job, dma_addr_t addr,
 				       phys_addr_t phys, size_t size)
 {
@@ -86,9 +94,41 @@ static __always_inline int dma_job_run(struct dma_job *job, dma_addr_t addr,
 	return ret;
 }
 
-int dma_job_add(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
-		size_t len);
+/* A piece, with what is around it in its granules */
+static __always_inline int dma_job_add_around(struct dma_job *job,
+					      dma_addr_t addr, phys_addr_t phys,
+					      size_t len)
+{
+	size_t offset = dma_granule_offset(job->cookie, addr);
+
+	return dma_job_run(job, addr - offset, phys - offset,
+			   ALIGN(offset + len, dma_granule(job->cookie)));
+}
+
+int dma_job_add_exact(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
+		      size_t len);
+
+/**
+ * dma_job_add - map the next piece of memory, now or with the ones that follow
+ * @job: mapping in the making
+ * @addr: device address; not below the end of the piece before
+ * @phys: memory, contiguous
+ * @len: bytes
+ *
+ * Context: Any.
+ * Return: 0; -ENOMEM; -EFAULT if what has to be copied is no memory; or the
+ * error of the IOMMU driver.
+ */
+static __always_inline int dma_job_add(struct dma_job *job, dma_addr_t addr,
+				       phys_addr_t phys, size_t len)
+{
+	if (unlikely(job->copy || job->shared))
+		return dma_job_add_exact(job, addr, phys, len);
+	return dma_job_add_around(job, addr, phys, len);
+}
+
 int dma_job_finish(struct dma_job *job, dma_addr_t start, dma_addr_t end);
 void dma_job_undo(struct dma_job *job, dma_addr_t addr, size_t len);
+bool dma_job_undo_end(struct dma_job *job);
 
 #endif /* _DMA_JOB_H */

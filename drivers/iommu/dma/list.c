@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Mapping scatterlists.
+ * Mapping scatterlists: what the DMA core calls for them.
  *
  * A list gets one range of addresses. It is measured, its range is mapped, and
  * only then is anything written into it: whatever fails, the list is as it was.
@@ -18,10 +18,9 @@
 #include "copy.h"
 #include "domain.h"
 #include "job.h"
-#include "list.h"
 #include "scatterlist.h"
 
-/* for_each_sg() without a call for each entry */
+/* for_each_sg() without a call for each entry, which all have to be there */
 #define for_each_entry(sgl, sg, nents, i)				\
 	for ((i) = 0, (sg) = (sgl); (i) < (nents);			\
 	     (sg) = ++(i) < (nents) ? entry_next(sg) : NULL)
@@ -73,13 +72,21 @@ static struct dma_layout device_layout(struct device *dev,
  * struct dma_walk - a pass over a list
  * @cursor: of the layout
  * @peers: what is known of other devices' memory
- *
- * All zero to begin with.
  */
 struct dma_walk {
 	struct dma_cursor cursor;
 	struct pci_p2pdma_map_state peers;
 };
+
+static __always_inline struct dma_walk list_walk(const struct dma_list *list)
+{
+	struct dma_walk walk = {};
+
+	if (likely(list->dense))
+		walk.cursor = dma_layout_dense_start(&list->layout,
+						     sg_phys(list->sgl));
+	return walk;
+}
 
 /*
  * Another PCI device's memory may be reached without the IOMMU.
@@ -159,8 +166,11 @@ static int list_refuse_contiguous(const struct dma_list *list)
 static __always_inline bool in_memory_map(struct page *page,
 					  unsigned long *known)
 {
-	unsigned long pfn = page_to_pfn(page);
+	unsigned long pfn;
 
+	if (unlikely(!page))
+		return false;
+	pfn = page_to_pfn(page);
 	if (likely(pfn >> (21 - PAGE_SHIFT) == *known))
 		return true;
 	if (!pfn_valid(pfn))
@@ -173,7 +183,7 @@ static __always_inline bool in_memory_map(struct page *page,
 static int list_check(struct dma_list *list)
 {
 	unsigned long known = ULONG_MAX;
-	u64 bytes = 0, bits = 0;
+	u64 bytes = 0, bits = 0, end = 0;
 	struct scatterlist *sg;
 	bool peers = false;
 	int i;
@@ -187,48 +197,60 @@ static int list_check(struct dma_list *list)
 			return list_refuse(list, "an entry is not memory");
 		if (unlikely(is_pci_p2pdma_page(sg_page(sg))))
 			peers = true;
-		bits |= sg_phys(sg) | sg->length;
+		bits = i ? bits | end | sg_phys(sg) : 0;
+		end = sg_phys(sg) + sg->length;
 		bytes += sg->length;
 	}
 	list->bytes = bytes;
-	list->dense = !peers && dma_layout_is_dense(&list->layout, bits, bytes);
+	list->dense = !peers && dma_layout_is_dense(&list->layout,
+						    sg_phys(list->sgl), bits,
+						    bytes);
 	return 0;
 }
 
-/* Return: 0, or an error of dma_list_map(). */
+/* Return: 0, or an error of iommu_dma_map_sg(). */
 static int list_measure(struct dma_list *list)
 {
-	struct dma_walk walk = {};
 	struct scatterlist *sg;
 	struct dma_place place;
+	struct dma_walk walk;
 	int i, ret;
 
 	ret = list_check(list);
 	if (ret)
 		return ret;
+	walk = list_walk(list);
 	if (list->dense) {
-		list->size = list->bytes;
-		return 0;
-	}
-	for_each_entry(list->sgl, sg, list->nents, i) {
-		ret = list_place(list, &walk, sg, &place);
-		if (ret < 0)
-			return ret;
+		walk.cursor.end += list->bytes;
+	} else {
+		for_each_entry(list->sgl, sg, list->nents, i) {
+			ret = list_place(list, &walk, sg, &place);
+			if (ret < 0)
+				return ret;
+		}
+		if (!dma_layout_fits(&list->layout, &walk.cursor))
+			return list_refuse_contiguous(list);
 	}
 	list->size = ALIGN(walk.cursor.end, list->layout.granule);
-	if (!dma_layout_fits(&list->layout, &walk.cursor))
+	if (list->layout.contiguous &&
+	    list->bytes > dma_max_contiguous_size(list->job.dev))
 		return list_refuse_contiguous(list);
+	/* Only where those are of 32 bits */
+	if (list->size > SIZE_MAX)
+		return list_refuse(list, "it is larger than the address space");
 	return 0;
 }
 
+/* list_map_entries() of a dense list without copies, as most are, but faster */
 static int list_map_dense(struct dma_list *list)
 {
-	dma_addr_t addr = list->start;
+	dma_addr_t addr = list->start + list_walk(list).cursor.end;
 	struct scatterlist *sg;
 	int i, ret;
 
 	for_each_entry(list->sgl, sg, list->nents, i) {
-		ret = dma_job_run(&list->job, addr, sg_phys(sg), sg->length);
+		ret = dma_job_add_around(&list->job, addr, sg_phys(sg),
+					 sg->length);
 		if (ret)
 			return ret;
 		addr += sg->length;
@@ -238,7 +260,7 @@ static int list_map_dense(struct dma_list *list)
 
 static int list_map_entries(struct dma_list *list)
 {
-	struct dma_walk walk = {};
+	struct dma_walk walk = list_walk(list);
 	struct scatterlist *sg;
 	struct dma_place place;
 	int i, ret;
@@ -256,7 +278,7 @@ static int list_map_entries(struct dma_list *list)
 
 static void list_undo_entries(struct dma_list *list)
 {
-	struct dma_walk walk = {};
+	struct dma_walk walk = list_walk(list);
 	struct scatterlist *sg;
 	struct dma_place place;
 	int i;
@@ -282,16 +304,19 @@ static int list_map_range(struct dma_list *list)
 	if (!dma_iova_alloc(list->job.dev, list->job.cookie, &need, &range))
 		return -ENOMEM;
 	list->start = dma_iova_start(list->job.cookie, &range);
-	ret = list->dense ? list_map_dense(list) : list_map_entries(list);
+	ret = list->dense && !list->job.copy ? list_map_dense(list) :
+					       list_map_entries(list);
 	if (!ret)
 		ret = dma_job_finish(&list->job, list->start,
 				     list->start + list->size);
 	if (!ret)
 		return 0;
 	list_undo_entries(list);
-	dma_iova_abandon(list->job.cookie, &range);
-	return ret == -EINVAL ? list_refuse(list, "what has to be copied is not memory") :
-				-ENOMEM;
+	if (dma_job_undo_end(&list->job))
+		dma_iova_abandon(list->job.cookie, &range);
+	return ret == -EFAULT ?
+	       list_refuse(list, "what has to be copied is not memory") :
+	       -ENOMEM;
 }
 
 /*
@@ -302,7 +327,7 @@ static int list_map_range(struct dma_list *list)
 static int list_write(struct dma_list *list)
 {
 	struct scatterlist *sg, *segment = NULL;
-	struct dma_walk walk = {};
+	struct dma_walk walk = list_walk(list);
 	struct dma_place place;
 	int i, count = 0;
 	bool bus;
@@ -334,7 +359,7 @@ static void sync_entries(struct scatterlist *sgl, int nents,
 
 	if (for_cpu && dir == DMA_TO_DEVICE)
 		return;
-	for_each_entry(sgl, sg, nents, i) {
+	for_each_sg(sgl, sg, nents, i) {
 		if (for_cpu)
 			arch_sync_dma_for_cpu_nowait(sg_phys(sg), sg->length,
 						     dir);
@@ -345,26 +370,12 @@ static void sync_entries(struct scatterlist *sgl, int nents,
 	arch_sync_dma_wait();
 }
 
-/* A list with copies: what is in memory and what is not, granule by granule */
-static void sync_segments(struct device *dev, struct scatterlist *sgl,
-			  int nents, enum dma_data_direction dir, bool for_cpu)
-{
-	struct scatterlist *sg;
-	int i;
-
-	for_each_entry(sgl, sg, nents, i) {
-		if (!sg_dma_len(sg))
-			break;
-		if (sg_dma_is_bus_address(sg))
-			continue;
-		if (for_cpu)
-			dma_copy_sync_for_cpu(dev, sg_dma_address(sg),
-					      sg_dma_len(sg), dir);
-		else
-			dma_copy_sync_for_device(dev, sg_dma_address(sg),
-						 sg_dma_len(sg), dir);
-	}
-}
+/* The segments that are the IOMMU's, of a mapped list */
+#define for_each_segment(sgl, sg, nents, i)				\
+	for ((i) = 0, (sg) = (sgl);					\
+	     (i) < (nents) && (sg) && sg_dma_len(sg);			\
+	     (i)++, (sg) = sg_next(sg))					\
+		if (!sg_dma_is_bus_address(sg))
 
 static bool segments_have_copies(struct device *dev, struct scatterlist *sgl,
 				 int nents)
@@ -375,48 +386,76 @@ static bool segments_have_copies(struct device *dev, struct scatterlist *sgl,
 
 	if (likely(xa_empty(&cookie->copies)))
 		return false;
-	for_each_entry(sgl, sg, nents, i) {
-		if (!sg_dma_len(sg))
-			break;
-		if (!sg_dma_is_bus_address(sg) &&
-		    dma_has_copies(cookie, sg_dma_address(sg), sg_dma_len(sg)))
+	for_each_segment(sgl, sg, nents, i)
+		if (dma_has_copies(cookie, sg_dma_address(sg), sg_dma_len(sg)))
 			return true;
-	}
 	return false;
 }
 
+static void list_sync(struct device *dev, struct scatterlist *sgl, int nents,
+		      enum dma_data_direction dir, bool for_cpu)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (segments_have_copies(dev, sgl, nents)) {
+		for_each_segment(sgl, sg, nents, i)
+			dma_copy_sync(dev, sg_dma_address(sg), sg_dma_len(sg),
+				      dir, for_cpu);
+	} else if (!dev_is_dma_coherent(dev)) {
+		sync_entries(sgl, nents, dir, for_cpu);
+	}
+}
+
 /**
- * dma_list_sync - hand a mapped list from the device to the CPU or back
+ * iommu_dma_sync_sg_for_cpu - let the CPU see what the device wrote to a list
  * @dev: device
  * @sgl: first entry
  * @nents: entries, as many as were mapped
  * @dir: direction of the transfer
- * @for_cpu: to the CPU
  *
  * Context: Any.
  */
-void dma_list_sync(struct device *dev, struct scatterlist *sgl, int nents,
-		   enum dma_data_direction dir, bool for_cpu)
+void iommu_dma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl,
+			       int nents, enum dma_data_direction dir)
 {
-	if (segments_have_copies(dev, sgl, nents))
-		sync_segments(dev, sgl, nents, dir, for_cpu);
-	else if (!dev_is_dma_coherent(dev))
-		sync_entries(sgl, nents, dir, for_cpu);
+	list_sync(dev, sgl, nents, dir, true);
 }
 
 /**
- * dma_list_map - map a scatterlist
+ * iommu_dma_sync_sg_for_device - let the device see what the CPU wrote to a list
+ * @dev: device
+ * @sgl: first entry
+ * @nents: entries, as many as were mapped
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ */
+void iommu_dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
+				  int nents, enum dma_data_direction dir)
+{
+	list_sync(dev, sgl, nents, dir, false);
+}
+
+/**
+ * iommu_dma_map_sg - map a scatterlist
  * @dev: device
  * @sgl: first entry
  * @nents: entries
  * @dir: direction of the transfer
  * @attrs: DMA_ATTR_*
  *
+ * With DMA_ATTR_CONTIGUOUS, or after dma_set_contiguous(), there is one segment.
+ * On error the list is as it was and nothing is mapped.
+ *
  * Context: Any.
- * Return: as iommu_dma_map_sg().
+ * Return: the number of segments; -EINVAL if the list has no entry, or fewer
+ * than @nents, or one without bytes or that is no memory, or if it is to be one
+ * segment and cannot; -EREMOTEIO if it has memory of another device that @dev
+ * cannot reach; -ENOMEM if there is no memory or no address for it.
  */
-int dma_list_map(struct device *dev, struct scatterlist *sgl, int nents,
-		 enum dma_data_direction dir, unsigned long attrs)
+int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
+		     enum dma_data_direction dir, unsigned long attrs)
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
 	bool coherent = dev_is_dma_coherent(dev);
@@ -438,77 +477,120 @@ int dma_list_map(struct device *dev, struct scatterlist *sgl, int nents,
 		return -EINVAL;
 
 	ret = list_measure(&list);
-	if (!ret && list.layout.contiguous &&
-	    list.bytes > dma_max_contiguous_size(dev))
-		ret = list_refuse_contiguous(&list);
 	if (ret)
 		return ret;
 	list.job.copy = dma_copy_needed_sg(dev, sgl, nents, dir);
+	list.job.shared = list.layout.contiguous && !list.dense;
 	ret = list.size ? list_map_range(&list) : 0;
 	if (ret)
 		return ret;
 	ret = list_write(&list);
 	/* The device has not been told the addresses, so it is not too late. */
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
-		dma_list_sync(dev, sgl, nents, dir, false);
+		list_sync(dev, sgl, nents, dir, false);
 	return ret;
 }
 
-/* Unmap the segments, as few runs as possible and not what is between them. */
+/* The granules of a segment: [*start, return value) */
+static dma_addr_t segment_granules(const struct iommu_dma_cookie *cookie,
+				   struct scatterlist *sg, dma_addr_t *start)
+{
+	*start = sg_dma_address(sg) -
+		 dma_granule_offset(cookie, sg_dma_address(sg));
+	return ALIGN(sg_dma_address(sg) + sg_dma_len(sg), dma_granule(cookie));
+}
+
+static bool nothing_mapped(const struct dma_teardown *td, dma_addr_t start,
+			   dma_addr_t end)
+{
+	for (; start < end; start += dma_granule(td->cookie))
+		if (iommu_iova_to_phys(td->cookie->domain, start))
+			return false;
+	return true;
+}
+
+/* Whether the segments can be all of what has been claimed, and only that */
+static bool segments_match(const struct dma_teardown *td,
+			   struct scatterlist *sgl, int nents)
+{
+	dma_addr_t end = dma_iova_start(td->cookie, &td->range), start, last;
+	dma_addr_t limit = dma_teardown_limit(td);
+	struct scatterlist *sg;
+	int i;
+
+	for_each_segment(sgl, sg, nents, i) {
+		last = segment_granules(td->cookie, sg, &start);
+		if (start < end || last <= start || last > limit ||
+		    !nothing_mapped(td, end, start))
+			return false;
+		end = last;
+	}
+	return end == limit;
+}
+
+/* Unmap segments that match, as few runs as possible, not what is between. */
 static void segments_teardown(struct device *dev, struct dma_teardown *td,
 			      struct scatterlist *sgl, int nents)
 {
-	dma_addr_t low = dma_iova_start(td->cookie, &td->range), addr = low;
-	dma_addr_t limit = dma_teardown_limit(td), first, end;
+	dma_addr_t addr = 0, end = 0, start, last;
 	struct scatterlist *sg;
-	size_t size = 0;
 	int i;
 
-	for_each_entry(sgl, sg, nents, i) {
-		if (!sg_dma_len(sg))
-			break;
-		if (sg_dma_is_bus_address(sg))
-			continue;
-		first = sg_dma_address(sg) -
-			dma_granule_offset(td->cookie, sg_dma_address(sg));
-		end = ALIGN(sg_dma_address(sg) + sg_dma_len(sg),
-			    dma_granule(td->cookie));
-		/* The list is not what it was when it was mapped. */
-		if (first < addr + size || end > limit) {
-			td->failed = true;
-			continue;
+	for_each_segment(sgl, sg, nents, i) {
+		last = segment_granules(td->cookie, sg, &start);
+		if (start != end) {
+			if (end != addr)
+				dma_teardown_run(dev, td, addr, end - addr);
+			addr = start;
 		}
-		if (first != addr + size && size) {
-			dma_teardown_run(dev, td, addr, size);
-			size = 0;
-		}
-		if (!size)
-			addr = first;
-		size = end - addr;
+		end = last;
 	}
-	if (size)
-		dma_teardown_run(dev, td, addr, size);
-	if (addr + size != limit)
-		td->failed = true;
-	if (td->failed)
-		dev_err_ratelimited(dev, "DMA unmap of a list that is not what it was when mapped, or not all of it: addresses from %pad on are not used again\n",
-				    &low);
+	dma_teardown_run(dev, td, addr, end - addr);
 }
 
-static void segments_unmark(struct scatterlist *sgl, int nents)
+/*
+ * The list is not what it was when it was mapped. The caller believes all of it
+ * gone, so the device must not reach any of it: ask the IOMMU what is there.
+ */
+static noinline void teardown_all(struct device *dev, struct dma_teardown *td)
+{
+	dma_addr_t addr = dma_iova_start(td->cookie, &td->range), end;
+	dma_addr_t limit = dma_teardown_limit(td);
+	struct iommu_domain *domain = td->cookie->domain;
+	size_t granule = dma_granule(td->cookie);
+
+	for (; addr < limit; addr = end + granule) {
+		for (end = addr; end < limit; end += granule)
+			if (!iommu_iova_to_phys(domain, end))
+				break;
+		if (end != addr)
+			dma_teardown_run(dev, td, addr, end - addr);
+	}
+}
+
+static noinline void segments_unmark(struct scatterlist *sgl, int nents)
 {
 	struct scatterlist *sg;
 	int i;
 
-	for_each_entry(sgl, sg, nents, i) {
-		if (!sg_dma_len(sg))
-			break;
+	for_each_sg(sgl, sg, nents, i)
 		sg_dma_unmark_bus_address(sg);
-	}
+}
+
+/* The first segment that is the IOMMU's; NULL if there is none */
+static noinline struct scatterlist *first_segment(struct scatterlist *sgl,
+						  int nents)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_segment(sgl, sg, nents, i)
+		return sg;
+	return NULL;
 }
 
 /**
- * dma_list_unmap - undo dma_list_map()
+ * iommu_dma_unmap_sg - undo iommu_dma_map_sg()
  * @dev: device
  * @sgl: first entry
  * @nents: entries, as many as were mapped
@@ -517,41 +599,55 @@ static void segments_unmark(struct scatterlist *sgl, int nents)
  *
  * Context: Any. Never fails; a wrong unmap is reported.
  */
-void dma_list_unmap(struct device *dev, struct scatterlist *sgl, int nents,
-		    enum dma_data_direction dir, unsigned long attrs)
+void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			enum dma_data_direction dir, unsigned long attrs)
 {
 	struct dma_teardown td __uninitialized;
-	struct scatterlist *sg, *first = NULL;
-	bool peers = false;
+	struct scatterlist *sg, *first = sgl;
+	bool peers = false, whole, match;
+	dma_addr_t start;
 	u64 bytes = 0;
 	int i;
 
 	for_each_entry(sgl, sg, nents, i) {
 		if (!sg_dma_len(sg))
 			break;
-		if (sg_dma_is_bus_address(sg)) {
+		if (sg_dma_is_bus_address(sg))
 			peers = true;
-			continue;
-		}
-		if (!first)
-			first = sg;
-		bytes += sg_dma_len(sg);
-	}
-	if (first &&
-	    dma_teardown_claim(dev, &td, sg_dma_address(first), bytes)) {
-		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
-		    (!dev_is_dma_coherent(dev) ||
-		     unlikely(!xa_empty(&td.cookie->copies))))
-			dma_list_sync(dev, sgl, nents, dir, true);
-		/* Whole granules only: then there is nothing between them. */
-		if (likely(bytes == dma_teardown_size(&td)))
-			dma_teardown_run(dev, &td,
-					 dma_iova_start(td.cookie, &td.range),
-					 bytes);
 		else
-			segments_teardown(dev, &td, sgl, nents);
-		dma_teardown_end(&td);
+			bytes += sg_dma_len(sg);
+		/* There may be fewer than the caller believes. */
+		if (sg_is_last(sg))
+			nents = i + 1;
 	}
+	if (unlikely(peers))
+		first = first_segment(sgl, nents);
+	else if (unlikely(!bytes))
+		dev_err_ratelimited(dev, "DMA unmap of a list that is not mapped\n");
+	if (!bytes ||
+	    !dma_teardown_claim(dev, &td, sg_dma_address(first), bytes))
+		goto unmark;
+
+	/* Whole granules, and nothing between them: all that has been claimed */
+	whole = bytes == dma_teardown_size(&td);
+	match = likely(whole && xa_empty(&td.cookie->copies)) ||
+		segments_match(&td, sgl, nents);
+	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) && match &&
+	    (!dev_is_dma_coherent(dev) ||
+	     unlikely(!xa_empty(&td.cookie->copies))))
+		list_sync(dev, sgl, nents, dir, true);
+	start = dma_iova_start(td.cookie, &td.range);
+	if (unlikely(!match))
+		dev_err_ratelimited(dev, "DMA unmap of a list that is not what it was when mapped, or not all of it: unmapped is all from %pad on\n",
+				    &start);
+	else if (likely(whole))
+		dma_teardown_run(dev, &td, start, bytes);
+	else
+		segments_teardown(dev, &td, sgl, nents);
+	if (unlikely(!match || td.failed))
+		teardown_all(dev, &td);
+	dma_teardown_end(&td);
+unmark:
 	if (unlikely(peers))
 		segments_unmark(sgl, nents);
 }

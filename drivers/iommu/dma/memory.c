@@ -115,7 +115,7 @@ static u64 natural_align(size_t size)
 
 /* Give @sgt's memory, @size bytes in whole granules, an address. */
 static int pages_map(struct device *dev, struct sg_table *sgt, u64 size,
-		     u64 align, int prot, gfp_t gfp)
+		     u64 align, int prot, gfp_t gfp, unsigned long attrs)
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
 	struct dma_need need = {
@@ -123,6 +123,7 @@ static int pages_map(struct device *dev, struct sg_table *sgt, u64 size,
 		.align = max(dma_unit(dev, cookie), align),
 		.boundary = dma_boundary(dev),
 		.mask = dev->coherent_dma_mask,
+		.quiet = attrs & DMA_ATTR_NO_WARN,
 	};
 	struct iova_range range;
 	ssize_t mapped;
@@ -167,7 +168,8 @@ static struct page **pages_create(struct device *dev, size_t size, u64 align,
 		for_each_sgtable_sg(sgt, sg, i)
 			arch_dma_prep_coherent(sg_page(sg), sg->length);
 	if (pages_map(dev, sgt, mapped, align,
-		      dma_protection(DMA_BIDIRECTIONAL, coherent, attrs), gfp))
+		      dma_protection(DMA_BIDIRECTIONAL, coherent, attrs), gfp,
+		      attrs))
 		goto free_table;
 	return pages;
 

@@ -14,7 +14,8 @@
  *	of two, at least @granule
  * @boundary: no segment crosses a multiple of this many bytes; a power of two,
  *	or 0 for none
- * @max_segment: most bytes in a segment made of several entries
+ * @max_segment: most bytes in a segment made of several entries, and in one that
+ *	is to be contiguous
  * @contiguous: all entries are to be one segment
  */
 struct dma_layout {
@@ -30,7 +31,7 @@ struct dma_layout {
  * @end: where the bytes placed so far end, from the beginning of the range
  * @segment: bytes in the segment that @end belongs to; 0 if the next entry
  *	has to begin one
- * @segments: number of segments so far
+ * @segments: number of segments so far; not counted in a dense list
  *
  * All zero to begin with.
  */
@@ -58,20 +59,29 @@ bool dma_layout_fits(const struct dma_layout *layout,
 /**
  * dma_layout_is_dense - whether each entry can begin where the one before ends
  * @layout: what device and IOMMU ask for
- * @bits: where in memory all entries begin, and their lengths, ORed
+ * @phys: where in memory the first entry begins
+ * @bits: where entries that follow each other end and begin, ORed
  * @bytes: of all entries
  *
- * So it is for most lists, those of whole pages, and then dma_layout_dense()
- * has the same results as dma_layout_next() for less; also for one that is to be
- * contiguous, if it is not longer than a segment may be.
+ * So it is for most lists, those of buffers in pages of whatever order, and then
+ * dma_layout_dense() has the same results as dma_layout_next() for less; also for
+ * one that is to be contiguous, if it is not longer than a segment may be.
  *
- * Return: true if they are whole units that no boundary is among.
+ * Return: true if they meet at units and no boundary is among them.
  */
 static inline bool dma_layout_is_dense(const struct dma_layout *layout,
-				       u64 bits, u64 bytes)
+				       u64 phys, u64 bits, u64 bytes)
 {
 	return !(bits & (layout->unit - 1)) &&
-	       (!layout->boundary || bytes <= layout->boundary);
+	       (!layout->boundary ||
+		(phys & (layout->unit - 1)) + bytes <= layout->boundary);
+}
+
+/* Where a dense list begins that begins at @phys */
+static inline struct dma_cursor
+dma_layout_dense_start(const struct dma_layout *layout, u64 phys)
+{
+	return (struct dma_cursor) { .end = phys & (layout->unit - 1) };
 }
 
 /* dma_layout_next() of a dense list */
