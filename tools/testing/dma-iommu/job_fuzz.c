@@ -13,7 +13,8 @@
  *   - memory that fills a granule at the right offset is never copied, and is
  *     mapped in as few calls as can be;
  *   - whichever call fails, its error is returned, nothing is called after it,
- *     and after undoing nothing is mapped.
+ *     and after undoing nothing is mapped, or else it is said;
+ *   - what was mapped together is unmapped together.
  *
  * Most granules here are tiny, and then each byte is looked at. In granules of a
  * real IOMMU's sizes these are the ones at which something begins or ends.
@@ -34,6 +35,7 @@ static struct piece pieces[MAX_PIECES];
 static unsigned int nr_pieces, tried;
 static u64 range_start, range_end;
 static bool undo_all, with_sync;
+static unsigned int stick;	/* of so many unmaps one fails; 0: none */
 
 static unsigned long long nr_ops, nr_inputs, nr_limit, nr_copied, nr_direct,
 			  nr_runs, nr_mixed, nr_failed;
@@ -64,6 +66,8 @@ static void decode_header(const struct header *h)
 	machine.dev.copy = h->flags & 2;
 	undo_all = h->flags & 4;
 	mode = h->flags / 8 % MODES;
+	stick = h->base / 32;
+	machine.dev.coherent = h->base & 4;
 	range_start = bases[h->base % 4] * granule();
 }
 
@@ -256,14 +260,17 @@ static void check_granule(struct inside in, u64 start)
 static void check(void)
 {
 	struct inside in = {};
+	bool copies = false;
 	u64 start;
 
 	for (start = range_start; start < range_end; start += granule()) {
 		in = pieces_inside(in.first, start);
 		check_granule(in, start);
+		copies |= machine_slot(start)->copy != 0;
 	}
 	FAIL_IF(machine.maps != machine_runs());
 	FAIL_IF(machine.synced != with_sync);
+	FAIL_IF(machine.waits != (!machine.dev.coherent && copies));
 	nr_runs += machine.maps;
 }
 
@@ -285,19 +292,27 @@ static struct dma_job new_job(void)
 	return (struct dma_job) {
 		.dev = &machine.dev, .cookie = &machine.cookie, .prot = PROT,
 		.copy = machine.dev.copy,
+		.shared = mode != APART,
 	};
 }
 
 static void check_failure(unsigned int nth)
 {
 	struct dma_job job = new_job();
-	unsigned int i;
+	unsigned int i, spans;
+	bool sticks;
 
 	machine.fail_nth = nth;
 	FAIL_IF(make(&job) != machine_error(nth));
+	spans = machine_spans();
+	machine.stick_nth = stick ? 1 + nth % stick : 0;
 	for (i = 0; i < (undo_all ? nr_pieces : tried); i++)
 		dma_job_undo(&job, pieces[i].addr, pieces[i].len);
-	FAIL_IF(!machine_nothing_mapped());
+	sticks = machine.stick_nth && machine.stick_nth <= spans;
+	FAIL_IF(dma_job_undo_end(&job) == sticks);
+	FAIL_IF(machine.unmaps != spans);
+	FAIL_IF(machine.reports != sticks);
+	FAIL_IF(machine_nothing_mapped() == sticks);
 	nr_failed++;
 }
 

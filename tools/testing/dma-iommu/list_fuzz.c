@@ -19,8 +19,6 @@
 
 #include <unistd.h>
 
-#include "list.h"
-
 #define MAX_ENTRIES	512
 #define MAX_FAILURES	12		/* of the calls of one input */
 #define BEHIND		2		/* entries that are not to be mapped */
@@ -46,11 +44,11 @@ static unsigned long attrs;
 static enum dma_data_direction dir;
 static u64 base;
 static bool too_short;	/* the list ends before its last entry */
-static bool whole_units;	/* all its entries are, as in most lists */
+static bool meet;	/* all its entries do, at units, as in most lists */
 
 static struct device *const dev = &machine.dev;
 static bool range_taken;
-static unsigned int messages, waits, runs_unmapped;
+static unsigned int messages, unmaps;
 static u64 synced_for_device, synced_for_cpu, bytes_all;
 
 static unsigned long long nr_ops, nr_inputs, nr_limit, nr_mapped, nr_segments,
@@ -144,14 +142,18 @@ void dma_teardown_run(struct device *d, struct dma_teardown *td,
 		      dma_addr_t addr, size_t size)
 {
 	FAIL_IF(d != dev || td->cookie != &machine.cookie);
-	iommu_unmap(&machine.domain, addr, size);
-	runs_unmapped++;
+	unmaps++;
+	if (iommu_unmap(&machine.domain, addr, size) == size)
+		return;
+	FAIL_IF(!machine.holes);
+	td->failed = true;
+	messages++;
 }
 
 void dma_teardown_end(struct dma_teardown *td)
 {
-	FAIL_IF(td->failed || !machine_nothing_mapped());
-	range_taken = false;
+	FAIL_IF(!td->failed && !machine_nothing_mapped() && !machine.holes);
+	range_taken = td->failed;
 }
 
 bool shim_has_copies(u64 addr, u64 size)
@@ -166,7 +168,7 @@ bool shim_has_copies(u64 addr, u64 size)
 
 void shim_sync(u64 phys, u64 size, bool for_cpu)
 {
-	FAIL_IF(waits);
+	FAIL_IF(machine.waits);
 	*(for_cpu ? &synced_for_cpu : &synced_for_device) += size;
 }
 
@@ -176,9 +178,12 @@ void shim_sync_copies(u64 addr, u64 size, bool for_cpu)
 	*(for_cpu ? &synced_for_cpu : &synced_for_device) += size;
 }
 
-void arch_sync_dma_wait(void)
+phys_addr_t iommu_iova_to_phys(struct iommu_domain *domain, dma_addr_t addr)
 {
-	waits++;
+	const struct machine_slot *slot = machine_slot(addr);
+
+	FAIL_IF(domain != &machine.domain);
+	return slot->mapped ? slot->phys + addr % granule() : 0;
 }
 
 /*
@@ -215,7 +220,7 @@ static void decode_header(const struct header *h)
 	if (h->more & 0x80)
 		chain = MAX_ENTRIES + BEHIND;
 	base = 1 + h->base;
-	whole_units = h->granule >= 160;
+	meet = h->granule >= 160;
 }
 
 static u64 decode_len(const struct record *r, u64 phys)
@@ -272,14 +277,25 @@ static void decode_record(const struct record *r)
 	phys %= BIT_ULL(KIND_LG2 - 1);
 	if (r->what >= 0xe0)
 		phys += (r->what / 8 % 4 ? BUS : BRIDGE) * BIT_ULL(KIND_LG2);
-	if (whole_units)
+	if (meet)
 		phys = ALIGN(phys, dev->unit);
 	entry->phys = phys;
 	entry->len = max_t(u64, decode_len(r, phys), 1);
-	if (whole_units)
+	if (meet)
 		entry->len = ALIGN(entry->len, dev->unit);
 	entry->len = min_t(u64, entry->len, UINT_MAX);
 	nr_entries++;
+}
+
+/* A buffer may begin and end anywhere. */
+static void cut_ends(u64 front, u64 back)
+{
+	struct entry *last = &entries[nr_entries - 1];
+
+	front = min(front, entries[0].len - 1);
+	entries[0].phys += front;
+	entries[0].len -= front;
+	last->len -= min(back, last->len - 1);
 }
 
 /* One entry of an otherwise good list */
@@ -526,20 +542,6 @@ static void check_mapped(int count)
 	nr_mapped++;
 }
 
-/* In how many calls all that is mapped can be unmapped */
-static unsigned int mapped_runs(void)
-{
-	unsigned int runs = 0;
-	bool mapped = false;
-	u64 addr;
-
-	for (addr = machine.start; addr < machine.end; addr += granule()) {
-		runs += machine_slot(addr)->mapped && !mapped;
-		mapped = machine_slot(addr)->mapped;
-	}
-	return runs;
-}
-
 /* Bytes of the list that caches may have */
 static u64 bytes_cached(bool copies)
 {
@@ -565,43 +567,115 @@ static int map(void)
 	make_list();
 	machine_begin();
 	messages = 0;
-	waits = 0;
 	synced_for_device = 0;
-	ret = dma_list_map(dev, list, nr_entries, dir, attrs);
+	ret = iommu_dma_map_sg(dev, list, nr_entries, dir, attrs);
 	nr_ops += nr_entries;
 	if (machine.trace)
 		printf("mapped: %d\n", ret);
 	return ret;
 }
 
-static void check_sync_for_device(void)
+static void check_synced(u64 synced, bool copies, bool none)
 {
-	if (dev->coherent || attrs & DMA_ATTR_SKIP_CPU_SYNC) {
-		FAIL_IF(synced_for_device || waits);
-		return;
-	}
-	FAIL_IF(synced_for_device != bytes_cached(copies_in_range()));
-	FAIL_IF(waits != !copies_in_range());
+	if (none || (dev->coherent && !copies))
+		FAIL_IF(synced || machine.waits);
+	else
+		FAIL_IF(synced != bytes_cached(copies) || machine.waits != !copies);
+}
+
+/* Mapping is done; making copies waits once, too. */
+static void check_sync(void)
+{
+	bool copies = copies_in_range();
+
+	if (copies && !dev->coherent)
+		FAIL_IF(!machine.waits--);
+	check_synced(synced_for_device, copies,
+		     dev->coherent || attrs & DMA_ATTR_SKIP_CPU_SYNC);
+
+	machine.waits = 0;
+	synced_for_cpu = 0;
+	iommu_dma_sync_sg_for_cpu(dev, list, nr_entries, dir);
+	check_synced(synced_for_cpu, copies, dir == DMA_TO_DEVICE && !copies);
+
+	machine.waits = 0;
+	synced_for_device = 0;
+	iommu_dma_sync_sg_for_device(dev, list, nr_entries, dir);
+	check_synced(synced_for_device, copies, false);
 }
 
 static void unmap(void)
 {
-	bool copies = copies_in_range(), skip = attrs & DMA_ATTR_SKIP_CPU_SYNC;
-	unsigned int i, runs = range_taken ? mapped_runs() : 0;
-	bool taken = range_taken;
+	bool copies = copies_in_range();
+	bool skip = attrs & DMA_ATTR_SKIP_CPU_SYNC || !range_taken ||
+		    (dir == DMA_TO_DEVICE && !copies);
+	unsigned int i, spans = machine_spans();
 
-	waits = 0;
-	runs_unmapped = 0;
+	machine.waits = 0;
+	unmaps = 0;
 	synced_for_cpu = 0;
-	dma_list_unmap(dev, list, nr_entries, dir, attrs);
-	FAIL_IF(range_taken || messages || !machine_nothing_mapped());
-	FAIL_IF(runs_unmapped != runs);
+	iommu_dma_unmap_sg(dev, list, nr_entries, dir, attrs);
+	FAIL_IF(messages || unmaps != spans);
 	for (i = 0; i < nr_entries; i++)
 		FAIL_IF(sg_dma_is_bus_address(sgs[i]));
-	if (skip || !taken || (!copies && (dev->coherent || dir == DMA_TO_DEVICE)))
-		FAIL_IF(synced_for_cpu || waits);
-	else
-		FAIL_IF(synced_for_cpu != bytes_cached(copies) || waits != !copies);
+	check_synced(synced_for_cpu, copies, skip);
+}
+
+/* Whether segments could be all of the range, with holes where there are none */
+static bool believable(void)
+{
+	u64 end = machine.start, start;
+	unsigned int i;
+
+	for (i = 0; i < nr_entries && sg_dma_len(sgs[i]); i++) {
+		if (sg_dma_is_bus_address(sgs[i]))
+			continue;
+		start = sg_dma_address(sgs[i]) / granule() * granule();
+		if (start < end)
+			return false;
+		end = ALIGN(sg_dma_address(sgs[i]) + sg_dma_len(sgs[i]),
+			    granule());
+	}
+	return end == machine.end;
+}
+
+/*
+ * Whatever a driver has done to its list: all of it is unmapped; or that failed,
+ * it has been said, and the addresses are not used again. Only a gap where there
+ * could have been one is believed.
+ */
+static void unmap_spoilt(u8 how)
+{
+	struct scatterlist *sg = sgs[how / 8 * (nr_entries - 1) / 31];
+	bool first = true, possible;
+	unsigned int i;
+
+	for (i = 0; sgs[i] != sg; i++)
+		first &= sg_dma_is_bus_address(sgs[i]);
+	switch (how % 4) {
+	case 0:
+		/* Where the first is, says which mapping it is. */
+		if (!first)
+			sg_dma_address(sg) += granule();
+		break;
+	case 1:
+		sg_dma_len(sg) += 1 + how;
+		break;
+	case 2:
+		sg_dma_len(sg) = first;
+		break;
+	default:
+		sg_dma_address(sg) += !first;
+		sg_dma_len(sg) /= 2;
+		sg_dma_len(sg) += first;
+	}
+	possible = believable();
+	machine.waits = 0;
+	machine.holes = true;
+	iommu_dma_unmap_sg(dev, list, nr_entries, dir, attrs);
+	FAIL_IF(range_taken && !messages);
+	FAIL_IF(!range_taken && !possible && !machine_nothing_mapped());
+	range_taken = false;
 }
 
 static void check_failure(unsigned int nth)
@@ -609,10 +683,16 @@ static void check_failure(unsigned int nth)
 	int ret;
 
 	machine.fail_nth = nth;
+	machine.stick_nth = nth % 8 == 5;
 	ret = map();
 	machine.fail_nth = 0;
+	machine.stick_nth = 0;
 	FAIL_IF(ret != -ENOMEM);
-	check_untouched();
+	FAIL_IF(memcmp(list, before, sizeof(list)));
+	/* Addresses under which something still is are not used again. */
+	FAIL_IF(machine_nothing_mapped() != !machine.reports);
+	FAIL_IF(range_taken != !!machine.reports);
+	range_taken = false;
 	nr_failed++;
 }
 
@@ -664,6 +744,8 @@ static void decode(const u8 *data, size_t size)
 		decode_record(&record);
 		at += sizeof(record);
 	} while (at < size && nr_entries < MAX_ENTRIES);
+	if (meet)
+		cut_ends(header.more % granule(), header.flags % granule());
 	decode_fault(header.fault);
 	bytes_all = 0;
 	for (i = 0; i < nr_entries; i++)
@@ -694,12 +776,15 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		return 0;
 	}
 	check_mapped(ret);
-	check_sync_for_device();
+	check_sync();
 	calls = machine.calls;
 	unmap();
+	FAIL_IF(range_taken || !machine_nothing_mapped());
 	for (nth = 1; nth <= calls; nth += 1 + calls / MAX_FAILURES)
 		check_failure(nth);
 	if (calls)
 		check_failure(calls);
+	if (size && data[0] & 8 && map() > 0 && range_taken)
+		unmap_spoilt(data[size - 1]);
 	return 0;
 }

@@ -151,10 +151,8 @@ enum dma_data_direction {
 #define DMA_ATTR_SKIP_CPU_SYNC	BIT(5)
 #define DMA_ATTR_NO_WARN	BIT(8)
 #define DMA_ATTR_CONTIGUOUS	BIT(11)
-#define IS_ENABLED(option)	1
 
 #define dma_cookie(dev)		((void)(dev), &machine.cookie)
-#define dev_is_dma_coherent(dev) ((dev)->coherent)
 #define dma_protection(dir, coherent, attrs) \
 	((void)(coherent), (void)(attrs), (dir) == DMA_NONE ? 0 : PROT)
 #define dma_allowed(prot)	((prot) != 0)
@@ -173,6 +171,15 @@ static inline size_t dma_max_contiguous_size(struct device *dev)
 {
 	return min_t(u64, dev->max_segment - 1, dev->boundary - 1) + 1;
 }
+
+int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
+		     enum dma_data_direction dir, unsigned long attrs);
+void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			enum dma_data_direction dir, unsigned long attrs);
+void iommu_dma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl,
+			       int nents, enum dma_data_direction dir);
+void iommu_dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
+				  int nents, enum dma_data_direction dir);
 
 void shim_message(struct device *dev, const char *fmt, ...);
 #define dev_err_ratelimited	shim_message
@@ -211,6 +218,7 @@ bool dma_teardown_claim(struct device *dev, struct dma_teardown *td,
 void dma_teardown_run(struct device *dev, struct dma_teardown *td,
 		      dma_addr_t addr, size_t size);
 void dma_teardown_end(struct dma_teardown *td);
+phys_addr_t iommu_iova_to_phys(struct iommu_domain *domain, dma_addr_t addr);
 
 static inline u64 dma_teardown_limit(const struct dma_teardown *td)
 {
@@ -235,14 +243,11 @@ bool shim_has_copies(u64 addr, u64 size);
 	((void)(cookie), shim_has_copies(addr, size))
 void shim_sync(u64 phys, u64 size, bool for_cpu);
 void shim_sync_copies(u64 addr, u64 size, bool for_cpu);
-void arch_sync_dma_wait(void);
 #define arch_sync_dma_for_cpu_nowait(phys, size, dir) \
 	((void)(dir), shim_sync(phys, size, true))
 #define arch_sync_dma_for_device_nowait(phys, size, dir) \
 	((void)(dir), shim_sync(phys, size, false))
-#define dma_copy_sync_for_cpu(dev, addr, size, dir) \
-	((void)(dev), (void)(dir), shim_sync_copies(addr, size, true))
-#define dma_copy_sync_for_device(dev, addr, size, dir) \
-	((void)(dev), (void)(dir), shim_sync_copies(addr, size, false))
+#define dma_copy_sync(dev, addr, size, dir, for_cpu) \
+	((void)(dev), (void)(dir), shim_sync_copies(addr, size, for_cpu))
 
 #endif /* _LIST_SHIM_H */

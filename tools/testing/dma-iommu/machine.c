@@ -36,6 +36,7 @@ void machine_setup(unsigned int granule_lg2, bool sync)
 	machine.cookie.granule_lg2 = granule_lg2;
 	machine.memory_end = MACHINE_COPIES;
 	machine.fail_nth = 0;
+	machine.stick_nth = 0;
 }
 
 /* Nothing has been called yet. */
@@ -43,6 +44,10 @@ void machine_begin(void)
 {
 	machine.calls = 0;
 	machine.maps = 0;
+	machine.unmaps = 0;
+	machine.reports = 0;
+	machine.waits = 0;
+	machine.holes = false;
 	machine.failed = false;
 	machine.synced = false;
 	machine_range(0, 0);
@@ -92,6 +97,7 @@ int dma_pages_map(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 size_t iommu_unmap(struct iommu_domain *domain, unsigned long addr,
 		   size_t size)
 {
+	bool sticks = ++machine.unmaps == machine.stick_nth;
 	size_t left;
 
 	if (machine.trace)
@@ -99,10 +105,26 @@ size_t iommu_unmap(struct iommu_domain *domain, unsigned long addr,
 	FAIL_IF(domain != &machine.domain);
 	FAIL_IF(!size || (addr | size) % granule());
 	for (left = size; left; left -= granule(), addr += granule()) {
-		FAIL_IF(!machine_slot(addr)->mapped);
+		FAIL_IF(!machine_slot(addr)->mapped && !machine.holes);
+		if (!machine_slot(addr)->mapped)
+			return size - left;
+		if (sticks && left == granule())
+			return size - left;
 		machine_slot(addr)->mapped = false;
 	}
 	return size;
+}
+
+void dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
+		      size_t unmapped)
+{
+	FAIL_IF(dev != &machine.dev || unmapped >= size);
+	machine.reports++;
+}
+
+void arch_sync_dma_wait(void)
+{
+	machine.waits++;
 }
 
 static void part_add(struct machine_slot *slot, u64 offset, u64 phys, u64 len)
@@ -130,7 +152,7 @@ int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
 	FAIL_IF(slot->mapped);
 	if (phys + len > machine.memory_end) {
 		machine.failed = true;
-		return -EINVAL;
+		return -EFAULT;
 	}
 	/* One that fails may have become a copy already. */
 	if (!slot->copy) {
@@ -184,6 +206,20 @@ unsigned int machine_runs(void)
 		before = slot;
 	}
 	return runs;
+}
+
+/* Between granules that are not mapped */
+unsigned int machine_spans(void)
+{
+	unsigned int spans = 0;
+	bool mapped = false;
+	u64 addr;
+
+	for (addr = machine.start; addr < machine.end; addr += granule()) {
+		spans += machine_slot(addr)->mapped && !mapped;
+		mapped = machine_slot(addr)->mapped;
+	}
+	return spans;
 }
 
 bool machine_nothing_mapped(void)

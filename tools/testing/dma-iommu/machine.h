@@ -87,6 +87,10 @@ phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 			  dma_addr_t addr);
 size_t iommu_unmap(struct iommu_domain *domain, unsigned long addr,
 		   size_t size);
+void dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
+		      size_t unmapped);
+void arch_sync_dma_wait(void);
+#define dev_is_dma_coherent(dev) ((dev)->coherent)
 
 /*
  * The machine.
@@ -112,6 +116,11 @@ struct machine_slot {		/* of a granule of the range */
  * @fail_nth: this call fails, see machine_error(); 0: none
  * @calls: that can fail
  * @maps: of them, to dma_pages_map()
+ * @unmaps: calls to iommu_unmap()
+ * @stick_nth: this one of them leaves a granule mapped; 0: none
+ * @reports: of granules that stay mapped
+ * @waits: for caches
+ * @holes: unmapping may come to what is not mapped, and stops there
  * @failed: one has; from then on nothing but undoing is allowed
  * @synced: the IOMMU driver has been told; nothing is mapped any more
  */
@@ -125,6 +134,11 @@ struct machine {
 	unsigned int fail_nth;
 	unsigned int calls;
 	unsigned int maps;
+	unsigned int unmaps;
+	unsigned int stick_nth;
+	unsigned int reports;
+	unsigned int waits;
+	bool holes;
 	bool failed;
 	bool synced;
 	bool trace;
@@ -154,6 +168,7 @@ struct machine_slot *machine_slot(u64 addr);
 bool machine_call_fails(void);
 u64 machine_read(u64 addr);
 unsigned int machine_runs(void);
+unsigned int machine_spans(void);
 bool machine_nothing_mapped(void);
 
 #endif /* _MACHINE_H */

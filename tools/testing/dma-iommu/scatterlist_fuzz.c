@@ -17,7 +17,7 @@
  *   - one segment, if asked for, is gapless, and refused if and only if the
  *     device could not use it;
  *   - the same list gives the same places again, also in the short way that
- *     there is for lists of whole units.
+ *     there is for lists whose entries meet at units.
  */
 
 #include <unistd.h>
@@ -395,25 +395,30 @@ static void place_again(void)
 /* Where the short way may be gone, it has the same results. */
 static void place_dense(void)
 {
-	struct dma_cursor dense = {};
-	u64 bits = 0, bytes = 0;
-	bool whole_units = true;
+	u64 bits = 0, bytes = 0, phys = entries[0].phys, before = 0;
+	struct dma_cursor dense;
+	bool meet = true;
 	unsigned int i;
 
 	for (i = 0; i < nr_entries; i++) {
 		if (entries[i].bus)
 			return;
-		bits |= entries[i].phys | entries[i].len;
+		if (i) {
+			bits |= before | entries[i].phys;
+			meet &= before % layout.unit == 0 &&
+				entries[i].phys % layout.unit == 0;
+		}
+		before = entries[i].phys + entries[i].len;
 		bytes += entries[i].len;
-		whole_units &= entries[i].phys % layout.unit == 0 &&
-			       entries[i].len % layout.unit == 0;
 	}
-	FAIL_IF(dma_layout_is_dense(&layout, bits, bytes) !=
-		(whole_units && (!layout.boundary || bytes <= layout.boundary)));
-	if (!dma_layout_is_dense(&layout, bits, bytes) ||
-	    (layout.contiguous && bytes > layout.max_segment))
+	if (meet && layout.boundary &&
+	    phys % layout.unit + bytes > layout.boundary)
+		meet = false;
+	FAIL_IF(dma_layout_is_dense(&layout, phys, bits, bytes) != meet);
+	if (!meet || (layout.contiguous && bytes > layout.max_segment))
 		return;
 	nr_dense++;
+	dense = dma_layout_dense_start(&layout, phys);
 	for (i = 0; i < nr_entries; i++) {
 		struct dma_place at = dma_layout_dense(&layout, &dense,
 						       entries[i].len);

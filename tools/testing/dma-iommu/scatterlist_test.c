@@ -406,6 +406,26 @@ static void check_peers(u64 granule)
 	FAIL_IF(dma_layout_fits(&layout, &cursor));
 }
 
+/* Which lists may be laid out in the short way */
+static void check_short(u64 granule)
+{
+	struct dma_layout layout = plain_layout(granule);
+	struct dma_cursor cursor;
+
+	FAIL_IF(!dma_layout_is_dense(&layout, granule + 1, 0, 1));
+	FAIL_IF(!dma_layout_is_dense(&layout, 1, 3 * granule, LONGEST));
+	FAIL_IF(dma_layout_is_dense(&layout, 0, 3 * granule + 512, granule));
+	layout.unit = 4 * granule;
+	FAIL_IF(dma_layout_is_dense(&layout, 0, 2 * granule, 8 * granule));
+	layout.boundary = 16 * granule;
+	FAIL_IF(!dma_layout_is_dense(&layout, 0, 0, 16 * granule));
+	FAIL_IF(!dma_layout_is_dense(&layout, 1, 0, 16 * granule - 1));
+	FAIL_IF(dma_layout_is_dense(&layout, 1, 0, 16 * granule));
+	FAIL_IF(dma_layout_is_dense(&layout, 0, 0, 16 * granule + 1));
+	cursor = dma_layout_dense_start(&layout, 7 * granule + 5);
+	FAIL_IF(cursor.end != 3 * granule + 5 || cursor.segment);
+}
+
 static void check_known(void)
 {
 	unsigned int i;
@@ -416,12 +436,14 @@ static void check_known(void)
 		check_longest(granules[i]);
 		check_boundaries(granules[i]);
 		check_peers(granules[i]);
+		check_short(granules[i]);
 	}
 	shim_report("layout: lists of one");
 	shim_report("layout: lists of %u", MANY);
 	shim_report("layout: entries of up to 4 GiB - 1");
 	shim_report("layout: boundaries of all ones, and small ones");
 	shim_report("layout: peers");
+	shim_report("layout: what is dense");
 }
 
 int main(int argc, char **argv)
