@@ -382,6 +382,19 @@ static inline long schedule_timeout_uninterruptible(long timeout)
 extern unsigned int shim_fail_one_in;	/* each fails with this chance, or */
 extern unsigned int shim_fail_nth;	/* the one that counts this down to 0 */
 void *kzalloc(size_t size, gfp_t gfp);
+
+/* What is in it is nobody's business. */
+static inline void *kmalloc(size_t size, gfp_t gfp)
+{
+	void *p = kzalloc(size, gfp);
+
+#ifndef SHIM_PERF
+	if (p)
+		memset(p, 0x6b, size);
+#endif
+	return p;
+}
+
 #define kcalloc(n, size, gfp)	kzalloc((n) * (size), gfp)
 void kfree(const void *p);
 long shim_live(void);
