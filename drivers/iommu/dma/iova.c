@@ -643,7 +643,8 @@ static noinline void free_large(struct iova_space *space,
 	raw_spin_lock_irqsave(&space->lock, flags);
 	iova_space_erase(space, x);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
-	kfree(xchg(&space->spare, x));
+	if (cmpxchg(&space->spare, NULL, x))
+		kfree(x);
 }
 
 static noinline void release_hard(struct iova_space *space,

@@ -20,16 +20,18 @@
 #include "job.h"
 #include "scatterlist.h"
 
-/* for_each_sg() without a call for each entry, which all have to be there */
-#define for_each_entry(sgl, sg, nents, i)				\
-	for ((i) = 0, (sg) = (sgl); (i) < (nents);			\
-	     (sg) = ++(i) < (nents) ? entry_next(sg) : NULL)
-
+/* sg_next() and for_each_sg() without a call for each entry */
 static __always_inline struct scatterlist *entry_next(struct scatterlist *sg)
 {
+	if (unlikely(sg_is_last(sg)))
+		return NULL;
 	sg++;
 	return unlikely(sg_is_chain(sg)) ? sg_chain_ptr(sg) : sg;
 }
+
+#define for_each_entry(sgl, sg, nents, i)				\
+	for ((i) = 0, (sg) = (nents) > 0 ? (sgl) : NULL; (sg);		\
+	     (sg) = ++(i) < (nents) ? entry_next(sg) : NULL)
 
 /**
  * struct dma_list - a scatterlist in the making
@@ -189,8 +191,6 @@ static int list_check(struct dma_list *list)
 	int i;
 
 	for_each_entry(list->sgl, sg, list->nents, i) {
-		if (unlikely(sg_is_last(sg)) && i + 1 < list->nents)
-			return list_refuse(list, "it ends before that");
 		if (unlikely(!sg->length))
 			return list_refuse(list, "an entry has no bytes");
 		if (unlikely(!in_memory_map(sg_page(sg), &known)))
@@ -201,6 +201,8 @@ static int list_check(struct dma_list *list)
 		end = sg_phys(sg) + sg->length;
 		bytes += sg->length;
 	}
+	if (unlikely(i < list->nents))
+		return list_refuse(list, "it ends before that");
 	list->bytes = bytes;
 	list->dense = !peers && dma_layout_is_dense(&list->layout,
 						    sg_phys(list->sgl), bits,
@@ -359,7 +361,7 @@ static void sync_entries(struct scatterlist *sgl, int nents,
 
 	if (for_cpu && dir == DMA_TO_DEVICE)
 		return;
-	for_each_sg(sgl, sg, nents, i) {
+	for_each_entry(sgl, sg, nents, i) {
 		if (for_cpu)
 			arch_sync_dma_for_cpu_nowait(sg_phys(sg), sg->length,
 						     dir);
@@ -374,7 +376,7 @@ static void sync_entries(struct scatterlist *sgl, int nents,
 #define for_each_segment(sgl, sg, nents, i)				\
 	for ((i) = 0, (sg) = (sgl);					\
 	     (i) < (nents) && (sg) && sg_dma_len(sg);			\
-	     (i)++, (sg) = sg_next(sg))					\
+	     (i)++, (sg) = entry_next(sg))				\
 		if (!sg_dma_is_bus_address(sg))
 
 static bool segments_have_copies(struct device *dev, struct scatterlist *sgl,
@@ -573,7 +575,7 @@ static noinline void segments_unmark(struct scatterlist *sgl, int nents)
 	struct scatterlist *sg;
 	int i;
 
-	for_each_sg(sgl, sg, nents, i)
+	for_each_entry(sgl, sg, nents, i)
 		sg_dma_unmark_bus_address(sg);
 }
 
@@ -587,6 +589,27 @@ static noinline struct scatterlist *first_segment(struct scatterlist *sgl,
 	for_each_segment(sgl, sg, nents, i)
 		return sg;
 	return NULL;
+}
+
+/* Anything but whole granules, one behind the other, without copies */
+static noinline void teardown_hard(struct device *dev, struct dma_teardown *td,
+				   struct scatterlist *sgl, int nents,
+				   enum dma_data_direction dir,
+				   unsigned long attrs)
+{
+	dma_addr_t start = dma_iova_start(td->cookie, &td->range);
+
+	if (segments_match(td, sgl, nents)) {
+		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
+			list_sync(dev, sgl, nents, dir, true);
+		segments_teardown(dev, td, sgl, nents);
+		if (!td->failed)
+			return;
+	} else {
+		dev_err_ratelimited(dev, "DMA unmap of a list that is not what it was when mapped, or not all of it: unmapped is all from %pad on\n",
+				    &start);
+	}
+	teardown_all(dev, td);
 }
 
 /**
@@ -604,8 +627,7 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 {
 	struct dma_teardown td __uninitialized;
 	struct scatterlist *sg, *first = sgl;
-	bool peers = false, whole, match;
-	dma_addr_t start;
+	bool peers = false;
 	u64 bytes = 0;
 	int i;
 
@@ -616,36 +638,25 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			peers = true;
 		else
 			bytes += sg_dma_len(sg);
-		/* There may be fewer than the caller believes. */
-		if (sg_is_last(sg))
-			nents = i + 1;
 	}
 	if (unlikely(peers))
 		first = first_segment(sgl, nents);
-	else if (unlikely(!bytes))
+	else if (unlikely(!bytes && nents > 0))
 		dev_err_ratelimited(dev, "DMA unmap of a list that is not mapped\n");
 	if (!bytes ||
 	    !dma_teardown_claim(dev, &td, sg_dma_address(first), bytes))
 		goto unmark;
 
-	/* Whole granules, and nothing between them: all that has been claimed */
-	whole = bytes == dma_teardown_size(&td);
-	match = likely(whole && xa_empty(&td.cookie->copies)) ||
-		segments_match(&td, sgl, nents);
-	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) && match &&
-	    (!dev_is_dma_coherent(dev) ||
-	     unlikely(!xa_empty(&td.cookie->copies))))
-		list_sync(dev, sgl, nents, dir, true);
-	start = dma_iova_start(td.cookie, &td.range);
-	if (unlikely(!match))
-		dev_err_ratelimited(dev, "DMA unmap of a list that is not what it was when mapped, or not all of it: unmapped is all from %pad on\n",
-				    &start);
-	else if (likely(whole))
-		dma_teardown_run(dev, &td, start, bytes);
-	else
-		segments_teardown(dev, &td, sgl, nents);
-	if (unlikely(!match || td.failed))
-		teardown_all(dev, &td);
+	if (likely(bytes == dma_teardown_size(&td) &&
+		   xa_empty(&td.cookie->copies))) {
+		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
+		    !dev_is_dma_coherent(dev))
+			sync_entries(sgl, nents, dir, true);
+		dma_teardown_run(dev, &td,
+				 dma_iova_start(td.cookie, &td.range), bytes);
+	} else {
+		teardown_hard(dev, &td, sgl, nents, dir, attrs);
+	}
 	dma_teardown_end(&td);
 unmark:
 	if (unlikely(peers))
