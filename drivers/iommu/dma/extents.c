@@ -105,10 +105,10 @@ void extents_erase(struct iova_extents *extents, struct iova_extent *x)
 {
 	struct iova_extent *above = to_extent(rb_next(&x->node));
 
-	/* Whatever is recomputed for the erasure is right for the gap, too. */
+	/* First the gap: the tree has to be right when it is balanced again. */
 	above->gap_first = x->gap_first;
-	rb_erase_augmented(&x->node, &extents->root, &extent_callbacks);
 	extent_callbacks.propagate(&above->node, NULL);
+	rb_erase_augmented(&x->node, &extents->root, &extent_callbacks);
 }
 
 /**

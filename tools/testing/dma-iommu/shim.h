@@ -172,6 +172,13 @@ void shim_pause(void);
 #define try_cmpxchg(p, old, new) \
 	__atomic_compare_exchange_n(p, old, new, false, __ATOMIC_SEQ_CST, \
 				    __ATOMIC_RELAXED)
+#define cmpxchg(p, old, new)						\
+	({								\
+		typeof(*(p)) was_ = (old);				\
+									\
+		try_cmpxchg(p, &was_, new);				\
+		was_;							\
+	})
 
 typedef struct { int counter; } atomic_t;
 #define ATOMIC_INIT(i)		{ i }
@@ -188,13 +195,7 @@ typedef struct { int counter; } atomic_t;
 	__atomic_fetch_or(&(v)->counter, i, __ATOMIC_SEQ_CST)
 #define atomic_fetch_andnot(i, v) \
 	__atomic_fetch_and(&(v)->counter, ~(i), __ATOMIC_SEQ_CST)
-#define atomic_cmpxchg(v, old, new)					\
-	({								\
-		int was_ = (old);					\
-									\
-		try_cmpxchg(&(v)->counter, &was_, new);			\
-		was_;							\
-	})
+#define atomic_cmpxchg(v, old, new)	cmpxchg(&(v)->counter, old, new)
 
 typedef struct { s64 counter; } atomic64_t;
 #define atomic64_read(v)	shim_load(&(v)->counter, __ATOMIC_RELAXED)
