@@ -222,8 +222,8 @@ int dma_ops_map_contiguous(struct device *dev, const struct dma_map_ops *ops,
  *
  * By what the device, its bus and its IOMMU can do; one that begins inside a
  * granule, or a unit of the min_align_mask, may cross the segment boundary before
- * it is that large. Whether there is an IOMMU
- * that makes one segment of any memory, dma_get_merge_boundary() tells.
+ * it is that large. Whether there is an IOMMU that makes one segment of any
+ * memory, dma_get_merge_boundary() tells.
  *
  * Context: Any.
  * Return: bytes.

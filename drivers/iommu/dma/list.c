@@ -591,7 +591,7 @@ static noinline struct scatterlist *first_segment(struct scatterlist *sgl,
 	return NULL;
 }
 
-/* Anything but whole granules, one behind the other, without copies */
+/* With holes, or copies; or the list is wrong */
 static noinline void teardown_hard(struct device *dev, struct dma_teardown *td,
 				   struct scatterlist *sgl, int nents,
 				   enum dma_data_direction dir,
@@ -647,6 +647,9 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	    !dma_teardown_claim(dev, &td, sg_dma_address(first), bytes))
 		goto unmark;
 
+	/* Fewer, or from further up, and there could be holes. */
+	bytes = ALIGN(dma_granule_offset(td.cookie, sg_dma_address(first)) +
+		      bytes, dma_granule(td.cookie));
 	if (likely(bytes == dma_teardown_size(&td) &&
 		   xa_empty(&td.cookie->copies))) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
