@@ -124,8 +124,9 @@ static bool fill_map(struct watch_fill *fill, unsigned long i)
 		fill->dma[i] = fill_list(fill, DMA_MAPPING_ERROR);
 		break;
 	case WATCH_BY_COHERENT:
+		/* __GFP_NOWARN would silence what is looked for afterwards. */
 		fill->cpu[i] = dma_alloc_coherent(dev, fill->size, &fill->dma[i],
-						  GFP_KERNEL | __GFP_NOWARN);
+						  GFP_KERNEL);
 		return fill->cpu[i];
 	default:
 		fill->dma[i] = dma_map_page(dev, fill->page, 0, fill->size,
