@@ -11,6 +11,7 @@
  *   tables COUNT                        page tables left over by large unmaps
  */
 #include <linux/delay.h>
+#include <linux/dma-map-ops.h>
 #include <linux/err.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
@@ -124,10 +125,15 @@ static int watch_map_list(struct watch_load *load, struct watch_slot *slot)
 static int watch_map_coherent(struct watch_load *load, struct watch_slot *slot)
 {
 	gfp_t gfp = get_random_u32_below(4) ? GFP_KERNEL : GFP_ATOMIC;
+	struct device *dev = load->watch->dev;
 
 	slot->size = PAGE_SIZE * (1 + get_random_u32_below(8));
-	slot->cpu = dma_alloc_coherent(load->watch->dev, slot->size, &slot->dma,
+	slot->cpu = dma_alloc_coherent(dev, slot->size, &slot->dma,
 				       gfp | __GFP_NOWARN);
+	/* The pool for who must not sleep is refilled when it has run out. */
+	if (!slot->cpu && gfp == GFP_ATOMIC && !dev_is_dma_coherent(dev))
+		slot->cpu = dma_alloc_coherent(dev, slot->size, &slot->dma,
+					       GFP_KERNEL | __GFP_NOWARN);
 	return slot->cpu ? 0 : -ENOMEM;
 }
 
