@@ -67,7 +67,7 @@ else
 	done
 fi
 try "28 bits of 16 pages" refused 28 $((16 * page)) page
-try "28 bits of 256 pages" refused 28 $((256 * page)) page
+try "28 bits of 1 MiB" refused 28 1048576 page
 try "24 bits of lists" refused 24 $((16 * page)) list
 # The kernel says so ten times in five seconds and no more.
 sleep 5
