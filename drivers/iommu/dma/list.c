@@ -657,6 +657,9 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			sync_entries(sgl, nents, dir, true);
 		dma_teardown_run(dev, &td,
 				 dma_iova_start(td.cookie, &td.range), bytes);
+		/* There were some all the same: a list that has changed. */
+		if (unlikely(td.failed))
+			teardown_all(dev, &td);
 	} else {
 		teardown_hard(dev, &td, sgl, nents, dir, attrs);
 	}
