@@ -18,8 +18,6 @@
  *   - when all timers and works have run, nothing is lost.
  */
 
-#include <unistd.h>
-
 #include "flush_shim.h"
 
 #define hrtimer_start(timer, window, mode) \
@@ -46,6 +44,7 @@ static void count_late(unsigned int epoch);
 	while (0)
 
 #include "flush.c"
+#include "fuzz.h"
 
 #undef iova_retire
 
@@ -62,8 +61,7 @@ static struct dma_flush flush;
 
 static const u8 *input, *input_end;
 
-static unsigned long long nr_ops, nr_inputs, nr_limit, nr_nested, nr_flushes,
-			  nr_late;
+static unsigned long long nr_nested, nr_flushes, nr_late;
 
 static u8 next(void)
 {
@@ -285,21 +283,14 @@ static void fuzz_report(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	const char *limit = getenv("FUZZ_OPS");
-
-	nr_limit = limit ? strtoull(limit, NULL, 0) : 0;
+	fuzz_init();
 	shim_migrate_one_in = 0;
-	atexit(fuzz_report);
 	return 0;
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
-	if (nr_limit && nr_ops >= nr_limit) {
-		fuzz_report();
-		_exit(0);
-	}
-	nr_inputs++;
+	fuzz_input();
 	memset(translation, 0, sizeof(translation));
 	memset(iotlb, 0, sizeof(iotlb));
 	nr_live = 0;

@@ -12,8 +12,7 @@
  *   - in the end every granule can be had again, and all memory is back.
  */
 
-#include <unistd.h>
-
+#include "fuzz.h"
 #include "iova.h"
 
 /*
@@ -230,9 +229,8 @@ static unsigned long freed[MAX_FREED];
 static int recycling;	/* epoch, or -1 */
 
 static bool trace;	/* say what each operation does: for a finding */
-static unsigned long long nr_ops, nr_limit;
 static unsigned long long nr_allocated, nr_refused, nr_returned, nr_wrong,
-			  nr_recycled, nr_reserved, nr_inputs;
+			  nr_recycled, nr_reserved;
 
 static bool memory_short(void)
 {
@@ -749,12 +747,9 @@ static void fuzz_report(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	const char *limit = getenv("FUZZ_OPS");
-
+	fuzz_init();
 	trace = getenv("FUZZ_TRACE");
-	nr_limit = limit ? strtoull(limit, NULL, 0) : 0;
 	shim_migrate_one_in = 0;
-	atexit(fuzz_report);
 	return 0;
 }
 
@@ -764,11 +759,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 
 	if (size < 2)
 		return 0;
-	if (nr_limit && nr_ops >= nr_limit) {
-		fuzz_report();
-		_exit(0);
-	}
-	nr_inputs++;
+	fuzz_input();
 	setup = &setups[data[0] % ARRAY_SIZE(setups)];
 	nr_live = 0;
 	nr_claimed = 0;

@@ -20,8 +20,7 @@
  * real IOMMU's sizes these are the ones at which something begins or ends.
  */
 
-#include <unistd.h>
-
+#include "fuzz.h"
 #include "job.h"
 
 #define MAX_PIECES	1024
@@ -37,8 +36,7 @@ static u64 range_start, range_end;
 static bool undo_all, with_sync;
 static unsigned int stick;	/* of so many unmaps one fails; 0: none */
 
-static unsigned long long nr_ops, nr_inputs, nr_limit, nr_copied, nr_direct,
-			  nr_runs, nr_mixed, nr_failed;
+static unsigned long long nr_copied, nr_direct, nr_runs, nr_mixed, nr_failed;
 
 /*
  * From input to pieces.
@@ -339,11 +337,8 @@ static void fuzz_report(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	const char *limit = getenv("FUZZ_OPS");
-
+	fuzz_init();
 	machine.trace = getenv("FUZZ_TRACE");
-	nr_limit = limit ? strtoull(limit, NULL, 0) : 0;
-	atexit(fuzz_report);
 	return 0;
 }
 
@@ -355,11 +350,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	unsigned int calls, nth;
 	size_t at = min(size, sizeof(header));
 
-	if (nr_limit && nr_ops >= nr_limit) {
-		fuzz_report();
-		_exit(0);
-	}
-	nr_inputs++;
+	fuzz_input();
 	memcpy(&header, data, at);
 	decode_header(&header);
 	nr_pieces = 0;

@@ -17,7 +17,7 @@
  *   - after unmapping all is as if it had never been.
  */
 
-#include <unistd.h>
+#include "fuzz.h"
 
 #define MAX_ENTRIES	512
 #define MAX_FAILURES	12		/* of the calls of one input */
@@ -51,8 +51,8 @@ static bool range_taken;
 static unsigned int messages, unmaps;
 static u64 synced_for_device, synced_for_cpu, bytes_all;
 
-static unsigned long long nr_ops, nr_inputs, nr_limit, nr_mapped, nr_segments,
-			  nr_whole, nr_refused, nr_failed, nr_copied, nr_bus;
+static unsigned long long nr_mapped, nr_segments, nr_whole, nr_refused,
+			  nr_failed, nr_copied, nr_bus;
 
 /*
  * What list.c calls beside the machine.
@@ -700,11 +700,8 @@ static void fuzz_report(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	const char *limit = getenv("FUZZ_OPS");
-
+	fuzz_init();
 	machine.trace = getenv("FUZZ_TRACE");
-	nr_limit = limit ? strtoull(limit, NULL, 0) : 0;
-	atexit(fuzz_report);
 	return 0;
 }
 
@@ -737,11 +734,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	unsigned int calls, nth;
 	int ret;
 
-	if (nr_limit && nr_ops >= nr_limit) {
-		fuzz_report();
-		_exit(0);
-	}
-	nr_inputs++;
+	fuzz_input();
 	decode(data, size);
 	if (machine.trace)
 		show();

@@ -20,8 +20,7 @@
  *     there is for lists whose entries meet at units.
  */
 
-#include <unistd.h>
-
+#include "fuzz.h"
 #include "scatterlist.h"
 
 #define MAX_ENTRIES	8192
@@ -47,8 +46,8 @@ static struct dma_cursor cursor;
 static unsigned int nr_entries;
 
 static const char *trace;
-static unsigned long long nr_ops, nr_inputs, nr_limit, nr_joined, nr_moved,
-			  nr_alone, nr_bus, nr_whole, nr_refused, nr_dense;
+static unsigned long long nr_joined, nr_moved, nr_alone, nr_bus, nr_whole,
+			  nr_refused, nr_dense;
 
 /*
  * From input to list.
@@ -461,11 +460,8 @@ static void fuzz_report(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	const char *limit = getenv("FUZZ_OPS");
-
+	fuzz_init();
 	trace = getenv("FUZZ_TRACE");
-	nr_limit = limit ? strtoull(limit, NULL, 0) : 0;
-	atexit(fuzz_report);
 	return 0;
 }
 
@@ -475,11 +471,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	struct record record;
 	size_t at = min(size, sizeof(header));
 
-	if (nr_limit && nr_ops >= nr_limit) {
-		fuzz_report();
-		_exit(0);
-	}
-	nr_inputs++;
+	fuzz_input();
 	memcpy(&header, data, at);
 	decode_layout(&header);
 	nr_entries = 0;

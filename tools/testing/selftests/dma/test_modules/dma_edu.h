@@ -30,8 +30,6 @@
 
 #include "dma_command.h"
 
-/* The device's buffer, in its own address space. */
-#define EDU_BUF_ADDR	0x40000
 #define EDU_BUF_SIZE	SZ_4K
 
 /*

@@ -29,22 +29,7 @@
 #include <linux/string.h>
 
 #include "dma_edu.h"
-
-#define EDU_VENDOR	0x1234
-#define EDU_DEVICE	0x11e8
-
-#define EDU_REG_ID	0x00
-#define EDU_ID_MASK	0xffff
-#define EDU_ID		0x00ed
-#define EDU_REG_IRQ	0x24
-#define EDU_REG_ACK	0x64
-#define EDU_REG_SRC	0x80
-#define EDU_REG_DST	0x88
-#define EDU_REG_COUNT	0x90
-#define EDU_REG_CMD	0x98
-#define EDU_CMD_RUN	BIT(0)
-#define EDU_CMD_TO_MEM	BIT(1)
-#define EDU_CMD_IRQ	BIT(2)
+#include "edu_regs.h"
 
 static unsigned int mask_bits = 28;
 module_param(mask_bits, uint, 0444);

@@ -584,18 +584,8 @@ static int edu_op_scattered(struct edu *edu, int argc, char **argv)
 	return ret;
 }
 
-/* Another device that has memory for peers, with a reference, or NULL */
-static struct pci_dev *edu_find_peer(void)
-{
-	struct pci_dev *pdev = NULL;
-
-	for_each_pci_dev(pdev)
-		if (pci_has_p2pmem(pdev))
-			return pdev;
-	return NULL;
-}
-
-static int edu_peer_mapped(struct edu *edu, struct edu_sgl *list)
+/* The list is mapped as one segment, and the device moves all of it. */
+static int edu_one_segment(struct edu *edu, struct edu_sgl *list)
 {
 	struct device *dev = edu_dev(edu);
 	int ret;
@@ -610,6 +600,17 @@ static int edu_peer_mapped(struct edu *edu, struct edu_sgl *list)
 	      edu_sgl_use(edu, list, DMA_BIDIRECTIONAL);
 	dma_unmap_sgtable(dev, &list->sgt, DMA_BIDIRECTIONAL, 0);
 	return ret ?: edu_sgl_verify(edu, list, "after unmap");
+}
+
+/* Another device that has memory for peers, with a reference, or NULL */
+static struct pci_dev *edu_find_peer(void)
+{
+	struct pci_dev *pdev = NULL;
+
+	for_each_pci_dev(pdev)
+		if (pci_has_p2pmem(pdev))
+			return pdev;
+	return NULL;
 }
 
 /* Of what is not memory no copy can be made. */
@@ -630,7 +631,7 @@ static int edu_peer_list(struct edu *edu, struct edu_sgl *list,
 	edu_note(edu, "memory of %s, %s\n", pci_name(peer),
 		 reach ? "within reach" : "out of reach");
 	if (reach)
-		return edu_peer_mapped(edu, list) ?: edu_peer_shifted(edu, list);
+		return edu_one_segment(edu, list) ?: edu_peer_shifted(edu, list);
 	edu_sgl_remember(list);
 	return edu_refused(edu, list, -EREMOTEIO, DMA_ATTR_CONTIGUOUS) ?:
 	       edu_refused(edu, list, -EREMOTEIO, 0);
@@ -771,16 +772,7 @@ static int edu_fragmented(struct edu *edu, struct edu_full *full,
 	/* What waits for a flush has to be enough. */
 	for (i = first; i < first + count; i++)
 		edu_full_unmap(edu, full, i);
-	ret = dma_map_sgtable_contiguous(dev, &list->sgt, DMA_BIDIRECTIONAL, 0);
-	if (ret) {
-		edu_note(edu, "no room after unmapping: %d\n", ret);
-		return ret;
-	}
-	ret = edu_sgl_segments(edu, list, true) ?:
-	      edu_sgl_translation(edu, list, true) ?:
-	      edu_sgl_use(edu, list, DMA_BIDIRECTIONAL);
-	dma_unmap_sgtable(dev, &list->sgt, DMA_BIDIRECTIONAL, 0);
-	return ret ?: edu_sgl_verify(edu, list, "after unmap");
+	return edu_one_segment(edu, list);
 }
 
 static int edu_op_fragment(struct edu *edu, int argc, char **argv)

@@ -27,14 +27,8 @@
 #include <linux/string.h>
 
 #include "dma_command.h"
+#include "edu_regs.h"
 
-#define EDU_REG_SRC	0x80
-#define EDU_REG_DST	0x88
-#define EDU_REG_COUNT	0x90
-#define EDU_REG_CMD	0x98
-#define EDU_CMD_RUN	BIT(0)
-#define EDU_CMD_TO_MEM	BIT(1)
-#define EDU_BUF_ADDR	0x40000
 /* Less than the device's buffer, and no divisor of a page: joins are crossed. */
 #define EDU_CHUNK	3072
 #define EDU_MASK_BITS	28
@@ -660,7 +654,7 @@ static void owner_remove(struct pci_dev *pdev)
 }
 
 static const struct pci_device_id owner_ids[] = {
-	{ PCI_DEVICE(0x1234, 0x11e8) },
+	{ PCI_DEVICE(EDU_VENDOR, EDU_DEVICE) },
 	{ }
 };
 MODULE_DEVICE_TABLE(pci, owner_ids);
