@@ -12,7 +12,7 @@ help:
 	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; also CASE=lists; see lab/bench --help'
 	@echo '  make check-user               the tests that need no kernel built, in two minutes; a part of make check'
 	@echo '  make install-tree KSRC=DIR    put the layer into your own 6.12.y kernel tree'
-	@echo '  make build/arm64              build one kernel; also x86_64, debug-ARCH, stock-ARCH'
+	@echo '  make build/arm64              build one kernel; also x86_64, and KIND-ARCH: lab/build'
 	@echo '  make sparse                   sparse and W=1 over the files of the layer'
 	@echo '  make clean                    remove the kernels, keep what was downloaded and ccache'
 	@echo '  make distclean                remove build/ altogether'
@@ -46,12 +46,14 @@ install-tree:
 define kernel
 .PHONY: build/$(1)
 build/$(1):
-	@lab/build $(lastword $(subst -, ,$(1))) $(or $(filter debug stock 64k,$(subst -, ,$(1))),lean)
+	@lab/build $(lastword $(subst -, ,$(1))) $(if $(findstring -,$(1)),$(firstword $(subst -, ,$(1))),lean)
 endef
-$(foreach k,arm64 x86_64 debug-arm64 debug-x86_64 stock-arm64 stock-x86_64 64k-arm64,$(eval $(call kernel,$(k))))
+KERNELS := $(foreach a,arm64 x86_64,$(a) $(foreach k,debug stock kasan kcsan rt gcov,$(k)-$(a))) \
+	   64k-arm64 kmsan-x86_64
+$(foreach k,$(KERNELS),$(eval $(call kernel,$(k))))
 
 clean:
-	rm -rf $(addprefix build/,arm64 x86_64 debug-arm64 debug-x86_64 stock-arm64 stock-x86_64 64k-arm64)
+	rm -rf $(addprefix build/,$(KERNELS))
 
 distclean:
 	rm -rf build
