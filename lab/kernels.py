@@ -19,7 +19,7 @@ BOOTED = [kind for kind in KINDS if kind != "lint"]
 HELP = """lean: what is measured; stock: that from the base's own files; debug: what
 is tested, with all checks that cost little; 64k: that with pages of 64 KiB
 (arm64); kasan, rt, gcov: that with KASAN, with PREEMPT_RT, with lines counted;
-kcsan, kmsan (x86_64): what the tests need with those alone"""
+kcsan, kmsan (x86_64): what the tests need with those alone, KCSAN in the layer"""
 
 
 def refusal(arch, kind):
