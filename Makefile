@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # make help lists what there is.
 
-.PHONY: help run check check-all check-user bench sparse install-tree clean distclean
+.PHONY: help run check check-all check-64k check-kasan check-kcsan check-kmsan \
+	check-rt check-user bench sparse install-tree clean distclean
 
 help:
 	@echo 'A DMA-IOMMU layer for Linux 6.12, and a lab to run it in.'
 	@echo
 	@echo '  make run                      build, boot arm64 with an SMMUv3, show the layer at work'
 	@echo '  make check                    run all tests; ends with "N passed, N failed"'
-	@echo '  make check-all                and the slower ones: arm64 with pages of 64 KiB, for which one more kernel is built'
+	@echo '  make check-all                and the slower ones, each of which can be had alone:'
+	@echo '  make check-KIND               on kernels with pages of 64 KiB (64k), KASAN, KCSAN, KMSAN, PREEMPT_RT (rt)'
 	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; also CASE=lists; see lab/bench --help'
 	@echo '  make check-user               the tests that need no kernel built, in two minutes; a part of make check'
 	@echo '  make install-tree KSRC=DIR    put the layer into your own 6.12.y kernel tree'
@@ -27,6 +29,13 @@ check:
 
 check-all:
 	@lab/check --all
+
+# The sanitizers and kernels of other kinds, each by itself
+check-64k check-kasan check-kcsan check-rt: check-%:
+	@lab/check --only smmuv3-$*
+
+check-kmsan:
+	@lab/check --only intel-kmsan
 
 check-user:
 	@lab/setup source user
