@@ -14,6 +14,7 @@ KINDS = {
     "gcov": ["tests", "debug", "gcov"],
 }
 ONLY = {"64k": "arm64", "kmsan": "x86_64"}
+CLANG = ("kmsan",)      # not made by gcc
 BOOTED = [kind for kind in KINDS if kind != "lint"]
 
 HELP = """lean: what is measured; stock: that from the base's own files; debug: what
