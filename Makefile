@@ -2,7 +2,7 @@
 # make help lists what there is.
 
 .PHONY: help run check check-all check-64k check-kasan check-kcsan check-kmsan \
-	check-rt check-user mutations bench sparse install-tree clean distclean
+	check-rt check-user mutations coverage bench sparse install-tree clean distclean
 
 help:
 	@echo 'A DMA-IOMMU layer for Linux 6.12, and a lab to run it in.'
@@ -14,6 +14,7 @@ help:
 	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; also CASE=lists; see lab/bench --help'
 	@echo '  make check-user               the tests that need no kernel built, in two minutes; a part of make check'
 	@echo '  make mutations                break the layer in ways that are listed, see a test notice each'
+	@echo '  make coverage                 which lines and branches of the layer the tests reach; see lab/coverage --help'
 	@echo '  make install-tree KSRC=DIR    put the layer into your own 6.12.y kernel tree'
 	@echo '  make build/arm64              build one kernel; also x86_64, and KIND-ARCH: lab/build'
 	@echo '  make sparse                   sparse and W=1 over the files of the layer'
@@ -54,6 +55,9 @@ mutations:
 	@status=0; \
 	$(MAKE) --no-print-directory -C tools/testing/dma-iommu mutate || status=1; \
 	lab/mutate all || status=1; exit $$status
+
+coverage:
+	@lab/coverage
 
 sparse:
 	@lab/sparse
