@@ -223,18 +223,51 @@ void iommu_dma_sync_single_for_device(struct device *dev, dma_addr_t addr,
  * Allocations: dma/memory.c in the shape that the DMA core wants.
  */
 
+/**
+ * iommu_dma_alloc - allocate memory that device and CPU use at the same time
+ * @dev: device
+ * @size: bytes
+ * @handle: where to store the address for the device
+ * @gfp: how to allocate
+ * @attrs: DMA_ATTR_*
+ *
+ * Context: As @gfp says.
+ * Return: the address for the CPU of zeroed memory, or NULL.
+ */
 void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
 		      gfp_t gfp, unsigned long attrs)
 {
 	return dma_memory_alloc(dev, size, handle, gfp, attrs);
 }
 
+/**
+ * iommu_dma_free - undo iommu_dma_alloc()
+ * @dev: device
+ * @size: bytes, as for iommu_dma_alloc()
+ * @cpu_addr: what that returned
+ * @handle: the address for the device
+ * @attrs: as for iommu_dma_alloc()
+ *
+ * Context: May sleep where iommu_dma_alloc() might have.
+ */
 void iommu_dma_free(struct device *dev, size_t size, void *cpu_addr,
 		    dma_addr_t handle, unsigned long attrs)
 {
 	dma_memory_free(dev, size, cpu_addr, handle);
 }
 
+/**
+ * iommu_dma_mmap - map what iommu_dma_alloc() returned into a process
+ * @dev: device
+ * @vma: where; its offset is in pages of the memory
+ * @cpu_addr: what iommu_dma_alloc() returned
+ * @dma_addr: the address for the device
+ * @size: bytes, as for iommu_dma_alloc()
+ * @attrs: as for iommu_dma_alloc()
+ *
+ * Context: Process; may sleep.
+ * Return: 0; -ENXIO if @vma is not within the memory; or the error of mm.
+ */
 int iommu_dma_mmap(struct device *dev, struct vm_area_struct *vma,
 		   void *cpu_addr, dma_addr_t dma_addr, size_t size,
 		   unsigned long attrs)
@@ -242,6 +275,18 @@ int iommu_dma_mmap(struct device *dev, struct vm_area_struct *vma,
 	return dma_memory_mmap(dev, vma, cpu_addr, size, attrs);
 }
 
+/**
+ * iommu_dma_get_sgtable - the pages of what iommu_dma_alloc() returned, as a list
+ * @dev: device
+ * @sgt: to be filled in; the caller frees it
+ * @cpu_addr: what iommu_dma_alloc() returned
+ * @dma_addr: the address for the device
+ * @size: bytes, as for iommu_dma_alloc()
+ * @attrs: as for iommu_dma_alloc()
+ *
+ * Context: Process; may sleep.
+ * Return: 0 or -ENOMEM.
+ */
 int iommu_dma_get_sgtable(struct device *dev, struct sg_table *sgt,
 			  void *cpu_addr, dma_addr_t dma_addr, size_t size,
 			  unsigned long attrs)
@@ -249,6 +294,17 @@ int iommu_dma_get_sgtable(struct device *dev, struct sg_table *sgt,
 	return dma_memory_sgtable(sgt, cpu_addr, size);
 }
 
+/**
+ * iommu_dma_alloc_noncontiguous - allocate pages that the device sees as one range
+ * @dev: device
+ * @size: bytes
+ * @dir: direction of the transfers
+ * @gfp: how to allocate
+ * @attrs: DMA_ATTR_*
+ *
+ * Context: Process; may sleep.
+ * Return: the pages, mapped as one segment; NULL if memory or addresses are short.
+ */
 struct sg_table *iommu_dma_alloc_noncontiguous(struct device *dev, size_t size,
 					       enum dma_data_direction dir,
 					       gfp_t gfp, unsigned long attrs)
@@ -256,6 +312,15 @@ struct sg_table *iommu_dma_alloc_noncontiguous(struct device *dev, size_t size,
 	return dma_pages_alloc(dev, size, gfp, attrs);
 }
 
+/**
+ * iommu_dma_free_noncontiguous - undo iommu_dma_alloc_noncontiguous()
+ * @dev: device
+ * @size: bytes
+ * @sgt: what that returned
+ * @dir: direction of the transfers
+ *
+ * Context: Process; may sleep.
+ */
 void iommu_dma_free_noncontiguous(struct device *dev, size_t size,
 				  struct sg_table *sgt,
 				  enum dma_data_direction dir)
@@ -263,12 +328,31 @@ void iommu_dma_free_noncontiguous(struct device *dev, size_t size,
 	dma_pages_free(dev, size, sgt);
 }
 
+/**
+ * iommu_dma_vmap_noncontiguous - give such pages one range of kernel addresses
+ * @dev: device
+ * @size: bytes
+ * @sgt: what iommu_dma_alloc_noncontiguous() returned
+ *
+ * Context: Process; may sleep.
+ * Return: the first byte, or NULL; to be given to vunmap().
+ */
 void *iommu_dma_vmap_noncontiguous(struct device *dev, size_t size,
 				   struct sg_table *sgt)
 {
 	return dma_pages_vmap(sgt, size);
 }
 
+/**
+ * iommu_dma_mmap_noncontiguous - map such pages into a process
+ * @dev: device
+ * @vma: where; its offset is in pages of the memory
+ * @size: bytes
+ * @sgt: what iommu_dma_alloc_noncontiguous() returned
+ *
+ * Context: Process; may sleep.
+ * Return: 0; -ENXIO if @vma is not within the memory; or the error of mm.
+ */
 int iommu_dma_mmap_noncontiguous(struct device *dev, struct vm_area_struct *vma,
 				 size_t size, struct sg_table *sgt)
 {

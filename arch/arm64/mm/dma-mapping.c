@@ -47,6 +47,14 @@ static void invalidate_line(unsigned long addr)
 	asm volatile("dc ivac, %0" : : "r" (addr) : "memory");
 }
 
+/**
+ * arch_sync_dma_for_device_nowait - write memory back for a device to see
+ * @phys: first byte
+ * @size: bytes
+ * @dir: direction of the transfer
+ *
+ * Context: Any. Complete when arch_sync_dma_wait() returns.
+ */
 void arch_sync_dma_for_device_nowait(phys_addr_t phys, size_t size,
 				     enum dma_data_direction dir)
 {
@@ -57,6 +65,14 @@ void arch_sync_dma_for_device_nowait(phys_addr_t phys, size_t size,
 		clean_line(addr);
 }
 
+/**
+ * arch_sync_dma_for_cpu_nowait - forget what caches have of memory
+ * @phys: first byte
+ * @size: bytes
+ * @dir: direction of the transfer
+ *
+ * Context: Any. Complete when arch_sync_dma_wait() returns.
+ */
 void arch_sync_dma_for_cpu_nowait(phys_addr_t phys, size_t size,
 				  enum dma_data_direction dir)
 {
@@ -76,6 +92,11 @@ void arch_sync_dma_for_cpu_nowait(phys_addr_t phys, size_t size,
 		invalidate_line(addr);
 }
 
+/**
+ * arch_sync_dma_wait - wait for all cache maintenance that was begun before
+ *
+ * Context: Any.
+ */
 void arch_sync_dma_wait(void)
 {
 	dsb(sy);

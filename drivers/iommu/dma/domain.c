@@ -217,7 +217,16 @@ void dma_iova_abandon(struct iommu_dma_cookie *cookie,
  * Taking a mapping down.
  */
 
-/* The claim in dma_teardown_begin() has failed. */
+/**
+ * dma_claim_unit - claim a mapping that may begin before the granule of its address
+ * @dev: device that the mapping was made for
+ * @td: the unmap under way, with its cookie
+ * @addr: DMA address, which begins no mapping
+ * @size: bytes, as far as the caller knows
+ *
+ * Context: Any.
+ * Return: false if there is none there either, which has been reported.
+ */
 bool dma_claim_unit(struct device *dev, struct dma_teardown *td,
 		    dma_addr_t addr, size_t size)
 {
@@ -232,6 +241,15 @@ bool dma_claim_unit(struct device *dev, struct dma_teardown *td,
 	return false;
 }
 
+/**
+ * dma_report_size - tell of an unmap of the wrong size
+ * @dev: device that the mapping was made for
+ * @td: the unmap under way
+ * @addr: DMA address that the caller gave
+ * @size: bytes that the caller gave
+ *
+ * Context: Any.
+ */
 void dma_report_size(struct device *dev, const struct dma_teardown *td,
 		     dma_addr_t addr, size_t size)
 {
@@ -239,6 +257,15 @@ void dma_report_size(struct device *dev, const struct dma_teardown *td,
 			    &addr, size, dma_teardown_limit(td) - addr);
 }
 
+/**
+ * dma_report_unmap - tell that the IOMMU driver has unmapped less than it should
+ * @dev: device that the mapping was made for
+ * @addr: first byte that was to be unmapped
+ * @size: bytes that were to be unmapped
+ * @unmapped: bytes that were
+ *
+ * Context: Any.
+ */
 void dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
 		      size_t unmapped)
 {
@@ -246,7 +273,15 @@ void dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
 			    unmapped, size, &addr);
 }
 
-/* iommu_unmap_fast() where there can be no pages larger than a granule */
+/**
+ * dma_granules_unmap - iommu_unmap_fast() where no page is larger than a granule
+ * @td: the unmap under way
+ * @addr: first byte, at a granule
+ * @size: bytes, whole granules
+ *
+ * Context: Any.
+ * Return: bytes that were unmapped.
+ */
 size_t dma_granules_unmap(struct dma_teardown *td, dma_addr_t addr, size_t size)
 {
 	struct iommu_domain *domain = td->cookie->domain;
@@ -265,7 +300,12 @@ size_t dma_granules_unmap(struct dma_teardown *td, dma_addr_t addr, size_t size)
 	return unmapped;
 }
 
-/* dma_teardown_end() with copies, or where some of it is still mapped */
+/**
+ * dma_teardown_end_hard - dma_teardown_end() with copies, or after a failure
+ * @td: the unmap under way
+ *
+ * Context: Any.
+ */
 void dma_teardown_end_hard(struct dma_teardown *td)
 {
 	struct iommu_dma_cookie *cookie = td->cookie;
@@ -343,7 +383,20 @@ dma_addr_t dma_iova_alloc_for(struct device *dev,
 			       range);
 }
 
-/* dma_domain_map() for anything but one granule */
+/**
+ * dma_map_hard - dma_domain_map() for anything but one granule
+ * @dev: device
+ * @cookie: of its domain
+ * @phys: first byte
+ * @size: bytes
+ * @align: as in dma_iova_alloc_for()
+ * @prot: IOMMU_*
+ * @mask: highest address that the device can use for this
+ * @attrs: DMA_ATTR_NO_WARN matters
+ *
+ * Context: Any.
+ * Return: the address for the device, or DMA_MAPPING_ERROR.
+ */
 dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
 			phys_addr_t phys, size_t size, u64 align, int prot,
 			u64 mask, unsigned long attrs)
@@ -365,7 +418,14 @@ dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
 	return addr;
 }
 
-/* The IOMMU driver would not map the granule at @addr. */
+/**
+ * dma_map_undo - the IOMMU driver would not map a granule: give its address back
+ * @cookie: the domain's
+ * @addr: the granule's address
+ * @mapped: its translation is there, but the IOMMU has not taken notice of it
+ *
+ * Context: Any.
+ */
 void dma_map_undo(struct iommu_dma_cookie *cookie, dma_addr_t addr, bool mapped)
 {
 	struct iova_range range;

@@ -83,7 +83,16 @@ static int job_part(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
 	return job->mixed ? copy_part(job) : 0;
 }
 
-/* dma_job_add() where not every granule can be mapped as it is */
+/**
+ * dma_job_add_exact - dma_job_add() where not every granule is mapped as it is
+ * @job: mapping in the making
+ * @addr: device address of the first byte
+ * @phys: memory of the first byte
+ * @len: bytes
+ *
+ * Context: Any.
+ * Return: as dma_job_add().
+ */
 int dma_job_add_exact(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
 		      size_t len)
 {
