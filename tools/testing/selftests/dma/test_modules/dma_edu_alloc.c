@@ -305,6 +305,8 @@ static int edu_op_free(struct edu *edu, int argc, char **argv)
  * edu_mem_mmap() - map what "alloc" got into user space
  * @edu: the device
  * @vma: where
+ *
+ * Return: 0 or an error.
  */
 int edu_mem_mmap(struct edu *edu, struct vm_area_struct *vma)
 {

@@ -361,6 +361,8 @@ void edu_sgl_remember(struct edu_sgl *list)
  * edu_sgl_same() - whether the entries are what they were
  * @edu: the device
  * @list: the list
+ *
+ * Return: true if they are.
  */
 bool edu_sgl_same(struct edu *edu, const struct edu_sgl *list)
 {

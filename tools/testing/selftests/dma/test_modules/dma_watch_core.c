@@ -137,6 +137,8 @@ static bool watch_waits(struct watch *watch, u32 state)
  * watch_is_mapped() - whether something is mapped there
  * @watch: the watch
  * @granule: number of the granule
+ *
+ * Return: true if so.
  */
 bool watch_is_mapped(struct watch *watch, unsigned long granule)
 {
@@ -225,6 +227,8 @@ static void watch_gather_add(struct watch *watch,
 /**
  * watch_follow() - follow page-table pages from now on
  * @watch: the watch
+ *
+ * Return: 0 or an error.
  */
 int watch_follow(struct watch *watch)
 {
