@@ -110,6 +110,9 @@ struct machine_slot {		/* of a granule of the range */
 
 /**
  * struct machine - what there is and what was done
+ * @dev: the device
+ * @domain: its address space
+ * @cookie: of it
  * @memory_end: nothing from there on can be copied
  * @start: first byte of the range
  * @end: behind its last
@@ -123,6 +126,11 @@ struct machine_slot {		/* of a granule of the range */
  * @holes: unmapping may come to what is not mapped, and stops there
  * @failed: one has; from then on nothing but undoing is allowed
  * @synced: the IOMMU driver has been told; nothing is mapped any more
+ * @trace: print each call, for a person to read
+ * @next_copy: where the next granule for copies is
+ * @parts: what was copied as parts of granules; @slots has lists of them
+ * @nr_parts: how many
+ * @slots: what is mapped, by granule of the range
  */
 struct machine {
 	struct device dev;

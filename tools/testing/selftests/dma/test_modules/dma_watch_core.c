@@ -228,7 +228,7 @@ static void watch_gather_add(struct watch *watch,
  * watch_follow() - follow page-table pages from now on
  * @watch: the watch
  *
- * Return: 0 or an error.
+ * Return: 0, as a command does.
  */
 int watch_follow(struct watch *watch)
 {
