@@ -322,6 +322,20 @@ iommu_faults() {
 	dmesg | grep -c -E 'event(: F_TRANSLATION| 0x10 received)|DMAR: \[DMA (Write|Read)|AMD-Vi: Event logged \[IO_PAGE_FAULT|virtio_iommu.* page fault'
 }
 
+# faults_setup: allocations can be made to fail, those that may sleep, too, and of
+# single pages; without a trace each
+faults_setup() {
+	for fault in failslab fail_page_alloc; do
+		dir=/sys/kernel/debug/$fault
+		[ -d $dir ] || return 1
+		echo 0 > $dir/verbose
+		echo N > $dir/ignore-gfp-wait
+		echo 0 > $dir/probability
+	done
+	echo 0 > /sys/kernel/debug/fail_page_alloc/min-order
+	echo N > /sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem
+}
+
 finish() {
 	rm -rf "$TMP"
 	ktap_finished

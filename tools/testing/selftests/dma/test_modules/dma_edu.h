@@ -11,6 +11,8 @@
  *   dma_edu_live.c    mappings that live while others come and go
  *   dma_edu_alloc.c   allocations: coherent, non-contiguous, mmap
  *   dma_edu_owner.c   a driver that takes the IOMMU for itself
+ *   dma_edu_hostile.c DMA where nothing is mapped
+ *   dma_edu_fail.c    each allocation of a call fails in turn
  *
  * An operation is a function that gets its words and returns 0 (passed),
  * 1 (skipped: the machine lacks what it needs) or a negative error (failed).
@@ -112,6 +114,8 @@ extern const struct edu_op edu_limit_ops[];
 extern const struct edu_op edu_live_ops[];
 extern const struct edu_op edu_alloc_ops[];
 extern const struct edu_op edu_owner_ops[];
+extern const struct edu_op edu_hostile_ops[];
+extern const struct edu_op edu_fail_ops[];
 
 __printf(2, 3) void edu_note(struct edu *edu, const char *fmt, ...);
 

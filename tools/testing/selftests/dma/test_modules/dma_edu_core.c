@@ -305,9 +305,9 @@ static const struct edu_op *edu_find(const char *name)
 {
 	static const struct edu_op *const tables[] = {
 		edu_core_ops, edu_stream_ops, edu_live_ops, edu_alloc_ops,
-		edu_owner_ops,
+		edu_owner_ops, edu_hostile_ops,
 #ifdef EDU_HAVE_CONTIGUITY
-		edu_list_ops, edu_limit_ops,
+		edu_list_ops, edu_limit_ops, edu_fail_ops,
 #endif
 	};
 	const struct edu_op *op;

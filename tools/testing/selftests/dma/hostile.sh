@@ -1,0 +1,175 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# A hostile device (QEMU's edu, module dma_edu): it reads and writes where nothing is
+# mapped for it, while disks and a network do I/O that is verified. Nothing of theirs
+# changes, the device sees nothing, and the IOMMU reports each transfer.
+. "$(dirname "$0")/lib.sh"
+
+need_root
+bdf=$(edu_device) || skip_all "no edu device"
+[ -x "$DIR/dma_disk" ] || skip_all "dma_disk is not built"
+load_module dma_edu || skip_all "the module dma_edu cannot be loaded"
+case $(group_type "$bdf" 2> /dev/null) in
+DMA | DMA-FQ) ;;
+*)
+	rmmod dma_edu
+	skip_all "no IOMMU translates for the device"
+	;;
+esac
+edus=/sys/kernel/debug/dma_edu
+seed=$(date +%s)
+
+# reach BDF: bits of the addresses that a device can send, as far as they matter: a
+# second device is there to have more than QEMU gives it of itself
+reach() {
+	[ "$1" = "$bdf" ] && echo 28 || echo 40
+}
+
+# Verified I/O in the background until $TMP/go is gone; each round leaves a line.
+verify_disk() {
+	while [ -e "$TMP/go" ]; do
+		quick_io "$1" || { echo "$1 $?"; touch "$TMP/bad"; break; }
+		echo "$1" >> "$TMP/rounds"
+	done > "$TMP/said.$1" 2>&1
+}
+
+verify_net() {
+	while [ -e "$TMP/go" ]; do
+		fetch_part "$1" || { echo "$1 $?"; touch "$TMP/bad"; break; }
+		echo "$1" >> "$TMP/rounds"
+	done > "$TMP/said.$1" 2>&1
+}
+
+verify_start() {
+	touch "$TMP/go"
+	: > "$TMP/rounds"
+	for disk in $disks; do
+		verify_disk "$disk" &
+	done
+	for net in $nets; do
+		verify_net "$net" &
+	done
+	within 60 grep -q . "$TMP/rounds"
+}
+
+# verify_stop: all went well, and on, in the time
+verify_stop() {
+	wc -l < "$TMP/rounds" > "$TMP/so-far"
+	within 60 test -e "$TMP/bad" -o \
+		"$(wc -l < "$TMP/rounds")" -gt "$(cat "$TMP/so-far")"
+	rm "$TMP/go"
+	wait
+	[ ! -e "$TMP/bad" ] || { cat "$TMP"/said.*; return 1; }
+	for what in $disks $nets; do
+		echo "$what: $(grep -c "^$what\$" "$TMP/rounds") rounds"
+		grep -q "^$what\$" "$TMP/rounds" || return 1
+	done
+}
+
+# Interrupts by which the IOMMU tells of faults
+fault_irqs() {
+	awk '/arm-smmu-v3-evtq|dmar[0-9]|virtio[0-9]*-event/ {
+		for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i }
+		END { print n + 0 }' /proc/interrupts
+}
+
+# Addresses of the faults that the kernel has told of, by page
+fault_addresses() {
+	dmesg | sed -n "/$1/,\$p" | sed -n '
+		/event 0x10 received/ { n; n; n; s/.*\t0x/0x/p; }
+		s/.*DMAR: \[DMA.*fault addr \(0x[0-9a-f]*\).*/\1/p
+		s/.*page fault from EP.* at \(0x[0-9a-f]*\).*/\1/p' |
+	while read -r addr; do
+		printf '%#x\n' $((addr & ~0xfff))
+	done | sort -u
+}
+
+# reported EDU: as many faults as transfers, which are of four bytes, so that there is
+# one for each; the interrupts tell, as the kernel limits what it prints
+reported() {
+	irqs=$(fault_irqs)
+	op "$edus/$1" hostile 18 "$(reach "$1")" $((seed + 10)) small || return 1
+	transfers=$(sed -n 's/^\([0-9]*\) transfers.*/\1/p' "$TMP/result")
+	irqs=$(($(fault_irqs) - irqs))
+	echo "$irqs interrupts for $transfers transfers"
+	[ "$transfers" -gt 0 ] && [ $irqs -ge "$transfers" ]
+}
+
+# named EDU: each one's address is told, where the kernel has no need for a limit
+named() {
+	for round in 1 2; do
+		# The kernel's limit is ten in five seconds.
+		sleep 6
+		mark="hostile-$round-$$"
+		echo "$mark" > /dev/kmsg
+		op "$edus/$1" hostile 9 "$(reach "$1")" $((seed + round)) small || return 1
+		sleep 0.5
+		fault_addresses "$mark" > "$TMP/named"
+		for addr in $(sed -n 's/^\(0x[0-9a-f]*\) .*/\1/p' "$TMP/result"); do
+			page=$(printf '%#x' $((addr & ~0xfff)))
+			grep -q "^$page\$" "$TMP/named" ||
+				{ echo "$addr was not reported"; cat "$TMP/named"; return 1; }
+		done
+	done
+}
+
+disks=
+for kind in nvme virtio-blk; do
+	disks="$disks $(disk_of_kind $kind)"
+done
+disks=$(echo $disks)
+nets=
+net=$(net_of_driver virtio_net)
+if [ -n "$net" ] && fetch_file "$net" > /dev/null 2>&1; then
+	nets=$net
+fi
+second=
+for dir in "$edus"/*; do
+	[ "${dir##*/}" = "$bdf" ] || second=${dir##*/}
+done
+
+ktap_print_header
+ktap_set_plan 9
+if [ -n "$disks" ]; then
+	try "verified I/O of others begins" verify_start
+else
+	skip "verified I/O of others begins" "no disk that may be overwritten"
+fi
+for edu in "$bdf" "$second"; do
+	what="within $(reach "$edu") bits"
+	if [ -z "$edu" ]; then
+		skip "$what: nothing is reached" "no second edu device"
+		skip "$what: each transfer is reported" "no second edu device"
+		continue
+	fi
+	try_op "$what: nothing is reached" \
+		"$edus/$edu" hostile 36 "$(reach "$edu")" "$seed"
+	if ls /sys/class/iommu | grep -q ivhd; then
+		skip "$what: each transfer is reported" "QEMU's AMD-Vi does not set the status bit of its event interrupt"
+	else
+		try "$what: each transfer is reported" reported "$edu"
+	fi
+done
+if [ -n "$disks" ]; then
+	try "all of the others' I/O was right" verify_stop
+else
+	skip "all of the others' I/O was right" "no disk that may be overwritten"
+fi
+if ls /sys/class/iommu | grep -q ivhd; then
+	skip "their addresses are told" "QEMU's AMD-Vi does not set the status bit of its event interrupt"
+else
+	try "their addresses are told" named "$bdf"
+fi
+try_op "its own mappings work" "$edus/$bdf" contig 2
+others_work() {
+	for disk in $disks; do
+		quick_io "$disk" || return 1
+	done
+	for net in $nets; do
+		fetch_part "$net" || return 1
+	done
+}
+try "the others' work, too" others_work
+rmmod dma_edu
+finish
