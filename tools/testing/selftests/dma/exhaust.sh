@@ -29,19 +29,6 @@ refused() {
 	[ "$largest" -lt $((asked + $(guard) * page)) ]
 }
 
-# Of allocations that may sleep, too, and of single pages; without a trace each.
-faults_setup() {
-	for fault in failslab fail_page_alloc; do
-		dir=/sys/kernel/debug/$fault
-		[ -d $dir ] || return 1
-		echo 0 > $dir/verbose
-		echo N > $dir/ignore-gfp-wait
-		echo 0 > $dir/probability
-	done
-	echo 0 > /sys/kernel/debug/fail_page_alloc/min-order
-	echo N > /sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem
-}
-
 # few_tables NAME OPERATION...: where memory is for page tables only
 few_tables() {
 	if [ "$page" -le 4096 ]; then
