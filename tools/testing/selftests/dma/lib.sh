@@ -242,6 +242,32 @@ bind() {
 	echo "$1" > "/sys/bus/pci/drivers/$2/bind"
 }
 
+# spare_device: a PCI device that may be taken for a while: DMA_TEST_DEVICE names
+# one, or there is an edu device, which nobody misses
+spare_device() {
+	if [ -n "${DMA_TEST_DEVICE:-}" ]; then
+		echo "$DMA_TEST_DEVICE"
+	else
+		edu_device
+	fi
+}
+
+# lend BDF DRIVER: give a device to a driver that is not its own
+lend() {
+	lent_from=$(driver_of "$1")
+	[ -z "$lent_from" ] || unbind "$1"
+	echo "$2" > "$PCI/$1/driver_override"
+	echo "$1" > /sys/bus/pci/drivers_probe
+	[ "$(driver_of "$1")" = "$2" ] || { echo "$2 does not take $1"; return 1; }
+}
+
+# lend_back BDF: and to the one it had before
+lend_back() {
+	unbind "$1"
+	echo > "$PCI/$1/driver_override"
+	[ -z "$lent_from" ] || bind "$1" "$lent_from"
+}
+
 # load_module NAME PARAMETERS...
 load_module() {
 	module=$1

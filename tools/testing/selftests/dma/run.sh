@@ -5,7 +5,7 @@
 # end everything is printed once more between two marks: a console shares its
 # lines with the kernel's messages, and then at least nothing else is going on.
 HERE=$(dirname "$(readlink -f "$0")")
-[ $# -gt 0 ] || set -- edu list coherent misuse window exhaust guard ranges block net msi mode ownership owner peer rebind video drm kunit hostile failures
+[ $# -gt 0 ] || set -- edu list coherent misuse window exhaust guard ranges block net msi mode ownership owner peer rebind video drm kunit hostile failures bench suites
 OUT=$(mktemp)
 
 # Some IOMMU drivers are strict whatever the command line says (AMD's where it
