@@ -25,9 +25,9 @@
 /* Of the smallest cache line in the system, a power of two */
 static unsigned long line_size(void)
 {
-	return 4UL << cpuid_feature_extract_unsigned_field(
-				arm64_ftr_reg_ctrel0.sys_val,
-				CTR_EL0_DminLine_SHIFT);
+	u64 ctr = arm64_ftr_reg_ctrel0.sys_val;
+
+	return 4UL << cpuid_feature_extract_unsigned_field(ctr, CTR_EL0_DminLine_SHIFT);
 }
 
 static void clean_line(unsigned long addr)
