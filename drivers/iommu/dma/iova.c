@@ -215,7 +215,7 @@ static bool hands_take(struct iova_cpu *cpu, unsigned int zone,
 
 /* Take what is free in word @w of the CPU's chunk @c in hand. */
 static void hand_refill(struct iova_space *space, struct iova_cpu *cpu,
-			struct iova_chunk *c, unsigned int w)
+			struct iova_chunk *c, unsigned int w, unsigned int zone)
 {
 	unsigned long base = c->extent.first + w * IOVA_WORD;
 	u64 free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
@@ -224,6 +224,7 @@ static void hand_refill(struct iova_space *space, struct iova_cpu *cpu,
 	if (unlikely(reserved))
 		free &= ~READ_ONCE(reserved[w]);
 	hand_fill(space, cpu, hand_for(space, cpu, base), c, base, free);
+	cpu->hand[cpu->at].zone = zone;
 }
 
 /*
@@ -244,7 +245,7 @@ static bool hands_refill(struct iova_space *space, struct iova_cpu *cpu,
 		if (!free || !request_starts(free, c->extent.first +
 						   w * IOVA_WORD, req))
 			continue;
-		hand_refill(space, cpu, c, w);
+		hand_refill(space, cpu, c, w, zone);
 		return true;
 	}
 	return false;

@@ -772,6 +772,47 @@ static void tight_test(void)
 }
 
 /*
+ * Where only a zone below their own has room left, small ranges fill its chunks
+ * like any other's: there is room for large ranges afterwards.
+ */
+static void lower_zone_test(bool soft, bool narrow, unsigned int taken_lg2)
+{
+	struct iova_request taken = {
+		.size = BIT(20) - BIT(taken_lg2) - IOVA_CHUNK_GRANULES,
+		.align = 1, .limit = BIT(20) - 1, .soft = soft,
+	};
+	struct iova_request small = {
+		.size = 1, .align = 1, .limit = BIT(20) - 1, .soft = soft,
+	};
+	struct iova_request large = {
+		.size = 4096, .align = 1, .limit = BIT(taken_lg2) - 1,
+	};
+	struct iova_space space;
+	struct iova_range range;
+	unsigned int i;
+
+	FAIL_IF(iova_space_init(&space, 1, BIT(36) - 1, 12));
+	if (narrow)
+		FAIL_IF(!iova_alloc(&space, &(struct iova_request) {
+			.size = 1, .align = 1, .limit = BIT(16) - 1 }, &range));
+	FAIL_IF(!iova_alloc(&space, &taken, &range));
+	for (i = 0; i < 8192; i++)
+		FAIL_IF(!iova_alloc(&space, &small, &range));
+	FAIL_IF(!iova_alloc(&space, &large, &range));
+	iova_space_destroy(&space);
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+}
+
+static void lower_zones_test(void)
+{
+	lower_zone_test(true, false, 18);
+	lower_zone_test(false, false, 18);
+	lower_zone_test(false, true, 16);
+	shim_report("small ranges from a lower zone");
+}
+
+/*
  * Threads. Each granule has an owner; a range is claimed by two at once, and
  * whoever comes second gives it back for the one that succeeded.
  */
@@ -991,6 +1032,7 @@ int main(int argc, char **argv)
 	bits_test();
 	class_test();
 	tight_test();
+	lower_zones_test();
 	for (i = 0; !tsan && i < ARRAY_SIZE(setups); i++)
 		random_test(&setups[i], divide);
 	if (!tsan) {
