@@ -58,14 +58,20 @@
 
 static void flush_arm(struct dma_flush *flush)
 {
+	unsigned long flags;
+
 	/*
 	 * [C] Pairs with [D] in flush_timer(): whoever retired into the new
 	 * epoch sees that the timer is not going to come for it.
 	 */
 	smp_rmb();
-	if (atomic_read(&flush->armed) || atomic_xchg(&flush->armed, 1))
+	if (atomic_read(&flush->armed))
 		return;
-	hrtimer_start(&flush->timer, flush->window, HRTIMER_MODE_REL);
+	/* As soon as it is set, others rely on the timer: no preemption between. */
+	local_irq_save(flags);
+	if (!atomic_xchg(&flush->armed, 1))
+		hrtimer_start(&flush->timer, flush->window, HRTIMER_MODE_REL);
+	local_irq_restore(flags);
 }
 
 /* Step 3, a portion of it. Return: whether there is more. */
