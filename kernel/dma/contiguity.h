@@ -20,7 +20,8 @@ int dma_ops_map_contiguous(struct device *dev, const struct dma_map_ops *ops,
 /* The first segment of a list that was mapped as one has all of its bytes. */
 static inline int dma_direct_segments(struct scatterlist *sgl, int nents)
 {
-	return nents > 1 && sg_dma_len(sgl) > sgl->length ? 1 : nents;
+	return nents > 1 && sg_dma_len(sgl) > sgl->length &&
+	       !sg_dma_len(sg_next(sgl)) ? 1 : nents;
 }
 
 #endif /* _KERNEL_DMA_CONTIGUITY_H */
