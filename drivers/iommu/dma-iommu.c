@@ -22,7 +22,6 @@
 
 #include <linux/dma-iommu.h>
 #include <linux/pci.h>
-#include <linux/vmalloc.h>
 
 #include "dma-iommu.h"
 #include "dma/copy.h"
@@ -47,8 +46,8 @@ static noinline dma_addr_t map_with_copies(struct device *dev, phys_addr_t phys,
 		.prot = dma_protection(dir, coherent, attrs),
 		.copy = true,
 	};
+	dma_addr_t addr, start, end;
 	struct iova_range range;
-	dma_addr_t addr;
 
 	if (!dma_allowed(job.prot) ||
 	    dma_domain_attach(dev, job.cookie->domain))
@@ -57,8 +56,10 @@ static noinline dma_addr_t map_with_copies(struct device *dev, phys_addr_t phys,
 				  dma_get_mask(dev), attrs, &range);
 	if (addr == DMA_MAPPING_ERROR)
 		return addr;
+	start = addr - dma_granule_offset(job.cookie, addr);
+	end = ALIGN(addr + size, dma_granule(job.cookie));
 	if (dma_job_add(&job, addr, phys, size) ||
-	    dma_job_finish(&job, addr, addr + size)) {
+	    dma_job_finish(&job, start, end)) {
 		dma_job_undo(&job, addr, size);
 		if (dma_job_undo_end(&job))
 			dma_iova_abandon(job.cookie, &range);
@@ -145,12 +146,12 @@ void iommu_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 		return;
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 	    (!dev_is_dma_coherent(dev) ||
-	     unlikely(!xa_empty(&td.cookie->copies))))
+	     unlikely(!dma_no_copies(td.cookie))) && !td.failed)
 		sync_single(dev, td.cookie, addr,
 			    min_t(u64, size, dma_teardown_limit(&td) - addr),
 			    dir, true);
 	dma_teardown_rest(dev, &td, addr);
-	dma_teardown_end(&td);
+	dma_teardown_end(dev, &td);
 }
 
 /**
@@ -397,13 +398,14 @@ size_t iommu_dma_opt_mapping_size(void)
 size_t iommu_dma_max_mapping_size(struct device *dev)
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
-	u64 limit = dma_limit(dev, cookie, dma_get_mask(dev));
+	u64 limit = dma_limit(dev, cookie, dma_get_mask(dev)), unused;
 
 	/* Drivers put this into 32 bits of sectors, so no odd large numbers. */
 	if (limit > DMA_BIT_MASK(32))
 		return SIZE_MAX;
 	/* The lowest granule is never used, and guards are not mapped. */
-	return limit + 1 - (1 + cookie->guard) * dma_granule(cookie);
+	unused = (1ULL + cookie->guard) * dma_granule(cookie);
+	return limit + 1 > unused ? limit + 1 - unused : 0;
 }
 
 /**

@@ -303,6 +303,29 @@ static void sync_copy(struct device *dev, const struct dma_copy *copy,
 }
 
 /**
+ * dma_copy_return - let memory have what the device wrote to copies of it
+ * @dev: device
+ * @cookie: its domain's
+ * @start: first byte of the mapping's range
+ * @last: last byte of the mapping's range
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ */
+void dma_copy_return(struct device *dev, struct iommu_dma_cookie *cookie,
+		     dma_addr_t start, dma_addr_t last,
+		     enum dma_data_direction dir)
+{
+	struct dma_copy *copy;
+	unsigned long index;
+
+	xa_for_each_range(&cookie->copies, index, copy,
+			  start >> cookie->granule_lg2,
+			  last >> cookie->granule_lg2)
+		sync_copy(dev, copy, 0, dma_granule(cookie), dir, true);
+}
+
+/**
  * dma_copy_sync - hand a mapping that may have copies to the CPU or the device
  * @dev: device
  * @addr: first byte

@@ -21,6 +21,9 @@ phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 			  dma_addr_t addr);
 void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
 		   dma_addr_t last, struct list_head *pages);
+void dma_copy_return(struct device *dev, struct iommu_dma_cookie *cookie,
+		     dma_addr_t start, dma_addr_t last,
+		     enum dma_data_direction dir);
 void dma_copy_sync(struct device *dev, dma_addr_t addr, size_t size,
 		   enum dma_data_direction dir, bool for_cpu);
 
@@ -56,7 +59,7 @@ static inline bool dma_has_copies(struct iommu_dma_cookie *cookie,
 {
 	unsigned long index = addr >> cookie->granule_lg2;
 
-	return unlikely(!xa_empty(&cookie->copies)) && size &&
+	return unlikely(!dma_no_copies(cookie)) && size &&
 	       xa_find(&cookie->copies, &index,
 		       (addr + size - 1) >> cookie->granule_lg2, XA_PRESENT);
 }

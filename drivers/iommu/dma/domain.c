@@ -138,7 +138,7 @@ static noinline bool iova_alloc_hard(struct device *dev,
 {
 	u64 largest;
 
-	if (dev->iommu->pci_32bit_workaround && limit > DMA_BIT_MASK(32)) {
+	if (dma_prefers_32bit(dev) && limit > DMA_BIT_MASK(32)) {
 		if (range_try_hard(cookie, need, DMA_BIT_MASK(32), true, range))
 			return true;
 		dev->iommu->pci_32bit_workaround = false;
@@ -164,8 +164,7 @@ static __always_inline bool iova_alloc_for(struct device *dev,
 					   struct iova_range *range)
 {
 	u64 limit = dma_limit(dev, cookie, need->mask);
-	bool soft = dev->iommu->pci_32bit_workaround &&
-		    limit > DMA_BIT_MASK(32);
+	bool soft = dma_prefers_32bit(dev) && limit > DMA_BIT_MASK(32);
 
 	return likely(range_try(cookie, need, preferred_align(cookie, need),
 				soft ? DMA_BIT_MASK(32) : limit, soft,
@@ -205,7 +204,7 @@ void dma_iova_abandon(struct iommu_dma_cookie *cookie,
 	dma_addr_t start = dma_iova_start(cookie, range);
 	LIST_HEAD(pages);
 
-	if (!xa_empty(&cookie->copies))
+	if (!dma_no_copies(cookie))
 		dma_copy_drop(cookie, start,
 			      (((u64)range->last + 1) << cookie->granule_lg2) - 1,
 			      &pages);
@@ -217,6 +216,18 @@ void dma_iova_abandon(struct iommu_dma_cookie *cookie,
  * Taking a mapping down.
  */
 
+/* How far from @start on all granules of the mapping are mapped, or none is */
+static u64 mapped_bytes(const struct dma_teardown *td, u64 start, bool mapped)
+{
+	struct iommu_domain *domain = td->cookie->domain;
+	u64 limit = dma_teardown_limit(td), end;
+
+	for (end = start; end < limit; end += dma_granule(td->cookie))
+		if (!!iommu_iova_to_phys(domain, end) != mapped)
+			break;
+	return end - start;
+}
+
 /**
  * dma_claim_unit - claim a mapping that may begin before the granule of its address
  * @dev: device that the mapping was made for
@@ -225,20 +236,31 @@ void dma_iova_abandon(struct iommu_dma_cookie *cookie,
  * @size: bytes, as far as the caller knows
  *
  * Context: Any.
- * Return: false if there is none there either, which has been reported.
+ * Return: 0; 1 if that mapping does not begin at @addr, or -ENOENT if there is
+ * none, both of which have been reported.
  */
-bool dma_claim_unit(struct device *dev, struct dma_teardown *td,
-		    dma_addr_t addr, size_t size)
+int dma_claim_unit(struct device *dev, struct dma_teardown *td,
+		   dma_addr_t addr, size_t size)
 {
 	u64 unit = dma_unit(dev, td->cookie);
+	dma_addr_t start;
+	u64 skip;
 
 	/* Perhaps @addr is in the middle of the device's unit. */
-	if (unit > dma_granule(td->cookie) &&
-	    dma_claim(td->cookie, ALIGN_DOWN(addr, unit), size, &td->range))
-		return true;
-	dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: no mapping begins there, or it has been unmapped before\n",
-			    &addr, size);
-	return false;
+	if (unit <= dma_granule(td->cookie) ||
+	    !dma_claim(td->cookie, ALIGN_DOWN(addr, unit), size, &td->range)) {
+		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: no mapping begins there, or it has been unmapped before\n",
+				    &addr, size);
+		return -ENOENT;
+	}
+	start = dma_iova_start(td->cookie, &td->range);
+	skip = mapped_bytes(td, start, false);
+	if (addr - start - skip < dma_granule(td->cookie))
+		return 0;
+	start += skip;
+	dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: a mapping begins at %pad, which is unmapped\n",
+			    &addr, size, &start);
+	return 1;
 }
 
 /**
@@ -269,7 +291,7 @@ void dma_report_size(struct device *dev, const struct dma_teardown *td,
 void dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
 		      size_t unmapped)
 {
-	dev_err_ratelimited(dev, "IOMMU unmapped %zu of %zu bytes at %pad, these addresses are not used again\n",
+	dev_err_ratelimited(dev, "IOMMU unmapped %zu of %zu bytes at %pad\n",
 			    unmapped, size, &addr);
 }
 
@@ -300,17 +322,37 @@ size_t dma_granules_unmap(struct dma_teardown *td, dma_addr_t addr, size_t size)
 	return unmapped;
 }
 
+/*
+ * The caller believes all of it gone, so the device must not reach any of it:
+ * ask the IOMMU what is still there.
+ */
+static void teardown_remains(struct device *dev, struct dma_teardown *td)
+{
+	u64 addr = dma_iova_start(td->cookie, &td->range), size;
+
+	td->failed = false;
+	for (; addr < dma_teardown_limit(td); addr += size) {
+		addr += mapped_bytes(td, addr, false);
+		size = mapped_bytes(td, addr, true);
+		if (size)
+			dma_teardown_run(dev, td, addr, size);
+	}
+}
+
 /**
  * dma_teardown_end_hard - dma_teardown_end() with copies, or after a failure
+ * @dev: as in dma_teardown_begin()
  * @td: the unmap under way
  *
  * Context: Any.
  */
-void dma_teardown_end_hard(struct dma_teardown *td)
+void dma_teardown_end_hard(struct device *dev, struct dma_teardown *td)
 {
 	struct iommu_dma_cookie *cookie = td->cookie;
 	LIST_HEAD(pages);
 
+	if (td->failed)
+		teardown_remains(dev, td);
 	dma_copy_drop(cookie, dma_iova_start(cookie, &td->range),
 		      dma_teardown_limit(td) - 1, &pages);
 	if (td->gather.queued && !td->failed) {
@@ -471,7 +513,7 @@ bool dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size)
 	if (!dma_teardown_begin(dev, &td, addr, size))
 		return false;
 	dma_teardown_rest(dev, &td, addr);
-	dma_teardown_end(&td);
+	dma_teardown_end(dev, &td);
 	return true;
 }
 

@@ -127,6 +127,15 @@ static inline int dma_protection(enum dma_data_direction dir, bool coherent,
 	return prot;
 }
 
+/*
+ * Whether no mapping of the domain has copies. Those of others come and go;
+ * whether one's own has any was settled before its address was known.
+ */
+static inline bool dma_no_copies(const struct iommu_dma_cookie *cookie)
+{
+	return data_race(xa_empty(&cookie->copies));
+}
+
 /**
  * dma_limit - the highest address that a device can be given
  * @dev: device
@@ -139,6 +148,15 @@ static inline u64 dma_limit(struct device *dev,
 			    const struct iommu_dma_cookie *cookie, u64 mask)
 {
 	return min_not_zero(min(mask, cookie->last), dev->bus_dma_limit);
+}
+
+/*
+ * Whether a device gets addresses above 4 GiB only when there are no others. It
+ * ends when there are none: whoever does not know yet has looked once in vain.
+ */
+static inline bool dma_prefers_32bit(struct device *dev)
+{
+	return data_race(!!dev->iommu->pci_32bit_workaround);
 }
 
 /**
@@ -292,7 +310,7 @@ static __always_inline dma_addr_t dma_map(struct device *dev, phys_addr_t phys,
 		goto hard;
 
 	/* See dma_iova_alloc(). */
-	if (dev->iommu->pci_32bit_workaround)
+	if (dma_prefers_32bit(dev))
 		limit = min_t(u64, limit, DMA_BIT_MASK(32));
 	first = iova_alloc_one(&cookie->space,
 			       dma_limit_granule(cookie, limit));
@@ -323,7 +341,7 @@ hard:
  * @cookie: the domain's
  * @range: what has been claimed
  * @gather: what to invalidate
- * @failed: some of it is still mapped; the range is never used again
+ * @failed: some of it is still mapped; dma_teardown_end() looks for it
  */
 struct dma_teardown {
 	struct iommu_dma_cookie *cookie;
@@ -332,14 +350,14 @@ struct dma_teardown {
 	bool failed;
 };
 
-bool dma_claim_unit(struct device *dev, struct dma_teardown *td,
-		    dma_addr_t addr, size_t size);
+int dma_claim_unit(struct device *dev, struct dma_teardown *td,
+		   dma_addr_t addr, size_t size);
 void dma_report_size(struct device *dev, const struct dma_teardown *td,
 		     dma_addr_t addr, size_t size);
 void dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
 		      size_t unmapped);
 size_t dma_granules_unmap(struct dma_teardown *td, dma_addr_t addr, size_t size);
-void dma_teardown_end_hard(struct dma_teardown *td);
+void dma_teardown_end_hard(struct device *dev, struct dma_teardown *td);
 
 /* The first byte behind the mapping; see space_init() for why it is a u64. */
 static inline u64 dma_teardown_limit(const struct dma_teardown *td)
@@ -370,14 +388,16 @@ static __always_inline bool dma_teardown_claim(struct device *dev,
 					       dma_addr_t addr, size_t size)
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	int elsewhere = 0;
 
 	td->cookie = cookie;
 	/* It may have been made before the driver set a min_align_mask. */
-	if (unlikely(!dma_claim(cookie, addr, size, &td->range)) &&
-	    !dma_claim_unit(dev, td, addr, size))
-		return false;
-
-	td->failed = false;
+	if (unlikely(!dma_claim(cookie, addr, size, &td->range))) {
+		elsewhere = dma_claim_unit(dev, td, addr, size);
+		if (elsewhere < 0)
+			return false;
+	}
+	td->failed = elsewhere;
 	td->gather = (struct iommu_iotlb_gather) {
 		.start = ULONG_MAX,
 		.freelist = LIST_HEAD_INIT(td->gather.freelist),
@@ -407,7 +427,7 @@ static __always_inline bool dma_teardown_begin(struct device *dev,
 		return false;
 	/* Also if it is too large: then the difference wraps. */
 	if (unlikely(!size || dma_teardown_limit(td) - addr - size >=
-			      dma_granule(td->cookie)))
+			      dma_granule(td->cookie)) && !td->failed)
 		dma_report_size(dev, td, addr, size);
 	return true;
 }
@@ -456,24 +476,28 @@ static __always_inline void dma_teardown_rest(struct device *dev,
 					      dma_addr_t addr)
 {
 	addr -= dma_granule_offset(td->cookie, addr);
-	dma_teardown_run(dev, td, addr, dma_teardown_limit(td) - addr);
+	/* It may be that @addr has nothing to do with it. */
+	if (likely(!td->failed))
+		dma_teardown_run(dev, td, addr, dma_teardown_limit(td) - addr);
 }
 
 /**
  * dma_teardown_end - the translation is cleared, finish the unmap
+ * @dev: as in dma_teardown_begin()
  * @td: the unmap under way
  *
  * Strict: when this returns, the device cannot reach the memory.
  *
  * Context: Any.
  */
-static __always_inline void dma_teardown_end(struct dma_teardown *td)
+static __always_inline void dma_teardown_end(struct device *dev,
+					     struct dma_teardown *td)
 {
 	struct iommu_dma_cookie *cookie = td->cookie;
 	struct iommu_domain *domain = cookie->domain;
 
-	if (unlikely(td->failed || !xa_empty(&cookie->copies))) {
-		dma_teardown_end_hard(td);
+	if (unlikely(td->failed || !dma_no_copies(cookie))) {
+		dma_teardown_end_hard(dev, td);
 	} else if (td->gather.queued) {
 		dma_flush_retire(&cookie->flush, &td->range,
 				 &td->gather.freelist);

@@ -386,7 +386,7 @@ static bool segments_have_copies(struct device *dev, struct scatterlist *sgl,
 	struct scatterlist *sg;
 	int i;
 
-	if (likely(xa_empty(&cookie->copies)))
+	if (likely(dma_no_copies(cookie)))
 		return false;
 	for_each_segment(sgl, sg, nents, i)
 		if (dma_has_copies(cookie, sg_dma_address(sg), sg_dma_len(sg)))
@@ -550,26 +550,6 @@ static void segments_teardown(struct device *dev, struct dma_teardown *td,
 	dma_teardown_run(dev, td, addr, end - addr);
 }
 
-/*
- * The list is not what it was when it was mapped. The caller believes all of it
- * gone, so the device must not reach any of it: ask the IOMMU what is there.
- */
-static noinline void teardown_all(struct device *dev, struct dma_teardown *td)
-{
-	dma_addr_t addr = dma_iova_start(td->cookie, &td->range), end;
-	dma_addr_t limit = dma_teardown_limit(td);
-	struct iommu_domain *domain = td->cookie->domain;
-	size_t granule = dma_granule(td->cookie);
-
-	for (; addr < limit; addr = end + granule) {
-		for (end = addr; end < limit; end += granule)
-			if (!iommu_iova_to_phys(domain, end))
-				break;
-		if (end != addr)
-			dma_teardown_run(dev, td, addr, end - addr);
-	}
-}
-
 static noinline void segments_unmark(struct scatterlist *sgl, int nents)
 {
 	struct scatterlist *sg;
@@ -603,13 +583,18 @@ static noinline void teardown_hard(struct device *dev, struct dma_teardown *td,
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
 			list_sync(dev, sgl, nents, dir, true);
 		segments_teardown(dev, td, sgl, nents);
-		if (!td->failed)
-			return;
-	} else {
-		dev_err_ratelimited(dev, "DMA unmap of a list that is not what it was when mapped, or not all of it: unmapped is all from %pad on\n",
-				    &start);
+		return;
 	}
-	teardown_all(dev, td);
+	dev_err_ratelimited(dev, "DMA unmap of a list that is not what it was when mapped, or not all of it: unmapped is all from %pad on\n",
+			    &start);
+	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC)) {
+		if (!dev_is_dma_coherent(dev))
+			sync_entries(sgl, nents, dir, true);
+		if (!dma_no_copies(td->cookie))
+			dma_copy_return(dev, td->cookie, start,
+					dma_teardown_limit(td) - 1, dir);
+	}
+	td->failed = true;
 }
 
 /**
@@ -651,19 +636,16 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	bytes = ALIGN(dma_granule_offset(td.cookie, sg_dma_address(first)) +
 		      bytes, dma_granule(td.cookie));
 	if (likely(bytes == dma_teardown_size(&td) &&
-		   xa_empty(&td.cookie->copies))) {
+		   dma_no_copies(td.cookie))) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 		    !dev_is_dma_coherent(dev))
 			sync_entries(sgl, nents, dir, true);
 		dma_teardown_run(dev, &td,
 				 dma_iova_start(td.cookie, &td.range), bytes);
-		/* There were some all the same: a list that has changed. */
-		if (unlikely(td.failed))
-			teardown_all(dev, &td);
 	} else {
 		teardown_hard(dev, &td, sgl, nents, dir, attrs);
 	}
-	dma_teardown_end(&td);
+	dma_teardown_end(dev, &td);
 unmark:
 	if (unlikely(peers))
 		segments_unmark(sgl, nents);

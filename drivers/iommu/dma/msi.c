@@ -101,6 +101,9 @@ static int msi_page_map(struct device *dev, struct iommu_dma_cookie *cookie,
 		page->iova = dma_iova_start(cookie, &range);
 	else
 		return -ENOSPC;
+	/* A doorbell stays: claimed now, no wrong unmap can take it down. */
+	if (cookie->type == DMA_COOKIE_IOVA)
+		dma_claim(cookie, page->iova, page->size, &range);
 
 	ret = iommu_map(cookie->domain, page->iova, page->phys, page->size,
 			IOMMU_WRITE | IOMMU_NOEXEC | IOMMU_MMIO, GFP_KERNEL);

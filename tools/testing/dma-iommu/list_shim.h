@@ -217,7 +217,7 @@ bool dma_teardown_claim(struct device *dev, struct dma_teardown *td,
 			dma_addr_t addr, size_t size);
 void dma_teardown_run(struct device *dev, struct dma_teardown *td,
 		      dma_addr_t addr, size_t size);
-void dma_teardown_end(struct dma_teardown *td);
+void dma_teardown_end(struct device *dev, struct dma_teardown *td);
 phys_addr_t iommu_iova_to_phys(struct iommu_domain *domain, dma_addr_t addr);
 
 static inline u64 dma_teardown_limit(const struct dma_teardown *td)
@@ -237,8 +237,8 @@ static inline u64 dma_teardown_size(const struct dma_teardown *td)
  */
 
 bool shim_has_copies(u64 addr, u64 size);
-#define xa_empty(copies) \
-	((void)(copies), !shim_has_copies(machine.start, machine.end - machine.start))
+#define dma_no_copies(cookie) \
+	((void)(cookie), !shim_has_copies(machine.start, machine.end - machine.start))
 #define dma_has_copies(cookie, addr, size) \
 	((void)(cookie), shim_has_copies(addr, size))
 void shim_sync(u64 phys, u64 size, bool for_cpu);
@@ -247,6 +247,9 @@ void shim_sync_copies(u64 addr, u64 size, bool for_cpu);
 	((void)(dir), shim_sync(phys, size, true))
 #define arch_sync_dma_for_device_nowait(phys, size, dir) \
 	((void)(dir), shim_sync(phys, size, false))
+#define dma_copy_return(dev, cookie, start, last, dir) \
+	((void)(dev), (void)(cookie), (void)(dir), \
+	 shim_sync_copies(start, (last) + 1 - (start), true))
 #define dma_copy_sync(dev, addr, size, dir, for_cpu) \
 	((void)(dev), (void)(dir), shim_sync_copies(addr, size, for_cpu))
 
