@@ -21,7 +21,6 @@
 
 #include <linux/dma-iommu.h>
 #include <linux/highmem.h>
-#include <linux/pci.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 

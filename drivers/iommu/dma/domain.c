@@ -17,7 +17,6 @@
 #include <linux/device.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
-#include <linux/pci.h>
 #include <linux/slab.h>
 
 #include "../dma-iommu.h"

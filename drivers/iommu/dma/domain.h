@@ -41,9 +41,9 @@ enum dma_cookie_type {
  * @lock: protects all of the above while a device is added, and @msi_next
  *	and @msi_pages at all times
  *
- * Lock order: @lock; &dma_flush.lock; then those that are never held together
- * but for a chunk's and the space's, in this order: the locks of @copies and
- * &iova_space.chunks, &iova_chunk.lock, &iova_space.lock, &dma_flush.pages_lock.
+ * Lock order: @lock; &dma_flush.lock; then those that are never held together:
+ * the locks of @copies and &iova_space.chunks, &iova_space.lock,
+ * &dma_flush.pages_lock.
  *
  * For DMA_COOKIE_MSI only the msi fields and @lock are used.
  */

@@ -43,7 +43,6 @@
  */
 
 #include <linux/atomic.h>
-#include <linux/bitmap.h>
 #include <linux/bits.h>
 #include <linux/cleanup.h>
 #include <linux/cpu.h>

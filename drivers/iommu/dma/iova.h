@@ -33,7 +33,7 @@ struct iova_cpu;
  * @extents: what is taken
  * @spare: freed last, for the next large range; or NULL
  * @chunks: chunk by granule number / IOVA_CHUNK_GRANULES, read under RCU
- * @parked: chunks that no CPU owns and that have free granules, best first
+ * @parked: chunks that no CPU owns and that have free granules
  * @classes: by zone, bit per class with a chunk in @parked
  * @owned: chunks that a CPU owns
  * @nr_owned: how many

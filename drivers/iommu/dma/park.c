@@ -21,7 +21,6 @@
  * claimed: RCU keeps the memory, and having interrupts off is a reader.
  */
 
-#include <linux/bitmap.h>
 #include <linux/cleanup.h>
 #include <linux/slab.h>
 
