@@ -66,19 +66,23 @@ vfio_disk() {
 	quick_io "$(disk_behind "$1")"
 }
 
+# User space is given devices only where an IOMMU keeps them in bounds.
+vfio_there() {
+	[ -d $VFIO ] && [ -x "$DIR/dma_vfio" ] && [ -n "$(ls /sys/kernel/iommu_groups)" ]
+}
+
 vfio_tests() {
 	bdf=$(edu_device)
-	if [ ! -d $VFIO ] || [ ! -x "$DIR/dma_vfio" ] || [ -z "$bdf" ]; then
-		skip "user space drives the edu device by VFIO" "no vfio-pci, no dma_vfio or no edu device"
-		skip "and the DMA API has it again" "no vfio-pci, no dma_vfio or no edu device"
+	if ! vfio_there || [ -z "$bdf" ]; then
+		skip "user space drives the edu device by VFIO" "no IOMMU, no vfio-pci, no dma_vfio or no edu device"
+		skip "and the DMA API has it again" "no IOMMU, no vfio-pci, no dma_vfio or no edu device"
 	else
 		try "user space drives the edu device by VFIO" vfio_edu "$bdf"
 		try "and the DMA API has it again" edu_again "$bdf"
 	fi
 	disk=$(disk_of_kind nvme)
-	if [ ! -d $VFIO ] || [ ! -x "$DIR/dma_vfio" ] ||
-	   [ ! -x "$DIR/dma_disk" ] || [ -z "$disk" ]; then
-		skip "nvme to VFIO under I/O and back" "no vfio-pci, no dma_vfio or no nvme disk for tests"
+	if ! vfio_there || [ ! -x "$DIR/dma_disk" ] || [ -z "$disk" ]; then
+		skip "nvme to VFIO under I/O and back" "no IOMMU, no vfio-pci, no dma_vfio or no nvme disk for tests"
 	else
 		try "nvme to VFIO under I/O and back" \
 			vfio_disk "$(pci_of "/sys/block/$disk/device")"
