@@ -233,7 +233,7 @@ static void buffer_run(struct memory *memory, size_t offset, size_t len,
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
 }
 
-/* One in two buffers under each limit, in turn in all directions */
+/* Each buffer under each limit in one environment, in turn in all directions */
 static void map_single(struct kunit *test)
 {
 	struct memory *memory = memory_create(test, 0);
@@ -242,11 +242,12 @@ static void map_single(struct kunit *test)
 
 	for (i = 0; i < test_limits_count; i++) {
 		test_device_limit(&memory->td, &test_limits[i]);
-		for (j = i & 1; j < ARRAY_SIZE(buffers); j += 2)
-			buffer_run(memory, buffers[j].offset * part,
-				   buffers[j].len * part,
-				   test_dirs[(i + j) % TEST_DIRS],
-				   test_limits[i].name);
+		for (j = 0; j < ARRAY_SIZE(buffers); j++)
+			if (test_env_turn(test, i + j, 4))
+				buffer_run(memory, buffers[j].offset * part,
+					   buffers[j].len * part,
+					   test_dirs[(i + j) % TEST_DIRS],
+					   test_limits[i].name);
 		test_device_settled(test, &memory->td, 0);
 	}
 }
@@ -354,6 +355,8 @@ static void alloc_coherent(struct kunit *test)
 	for (i = 0; i < test_limits_count; i++) {
 		test_device_limit(&memory->td, &test_limits[i]);
 		for (j = 0; j < ARRAY_SIZE(lens); j++) {
+			if (!test_env_turn(test, i + j, 3))
+				continue;
 			coherent_run(memory, lens[j], GFP_KERNEL, 0,
 				     test_limits[i].name);
 			if ((i ^ j) & 1)
@@ -517,12 +520,12 @@ static void map_failures(struct kunit *test)
 	bool done;
 
 	memory_fill(memory, 0, memory->size);
-	for (i = 0; i < MOCK_FAULTS * ARRAY_SIZE(tries); i++) {
+	for (i = 0; i < MOCK_MAP_FAULTS * ARRAY_SIZE(tries); i++) {
 		for (after = 0, done = false; !done; after++) {
 			KUNIT_ASSERT_LT(test, after, 1000);
-			mock_iommu_fail(dev, i % MOCK_FAULTS, after);
-			done = tries[i / MOCK_FAULTS](memory);
-			mock_iommu_fail(dev, i % MOCK_FAULTS, -1);
+			mock_iommu_fail(dev, i % MOCK_MAP_FAULTS, after);
+			done = tries[i / MOCK_MAP_FAULTS](memory);
+			mock_iommu_fail(dev, i % MOCK_MAP_FAULTS, -1);
 			KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
 		}
 		/* At least one failure has been seen. */
@@ -542,8 +545,9 @@ static void shared_domain(struct kunit *test)
 		.pgsizes = granule,
 		.aperture_start = 2 * granule,
 		.aperture_last = 32 * granule - 1,
-		.reserved_start = 8 * granule,
-		.reserved_size = 8 * granule,
+		.regions = {
+			{ 8 * granule, 8 * granule, IOMMU_RESV_RESERVED },
+		},
 		.deferred = env->deferred,
 		.shared = true,
 	};

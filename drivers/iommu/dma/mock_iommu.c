@@ -15,9 +15,21 @@
  * So a test sees what is left behind, and an address that is used again before
  * it has been invalidated is a fault that counts. Devices read and write through
  * the same table, a granule at a time and only as its protection allows.
+ *
+ * Its IOTLB is the worst that there can be: it knows every translation that there
+ * ever was, until that is invalidated. An invalidation may take a while, in which
+ * others go on; it is done when it returns, and covers what had been unmapped when
+ * it was called, and nothing that was unmapped since.
+ *
+ * Page tables are there for their number only: one for as many granules as would
+ * fit. One that has run empty goes to whoever unmapped, to be freed, as IOMMU
+ * drivers do it; this keeps an eye on it, and one that is freed while the IOTLB
+ * may refer to it is a fault, too.
  */
 
+#include <linux/bitfield.h>
 #include <linux/cleanup.h>
+#include <linux/delay.h>
 #include <linux/dma-map-ops.h>
 #include <linux/highmem.h>
 #include <linux/iommu.h>
@@ -26,18 +38,38 @@
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
+#include "../iommu-pages.h"
 #include "mock_iommu.h"
+#include "test_access.h"
 
 /*
  * An entry of the table is memory and IOMMU_* flags in one value; memory is in
- * whole granules of 4 KiB at least, so the low bits are free.
+ * whole granules of 4 KiB at least, so the low bits are free. The age of a stale
+ * one is &mock_domain.age when it was unmapped.
  */
-#define ENTRY_PROT	GENMASK(7, 0)
-#define ENTRY_STALE	BIT(8)
-#define ENTRY_PHYS	(~(unsigned long)GENMASK(11, 0))
+#define ENTRY_PROT	GENMASK_ULL(7, 0)
+#define ENTRY_STALE	BIT_ULL(8)
+#define ENTRY_PHYS	GENMASK_ULL(51, 12)
+#define ENTRY_AGE	GENMASK_ULL(59, 52)
 
 static_assert((IOMMU_READ | IOMMU_WRITE | IOMMU_CACHE | IOMMU_NOEXEC |
 	       IOMMU_MMIO | IOMMU_PRIV) <= ENTRY_PROT);
+
+static_assert(sizeof(unsigned long) == sizeof(u64));
+
+/**
+ * struct mock_table - a page table, in its own page
+ * @limbo: in &mock_domain.limbo, when nothing is mapped by it any more
+ * @used: granules that are mapped by it
+ * @age: as that of a stale entry
+ * @covered: it has been invalidated since
+ */
+struct mock_table {
+	struct list_head limbo;
+	unsigned int used;
+	u8 age;
+	bool covered;
+};
 
 /**
  * struct mock_iommu - an IOMMU
@@ -55,7 +87,13 @@ struct mock_iommu {
  * struct mock_domain - an address space
  * @domain: to the IOMMU core
  * @table: entries by granule; its lock protects all of the below
+ * @tables: &struct mock_table by their place; protected by the lock of @table
+ * @limbo: those that have gone
  * @lg2: log2 of the granule
+ * @age: invalidations that have begun
+ * @delay_us: as in the options
+ * @eager: likewise
+ * @stuck: the page that cannot be unmapped, or %ULONG_MAX
  * @counts: what has happened
  * @fail: how often to do well at each of &enum mock_iommu_fault before it
  *	fails once; -1 for always
@@ -63,7 +101,13 @@ struct mock_iommu {
 struct mock_domain {
 	struct iommu_domain domain;
 	struct xarray table;
+	struct xarray tables;
+	struct list_head limbo;
 	unsigned int lg2;
+	u8 age;
+	unsigned int delay_us;
+	bool eager;
+	unsigned long stuck;
 	struct mock_iommu_counts counts;
 	int fail[MOCK_FAULTS];
 };
@@ -100,6 +144,99 @@ static bool fault_is_due(struct mock_domain *mock, enum mock_iommu_fault fault)
 	return mock->fail[fault] >= 0 && !mock->fail[fault]--;
 }
 
+/* Whether an invalidation that began at @age covers what was unmapped at @at */
+static bool age_covers(u8 age, u8 at)
+{
+	return (u8)(age - at) < 128;
+}
+
+/*
+ * Page tables. The lock of the table is held.
+ */
+
+static unsigned long table_index(const struct mock_domain *mock,
+				 unsigned long iova)
+{
+	return iova >> (2 * mock->lg2 - 3);
+}
+
+static struct mock_table *table_get(struct mock_domain *mock, unsigned long iova)
+{
+	struct mock_table *table = xa_load(&mock->tables,
+					   table_index(mock, iova));
+
+	if (table)
+		return table;
+	if (fault_is_due(mock, MOCK_FAULT_TABLE))
+		return NULL;
+	table = iommu_alloc_page(GFP_ATOMIC | __GFP_NOWARN);
+	if (!table)
+		return NULL;
+	if (xa_err(xa_store(&mock->tables, table_index(mock, iova), table,
+			    GFP_ATOMIC | __GFP_NOWARN))) {
+		iommu_free_page(table);
+		return NULL;
+	}
+	mock->counts.tables++;
+	return table;
+}
+
+/* One that has been made for nothing: no IOTLB can know of it. */
+static void table_drop(struct mock_domain *mock, unsigned long iova,
+		       struct mock_table *table)
+{
+	if (table->used)
+		return;
+	xa_erase(&mock->tables, table_index(mock, iova));
+	mock->counts.tables--;
+	iommu_free_page(table);
+}
+
+/* One granule less; the last one's page goes to @pages, but stays in sight. */
+static void table_put(struct mock_domain *mock, unsigned long iova,
+		      struct list_head *pages)
+{
+	unsigned long index = table_index(mock, iova);
+	struct mock_table *table = xa_load(&mock->tables, index);
+
+	if (--table->used)
+		return;
+	xa_erase(&mock->tables, index);
+	mock->counts.tables--;
+	get_page(virt_to_page(table));
+	table->age = mock->age;
+	list_add_tail(&table->limbo, &mock->limbo);
+	mock->counts.limbo++;
+	list_add_tail(&virt_to_page(table)->lru, pages);
+}
+
+static bool table_is_freed(const struct mock_table *table)
+{
+	return page_count(virt_to_page(table)) == 1;
+}
+
+static void limbo_check(struct mock_domain *mock)
+{
+	struct mock_table *table, *next;
+
+	list_for_each_entry_safe(table, next, &mock->limbo, limbo) {
+		if (!table_is_freed(table))
+			continue;
+		mock->counts.wrong += !table->covered;
+		mock->counts.limbo--;
+		list_del(&table->limbo);
+		put_page(virt_to_page(table));
+	}
+}
+
+static void limbo_cover(struct mock_domain *mock, u8 age)
+{
+	struct mock_table *table;
+
+	list_for_each_entry(table, &mock->limbo, limbo)
+		table->covered |= age_covers(age, table->age);
+}
+
 /*
  * The table. Its lock is held.
  */
@@ -128,39 +265,61 @@ static int map_granule(struct mock_domain *mock, unsigned long iova,
 		       phys_addr_t phys, int prot)
 {
 	unsigned long old = entry_at(mock, iova);
+	struct mock_table *table;
 	int ret;
 
 	if (old)
 		mock->counts.wrong++;
 	if (entry_mapped(old))
 		return -EEXIST;
+	table = table_get(mock, iova);
+	if (!table)
+		return -ENOMEM;
 	ret = set_entry(mock, iova, phys | prot);
-	if (ret)
+	if (ret) {
+		table_drop(mock, iova, table);
 		return ret;
+	}
+	table->used++;
 	mock->counts.mapped++;
 	mock->counts.stale -= !!old;
 	return 0;
 }
 
-static void unmap_granule(struct mock_domain *mock, unsigned long iova)
+static void unmap_granule(struct mock_domain *mock, unsigned long iova,
+			  struct list_head *pages)
 {
 	/* There is an entry already, so this takes no memory. */
-	set_entry(mock, iova, entry_at(mock, iova) | ENTRY_STALE);
+	set_entry(mock, iova, entry_at(mock, iova) | ENTRY_STALE |
+			      FIELD_PREP(ENTRY_AGE, mock->age));
 	mock->counts.mapped--;
 	mock->counts.stale++;
+	table_put(mock, iova, pages);
 }
 
+/* The lock may be dropped for a while. */
 static void invalidate(struct mock_domain *mock, unsigned long first,
-		       unsigned long last)
+		       unsigned long last, unsigned long *flags)
 {
-	unsigned long index;
+	u8 age = mock->age++;
+	unsigned long index, value;
 	void *entry;
 
+	limbo_check(mock);
+	if (mock->delay_us) {
+		xa_unlock_irqrestore(&mock->table, *flags);
+		udelay(mock->delay_us);
+		xa_lock_irqsave(&mock->table, *flags);
+	}
+	/* Walk caches are not by address. */
+	limbo_cover(mock, age);
 	if (!mock->counts.stale)
 		return;
 	xa_for_each_range(&mock->table, index, entry, first >> mock->lg2,
 			  last >> mock->lg2) {
-		if (entry_mapped(xa_to_value(entry)))
+		value = xa_to_value(entry);
+		if (entry_mapped(value) ||
+		    !age_covers(age, FIELD_GET(ENTRY_AGE, value)))
 			continue;
 		__xa_erase(&mock->table, index);
 		mock->counts.stale--;
@@ -169,7 +328,8 @@ static void invalidate(struct mock_domain *mock, unsigned long first,
 
 /* A page is one granule or many, and is mapped whole or not at all. */
 static int map_page(struct mock_domain *mock, unsigned long iova,
-		    phys_addr_t phys, size_t size, int prot)
+		    phys_addr_t phys, size_t size, int prot,
+		    struct list_head *pages)
 {
 	size_t done;
 	int ret = 0;
@@ -186,15 +346,19 @@ static int map_page(struct mock_domain *mock, unsigned long iova,
 		return 0;
 	/* The last one has not been mapped. */
 	for (done -= granule_of(mock); done; done -= granule_of(mock))
-		unmap_granule(mock, iova + done - granule_of(mock));
+		unmap_granule(mock, iova + done - granule_of(mock), pages);
 	return ret;
 }
 
 static bool unmap_page(struct mock_domain *mock, unsigned long iova,
-		       size_t size)
+		       size_t size, struct list_head *pages)
 {
 	size_t done;
 
+	if (fault_is_due(mock, MOCK_FAULT_UNMAP))
+		mock->stuck = iova;
+	if (mock->stuck == iova)
+		return false;
 	for (done = 0; done < size; done += granule_of(mock)) {
 		if (!entry_mapped(entry_at(mock, iova + done))) {
 			mock->counts.wrong++;
@@ -202,7 +366,7 @@ static bool unmap_page(struct mock_domain *mock, unsigned long iova,
 		}
 	}
 	for (done = 0; done < size; done += granule_of(mock))
-		unmap_granule(mock, iova + done);
+		unmap_granule(mock, iova + done, pages);
 	return true;
 }
 
@@ -215,18 +379,23 @@ static int mock_map_pages(struct iommu_domain *domain, unsigned long iova,
 			  int prot, gfp_t gfp, size_t *mapped)
 {
 	struct mock_domain *mock = to_mock(domain);
+	LIST_HEAD(pages);
 	unsigned long flags;
 	int ret = 0;
 
 	xa_lock_irqsave(&mock->table, flags);
 	mock->counts.map++;
 	for (; pgcount; pgcount--, iova += pgsize, phys += pgsize) {
-		ret = map_page(mock, iova, phys, pgsize, prot);
+		ret = map_page(mock, iova, phys, pgsize, prot, &pages);
 		if (ret)
 			break;
 		*mapped += pgsize;
 	}
+	/* Nothing else cleans up after a page of which a part was mapped. */
+	if (!list_empty(&pages))
+		invalidate(mock, iova, iova + pgsize - 1, &flags);
 	xa_unlock_irqrestore(&mock->table, flags);
+	iommu_put_pages_list(&pages);
 	return ret;
 }
 
@@ -236,18 +405,24 @@ static size_t mock_unmap_pages(struct iommu_domain *domain, unsigned long iova,
 {
 	struct mock_domain *mock = to_mock(domain);
 	size_t unmapped = 0, i;
+	LIST_HEAD(pages);
 	unsigned long flags;
 
 	xa_lock_irqsave(&mock->table, flags);
 	mock->counts.unmap++;
 	for (i = 0; i < pgcount; i++) {
-		if (!unmap_page(mock, iova + unmapped, pgsize))
+		if (!unmap_page(mock, iova + unmapped, pgsize, &pages))
 			break;
 		unmapped += pgsize;
 	}
+	if (mock->eager && unmapped)
+		invalidate(mock, iova, iova + unmapped - 1, &flags);
+	else
+		list_splice_tail_init(&pages, &gather->freelist);
 	xa_unlock_irqrestore(&mock->table, flags);
 
-	if (!iommu_iotlb_gather_queued(gather))
+	iommu_put_pages_list(&pages);
+	if (!iommu_iotlb_gather_queued(gather) && !mock->eager)
 		for (i = 0; i < unmapped; i += pgsize)
 			iommu_iotlb_gather_add_page(domain, gather, iova + i,
 						    pgsize);
@@ -263,8 +438,9 @@ static void mock_iotlb_sync(struct iommu_domain *domain,
 	xa_lock_irqsave(&mock->table, flags);
 	mock->counts.sync++;
 	if (gather->pgsize)
-		invalidate(mock, gather->start, gather->end);
+		invalidate(mock, gather->start, gather->end, &flags);
 	xa_unlock_irqrestore(&mock->table, flags);
+	iommu_put_pages_list(&gather->freelist);
 }
 
 static void mock_flush_iotlb_all(struct iommu_domain *domain)
@@ -274,7 +450,7 @@ static void mock_flush_iotlb_all(struct iommu_domain *domain)
 
 	xa_lock_irqsave(&mock->table, flags);
 	mock->counts.flush++;
-	invalidate(mock, 0, ULONG_MAX);
+	invalidate(mock, 0, ULONG_MAX, &flags);
 	xa_unlock_irqrestore(&mock->table, flags);
 }
 
@@ -306,16 +482,42 @@ static phys_addr_t mock_iova_to_phys(struct iommu_domain *domain,
 
 static int mock_attach_dev(struct iommu_domain *domain, struct device *dev)
 {
-	return 0;
+	struct mock_domain *mock = to_mock(domain);
+	unsigned long flags;
+	int ret = 0;
+
+	xa_lock_irqsave(&mock->table, flags);
+	mock->counts.attach++;
+	if (fault_is_due(mock, MOCK_FAULT_ATTACH))
+		ret = -EBUSY;
+	xa_unlock_irqrestore(&mock->table, flags);
+	return ret;
 }
 
 static void mock_domain_free(struct iommu_domain *domain)
 {
 	struct mock_domain *mock = to_mock(domain);
+	struct mock_table *table;
+	unsigned long index;
 
+	limbo_check(mock);
+	WARN(!list_empty(&mock->limbo), "page tables have not been freed\n");
+	/* Those of what nobody has unmapped, such as doorbells that failed */
+	xa_for_each(&mock->tables, index, table)
+		iommu_free_page(table);
+	xa_destroy(&mock->tables);
 	xa_destroy(&mock->table);
 	kfree(mock);
 }
+
+/* As few as there can be */
+static const struct iommu_domain_ops mock_eager_ops = {
+	.attach_dev		= mock_attach_dev,
+	.map_pages		= mock_map_pages,
+	.unmap_pages		= mock_unmap_pages,
+	.iova_to_phys		= mock_iova_to_phys,
+	.free			= mock_domain_free,
+};
 
 static const struct iommu_domain_ops mock_domain_ops = {
 	.attach_dev		= mock_attach_dev,
@@ -330,12 +532,16 @@ static const struct iommu_domain_ops mock_domain_ops = {
 
 static bool mock_capable(struct device *dev, enum iommu_cap cap)
 {
-	return cap == IOMMU_CAP_DEFERRED_FLUSH ||
-	       cap == IOMMU_CAP_CACHE_COHERENCY;
+	const struct mock_iommu *mock = dev_iommu_priv_get(dev);
+
+	return cap == IOMMU_CAP_CACHE_COHERENCY ||
+	       (cap == IOMMU_CAP_DEFERRED_FLUSH && !mock->options.undeferrable);
 }
 
 static struct iommu_domain *mock_domain_alloc(struct device *dev)
 {
+	/* Its lock is taken with that of the other one held. */
+	static struct lock_class_key tables_key;
 	const struct mock_iommu *iommu = dev_iommu_priv_get(dev);
 	const struct mock_iommu_options *options = &iommu->options;
 	struct mock_domain *mock = kzalloc(sizeof(*mock), GFP_KERNEL);
@@ -343,7 +549,15 @@ static struct iommu_domain *mock_domain_alloc(struct device *dev)
 	if (!mock)
 		return ERR_PTR(-ENOMEM);
 	xa_init_flags(&mock->table, XA_FLAGS_LOCK_IRQ);
+	xa_init(&mock->tables);
+	lockdep_set_class(&mock->tables.xa_lock, &tables_key);
+	INIT_LIST_HEAD(&mock->limbo);
 	mock->lg2 = __ffs(options->pgsizes);
+	mock->delay_us = options->delay_us;
+	mock->eager = options->eager;
+	mock->stuck = ULONG_MAX;
+	if (options->eager)
+		mock->domain.ops = &mock_eager_ops;
 	memset(mock->fail, -1, sizeof(mock->fail));
 	mock->domain.pgsize_bitmap = options->pgsizes;
 	mock->domain.geometry = (struct iommu_domain_geometry) {
@@ -366,6 +580,7 @@ static struct iommu_device *mock_probe_device(struct device *dev)
 	mock = dev_get_drvdata(hw);
 	put_device(hw);
 	dev_iommu_priv_set(dev, mock);
+	dev->iommu->shadow_on_flush = mock->options.expensive;
 	return &mock->iommu;
 }
 
@@ -381,14 +596,19 @@ static void mock_get_resv_regions(struct device *dev, struct list_head *list)
 {
 	const struct mock_iommu *mock = dev_iommu_priv_get(dev);
 	struct iommu_resv_region *region;
+	unsigned int i;
 
-	if (!mock->options.reserved_size)
-		return;
-	region = iommu_alloc_resv_region(mock->options.reserved_start,
-					 mock->options.reserved_size, 0,
-					 IOMMU_RESV_RESERVED, GFP_KERNEL);
-	if (region)
-		list_add_tail(&region->list, list);
+	for (i = 0; i < MOCK_REGIONS; i++) {
+		if (!mock->options.regions[i].size)
+			continue;
+		region = iommu_alloc_resv_region(mock->options.regions[i].start,
+						 mock->options.regions[i].size,
+						 0,
+						 mock->options.regions[i].type,
+						 GFP_KERNEL);
+		if (region)
+			list_add_tail(&region->list, list);
+	}
 }
 
 static int mock_def_domain_type(struct device *dev)
@@ -399,6 +619,13 @@ static int mock_def_domain_type(struct device *dev)
 	return mock->options.deferred ? IOMMU_DOMAIN_DMA_FQ : IOMMU_DOMAIN_DMA;
 }
 
+static bool mock_is_attach_deferred(struct device *dev)
+{
+	const struct mock_iommu *mock = dev_iommu_priv_get(dev);
+
+	return mock->options.attach_later;
+}
+
 static const struct iommu_ops mock_ops = {
 	.capable		= mock_capable,
 	.domain_alloc_paging	= mock_domain_alloc,
@@ -406,6 +633,7 @@ static const struct iommu_ops mock_ops = {
 	.device_group		= mock_device_group,
 	.get_resv_regions	= mock_get_resv_regions,
 	.def_domain_type	= mock_def_domain_type,
+	.is_attach_deferred	= mock_is_attach_deferred,
 	.default_domain_ops	= &mock_domain_ops,
 	.owner			= THIS_MODULE,
 };
@@ -474,6 +702,25 @@ free_mock:
 	return NULL;
 }
 
+/**
+ * mock_iommu_reserve - let devices have one more reserved region from now on
+ * @mock: the IOMMU
+ * @start: first address
+ * @size: bytes
+ * @type: what for
+ *
+ * Takes the place of its last one.
+ *
+ * Context: Process; the caller serialises.
+ */
+void mock_iommu_reserve(struct mock_iommu *mock, phys_addr_t start, size_t size,
+			enum iommu_resv_type type)
+{
+	mock->options.regions[MOCK_REGIONS - 1].start = start;
+	mock->options.regions[MOCK_REGIONS - 1].size = size;
+	mock->options.regions[MOCK_REGIONS - 1].type = type;
+}
+
 static void mock_device_remove(void *data)
 {
 	platform_device_unregister(data);
@@ -531,8 +778,9 @@ struct device *mock_iommu_device(struct kunit *test, struct mock_iommu *mock,
 	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
 
 	KUNIT_ASSERT_TRUE(test, dev->dma_iommu);
-	KUNIT_ASSERT_EQ(test, mock->options.deferred ? IOMMU_DOMAIN_DMA_FQ :
-						       IOMMU_DOMAIN_DMA,
+	KUNIT_ASSERT_EQ(test, mock->options.deferred &&
+			!mock->options.undeferrable ? IOMMU_DOMAIN_DMA_FQ :
+						      IOMMU_DOMAIN_DMA,
 			domain->type);
 	return dev;
 }
@@ -579,6 +827,7 @@ struct mock_iommu_counts mock_iommu_counts(struct device *dev)
 	unsigned long flags;
 
 	xa_lock_irqsave(&mock->table, flags);
+	limbo_check(mock);
 	counts = mock->counts;
 	xa_unlock_irqrestore(&mock->table, flags);
 	return counts;
@@ -599,7 +848,26 @@ void mock_iommu_fail(struct device *dev, enum mock_iommu_fault fault, int after)
 
 	xa_lock_irqsave(&mock->table, flags);
 	mock->fail[fault] = after;
+	if (fault == MOCK_FAULT_UNMAP)
+		mock->stuck = ULONG_MAX;
 	xa_unlock_irqrestore(&mock->table, flags);
+}
+
+/**
+ * mock_iommu_defer - let a device's domain become deferred while it is in use
+ * @test: the test; fails if it cannot
+ * @dev: device
+ *
+ * What the IOMMU core does when DMA-FQ is written to the group's type.
+ *
+ * Context: Process; the caller serialises.
+ */
+void mock_iommu_defer(struct kunit *test, struct device *dev)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+
+	KUNIT_ASSERT_EQ(test, 0, test_access.init_fq(domain));
+	domain->type = IOMMU_DOMAIN_DMA_FQ;
 }
 
 /**
@@ -623,6 +891,26 @@ bool mock_iommu_lookup(struct device *dev, dma_addr_t addr, phys_addr_t *phys,
 	*phys = (entry & ENTRY_PHYS) + (addr & (granule_of(mock) - 1));
 	*prot = entry & ENTRY_PROT;
 	return true;
+}
+
+/**
+ * mock_iommu_reaches - whether a device may still reach something at an address
+ * @dev: device
+ * @addr: the address
+ * @phys: where to store the memory behind it
+ *
+ * Unlike mock_iommu_lookup() with what an IOTLB may still know.
+ *
+ * Context: Any.
+ * Return: whether it may.
+ */
+bool mock_iommu_reaches(struct device *dev, dma_addr_t addr, phys_addr_t *phys)
+{
+	struct mock_domain *mock = mock_of(dev);
+	unsigned long entry = entry_at(mock, addr);
+
+	*phys = (entry & ENTRY_PHYS) + (addr & (granule_of(mock) - 1));
+	return entry;
 }
 
 static int device_access(struct device *dev, dma_addr_t addr, void *buf,

@@ -6,7 +6,10 @@
  */
 
 #include <linux/bits.h>
+#include <linux/completion.h>
+#include <linux/cpu.h>
 #include <linux/delay.h>
+#include <linux/kthread.h>
 #include <linux/log2.h>
 #include <linux/moduleparam.h>
 
@@ -48,6 +51,43 @@ KUNIT_ARRAY_PARAM(env, envs, describe);
 const void *test_env_gen_params(const void *prev, char *desc)
 {
 	return env_gen_params(prev, desc);
+}
+
+/**
+ * test_mode_gen_params - an environment in strict mode, and a deferred one
+ * @prev: the one before, or NULL
+ * @desc: where to store its name
+ *
+ * Context: Any.
+ * Return: the next, or NULL.
+ */
+const void *test_mode_gen_params(const void *prev, char *desc)
+{
+	const struct test_env *env = prev;
+
+	do {
+		env = env_gen_params(env, desc);
+	} while (env && env->granule_lg2 > 12);
+	return env;
+}
+
+/**
+ * test_env_turn - whether it is an environment's turn
+ * @test: the test, with a parameter of test_env_gen_params()
+ * @n: number of what is to be done
+ * @of: how many environments there are for each to have one
+ *
+ * What takes long does not have to be done in every environment, if all of it is
+ * done in one and each environment gets some of all.
+ *
+ * Context: Any.
+ * Return: whether this one is to do it.
+ */
+bool test_env_turn(const struct kunit *test, unsigned int n, unsigned int of)
+{
+	const struct test_env *env = test->param_value;
+
+	return !((n + (env - envs)) % of);
 }
 
 const enum dma_data_direction test_dirs[TEST_DIRS] = {
@@ -209,16 +249,17 @@ bool test_device_crosses(const struct test_device *td, dma_addr_t addr,
 void test_device_settled(struct kunit *test, const struct test_device *td,
 			 unsigned long mapped)
 {
-	const struct test_env *env = test->param_value;
+	const struct iommu_domain *domain = iommu_get_domain_for_dev(td->dev);
 	struct mock_iommu_counts counts = mock_iommu_counts(td->dev);
-	unsigned int tries = env->deferred ? 200 : 0;
+	unsigned int tries = domain->type == IOMMU_DOMAIN_DMA_FQ ? 200 : 0;
 
-	for (; tries && counts.stale; tries--) {
+	for (; tries && (counts.stale || counts.limbo); tries--) {
 		usleep_range(5000, 6000);
 		counts = mock_iommu_counts(td->dev);
 	}
 	KUNIT_EXPECT_EQ(test, mapped, counts.mapped);
 	KUNIT_EXPECT_EQ(test, 0, counts.stale);
+	KUNIT_EXPECT_EQ(test, 0, counts.limbo);
 	KUNIT_EXPECT_EQ(test, 0, counts.wrong);
 }
 
@@ -265,4 +306,83 @@ void test_fill(void *buf, size_t len, u64 *seed)
 		memcpy(buf, &word, part);
 	}
 	*seed = state;
+}
+
+struct test_thread {
+	void (*work)(void *data, unsigned int i);
+	void *data;
+	unsigned int i;
+	struct completion done;
+};
+
+static int thread_run(void *data)
+{
+	struct test_thread *thread = data;
+
+	thread->work(thread->data, thread->i);
+	kthread_complete_and_exit(&thread->done, 0);
+}
+
+/**
+ * test_on_cpus - do something on several processors at once
+ * @test: the test; fails and ends if it cannot be
+ * @work: what to do; it is told which thread it is
+ * @data: for @work
+ *
+ * Context: Process; may sleep. @work may use expectations, but not assertions.
+ */
+void test_on_cpus(struct kunit *test, void (*work)(void *data, unsigned int i),
+		  void *data)
+{
+	struct test_thread *threads = kunit_kcalloc(test, TEST_CPUS,
+						    sizeof(*threads),
+						    GFP_KERNEL);
+	struct task_struct *tasks[TEST_CPUS];
+	unsigned int i;
+	int cpu = -1;
+
+	KUNIT_ASSERT_NOT_NULL(test, threads);
+	for (i = 0; i < TEST_CPUS; i++) {
+		cpu = cpumask_next(cpu, cpu_online_mask);
+		if (cpu >= nr_cpu_ids)
+			cpu = cpumask_first(cpu_online_mask);
+		threads[i] = (struct test_thread) { work, data, i };
+		init_completion(&threads[i].done);
+		tasks[i] = kthread_run_on_cpu(thread_run, &threads[i], cpu,
+					      "dma_test/%u");
+		KUNIT_EXPECT_FALSE(test, IS_ERR(tasks[i]));
+	}
+	for (i = 0; i < TEST_CPUS; i++)
+		if (!IS_ERR(tasks[i]))
+			wait_for_completion(&threads[i].done);
+}
+
+/**
+ * test_fail_next - let a memory allocation of this thread fail
+ * @nth: which one of those that cannot wait, from 1 on; 0 for none any more
+ *
+ * Does nothing in a kernel without fault injection.
+ *
+ * Context: Process.
+ */
+void test_fail_next(unsigned int nth)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	current->fail_nth = nth;
+#endif
+}
+
+/**
+ * test_fail_left - what is left of the count of test_fail_next()
+ *
+ * Context: Process.
+ * Return: 0 if an allocation has failed, or if there is no fault injection.
+ */
+unsigned int test_fail_left(void)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	return current->fail_nth;
+#else
+	return 0;
+#endif
 }

@@ -23,8 +23,11 @@ struct test_env {
 	bool noncoherent;
 };
 
-/* For KUNIT_CASE_PARAM() */
+/* For KUNIT_CASE_PARAM(): all of them, or one of each mode */
 const void *test_env_gen_params(const void *prev, char *desc);
+const void *test_mode_gen_params(const void *prev, char *desc);
+
+bool test_env_turn(const struct kunit *test, unsigned int n, unsigned int of);
 
 /**
  * struct test_limits - what a device can do; nothing is 0
@@ -45,6 +48,9 @@ struct test_limits {
 	unsigned int mask;
 	unsigned int bus;
 };
+
+/* Threads at most, one on each processor */
+#define TEST_CPUS	2
 
 /* Directions of a transfer */
 #define TEST_DIRS	3
@@ -91,5 +97,9 @@ void test_device_settled(struct kunit *test, const struct test_device *td,
 void test_device_all_free(struct kunit *test, const struct test_device *td,
 			  unsigned int granules);
 void test_fill(void *buf, size_t len, u64 *seed);
+void test_on_cpus(struct kunit *test, void (*work)(void *data, unsigned int i),
+		  void *data);
+void test_fail_next(unsigned int nth);
+unsigned int test_fail_left(void);
 
 #endif /* _DMA_TEST_DEVICE_H */

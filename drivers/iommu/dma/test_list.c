@@ -180,6 +180,19 @@ void test_entry_set(struct scatterlist *sg, struct page *page, unsigned int len,
 }
 
 /**
+ * test_entry_is_untouched - whether an entry is as test_entry_set() made it
+ * @sg: the entry
+ *
+ * Context: Any.
+ * Return: whether it is, as far as mapping would write into it.
+ */
+bool test_entry_is_untouched(struct scatterlist *sg)
+{
+	return sg_dma_address(sg) == 0x123456789abcULL + sg->length &&
+	       sg_dma_len(sg) == 77 && !sg_dma_is_bus_address(sg);
+}
+
+/**
  * test_list_alloc - room and memory for a list, until the end of the test
  * @test: the test; fails and ends if there is none
  * @td: device

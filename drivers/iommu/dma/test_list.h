@@ -78,6 +78,7 @@ void test_list_unmap(struct test_list *list);
 
 void test_entry_set(struct scatterlist *sg, struct page *page,
 		    unsigned int len, unsigned int offset);
+bool test_entry_is_untouched(struct scatterlist *sg);
 int test_sgt_map(struct device *dev, struct sg_table *sgt,
 		 enum dma_data_direction dir, bool contiguous, bool by_device);
 void test_sgt_refused(struct kunit *test, struct device *dev,

@@ -1,0 +1,827 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit suite of the rest of what the layer offers, with every argument at its
+ * limits, and of every way in which it can fail: what the DMA core calls, beyond
+ * what the suites of lists and mappings have done; what the IOMMU core calls in
+ * the life of a domain; doorbells; and IOMMUs of unusual kinds.
+ */
+
+#include <linux/delay.h>
+#include <linux/dma-contiguity.h>
+#include <linux/dma-direct.h>
+#include <linux/dma-iommu.h>
+#include <linux/mm.h>
+#include <linux/msi.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "test_access.h"
+#include "test_mapping.h"
+
+#define SPACE	64
+
+static const struct dma_map_ops *const ops = &iommu_dma_ops;
+
+static u64 granule_of_env(const struct kunit *test)
+{
+	return BIT(((const struct test_env *)test->param_value)->granule_lg2);
+}
+
+static struct mock_iommu_options env_options(const struct kunit *test)
+{
+	const struct test_env *env = test->param_value;
+
+	return (struct mock_iommu_options) {
+		.pgsizes = BIT(env->granule_lg2),
+		.aperture_last = SPACE * granule_of_env(test) - 1,
+		.deferred = env->deferred,
+	};
+}
+
+static struct test_mapping *mapping_create(struct kunit *test,
+					   const struct test_device *td)
+{
+	struct test_mapping *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, m);
+	test_mapping_init(test, td, m);
+	m->direct = true;
+	return m;
+}
+
+/* Each kind of mapping is made, is there, and is undone. */
+static void all_kinds_work(struct kunit *test, struct test_mapping *m)
+{
+	unsigned long before = mock_iommu_counts(m->td->dev).mapped;
+	enum test_kind kind;
+
+	for (kind = 0; kind < TEST_KINDS; kind++) {
+		KUNIT_ASSERT_TRUE_MSG(test, test_mapping_make(m, kind,
+							      DMA_BIDIRECTIONAL,
+							      0, 2 * m->td->granule),
+				      "%s", test_kinds[kind]);
+		KUNIT_EXPECT_EQ(test, before + test_mapping_granules(m),
+				mock_iommu_counts(m->td->dev).mapped);
+		test_mapping_sync(m, true);
+		test_mapping_sync(m, false);
+		test_mapping_undo(m);
+		KUNIT_EXPECT_EQ(test, before,
+				mock_iommu_counts(m->td->dev).mapped);
+	}
+}
+
+/* None is, and nothing is left of it. */
+static void all_kinds_fail(struct kunit *test, struct test_mapping *m)
+{
+	unsigned long before = mock_iommu_counts(m->td->dev).mapped;
+	enum test_kind kind;
+
+	for (kind = 0; kind < TEST_KINDS; kind++) {
+		KUNIT_EXPECT_FALSE_MSG(test, test_mapping_make(m, kind,
+							       DMA_BIDIRECTIONAL,
+							       0, 3 * m->td->granule),
+				       "%s", test_kinds[kind]);
+		if (m->mapped)
+			test_mapping_undo(m);
+		KUNIT_EXPECT_EQ(test, before,
+				mock_iommu_counts(m->td->dev).mapped);
+	}
+}
+
+/*
+ * What drivers can ask for.
+ */
+
+static void sizes(struct kunit *test)
+{
+	u64 granule = granule_of_env(test);
+	const struct {
+		size_t size;
+		unsigned int granules;
+	} rows[] = {
+		{ 0, 0 }, { 1, 1 }, { granule - 1, 1 }, { granule, 1 },
+		{ granule + 1, 2 }, { 2 * granule - 1, 2 }, { 2 * granule, 2 },
+		{ 2 * granule + 1, 3 }, { SIZE_MAX, 0 }, { SIZE_MAX / 2, 0 },
+		{ SIZE_MAX - granule, 0 },
+	};
+	struct mock_iommu_options options = env_options(test);
+	struct test_device td;
+	dma_addr_t addr;
+	unsigned int i;
+	void *cpu;
+
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		addr = ops->map_resource(td.dev, BIT_ULL(43), rows[i].size,
+					 DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+		KUNIT_EXPECT_EQ_MSG(test, !rows[i].granules,
+				    addr == DMA_MAPPING_ERROR, "%zu bytes",
+				    rows[i].size);
+		KUNIT_EXPECT_EQ(test, rows[i].granules,
+				mock_iommu_counts(td.dev).mapped);
+		if (addr != DMA_MAPPING_ERROR)
+			ops->unmap_resource(td.dev, addr, rows[i].size,
+					    DMA_TO_DEVICE, 0);
+		cpu = ops->alloc(td.dev, rows[i].size, &addr, GFP_KERNEL,
+				 DMA_ATTR_NO_WARN);
+		KUNIT_EXPECT_EQ_MSG(test, !rows[i].granules, !cpu, "%zu bytes",
+				    rows[i].size);
+		if (cpu)
+			ops->free(td.dev, rows[i].size, cpu, addr, 0);
+	}
+	/* Memory does not wrap. */
+	addr = ops->map_resource(td.dev, ~(phys_addr_t)0 - 5, 7, DMA_TO_DEVICE,
+				 0);
+	KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR, addr);
+	KUNIT_EXPECT_NULL(test, dma_alloc_noncontiguous(td.dev, SIZE_MAX / 2,
+							DMA_BIDIRECTIONAL,
+							GFP_KERNEL | __GFP_NOWARN,
+							0));
+	test_device_settled(test, &td, 0);
+	test_device_all_free(test, &td, SPACE);
+}
+
+/* The largest size that there is, and a byte more */
+static void largest(struct kunit *test)
+{
+	u64 granule = granule_of_env(test);
+	struct test_device td;
+	unsigned int bits;
+	dma_addr_t addr;
+	size_t size;
+
+	test_device_init(test, test_iommu(test, 0, false), &td);
+	KUNIT_EXPECT_EQ(test, SIZE_MAX, ops->max_mapping_size(td.dev));
+	KUNIT_EXPECT_EQ(test, granule - 1, ops->get_merge_boundary(td.dev));
+	KUNIT_EXPECT_EQ(test, 128 * PAGE_SIZE, ops->opt_mapping_size());
+	for (bits = 8; bits < 12; bits++) {
+		test_device_limit(&td, &(struct test_limits) {
+			.mask = bits,
+			.bus = bits & 1 ? bits : 0,
+		});
+		size = dma_max_mapping_size(td.dev);
+		KUNIT_EXPECT_EQ(test, (granule << bits) -
+				(1 + test_guard) * granule, size);
+		addr = dma_map_resource(td.dev, BIT_ULL(43), size,
+					DMA_TO_DEVICE, 0);
+		KUNIT_ASSERT_FALSE(test, dma_mapping_error(td.dev, addr));
+		dma_unmap_resource(td.dev, addr, size, DMA_TO_DEVICE, 0);
+		addr = ops->map_resource(td.dev, BIT_ULL(43), size + 1,
+					 DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+		KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR, addr);
+	}
+	test_device_limit(&td, &test_limits[0]);
+	dma_set_mask(td.dev, DMA_BIT_MASK(32));
+	KUNIT_EXPECT_GT(test, SIZE_MAX, ops->max_mapping_size(td.dev));
+	dma_set_mask(td.dev, DMA_BIT_MASK(33));
+	KUNIT_EXPECT_EQ(test, SIZE_MAX, ops->max_mapping_size(td.dev));
+	test_device_settled(test, &td, 0);
+}
+
+/* Directions that are none, numbers of entries that are none */
+static void nonsense(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct test_mapping *m;
+	struct test_device td;
+	enum test_kind kind;
+
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	m = mapping_create(test, &td);
+	for (kind = 0; kind < TEST_STREAMING; kind++) {
+		KUNIT_EXPECT_FALSE_MSG(test, test_mapping_make(m, kind, DMA_NONE,
+							       0, 100),
+				       "%s", test_kinds[kind]);
+		/* Also where it would be copied */
+		KUNIT_EXPECT_FALSE(test, test_mapping_make(m, kind, DMA_NONE, 4,
+							   8));
+	}
+	KUNIT_EXPECT_EQ(test, -EINVAL, ops->map_sg(td.dev, m->list.sgl, 0,
+						   DMA_TO_DEVICE, 0));
+	KUNIT_EXPECT_EQ(test, -EINVAL, ops->map_sg(td.dev, m->list.sgl, -1,
+						   DMA_TO_DEVICE, 0));
+	ops->unmap_sg(td.dev, m->list.sgl, 0, DMA_TO_DEVICE, 0);
+	/* Nothing is there: it is said, or there is nothing to do. */
+	ops->sync_single_for_cpu(td.dev, td.granule, 8, DMA_FROM_DEVICE);
+	ops->sync_single_for_device(td.dev, td.granule, 8, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).map);
+	test_device_settled(test, &td, 0);
+}
+
+static void attributes(struct kunit *test)
+{
+	const struct test_env *env = test->param_value;
+	const struct {
+		unsigned long attrs;
+		enum dma_data_direction dir;
+		int prot;
+	} rows[] = {
+		{ 0, DMA_TO_DEVICE, IOMMU_READ },
+		{ 0, DMA_FROM_DEVICE, IOMMU_WRITE },
+		{ 0, DMA_BIDIRECTIONAL, IOMMU_READ | IOMMU_WRITE },
+		{ DMA_ATTR_PRIVILEGED, DMA_TO_DEVICE, IOMMU_READ | IOMMU_PRIV },
+		{ DMA_ATTR_SKIP_CPU_SYNC, DMA_FROM_DEVICE, IOMMU_WRITE },
+	};
+	struct test_mapping *m;
+	struct test_device td;
+	dma_addr_t addr;
+	phys_addr_t phys;
+	unsigned int i;
+	int prot;
+
+	test_device_init(test, test_iommu(test, 0, false), &td);
+	m = mapping_create(test, &td);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		/* Whole, and in part, which is copied for some devices */
+		size_t size = i & 1 ? 512 : td.granule;
+
+		addr = ops->map_page(td.dev, virt_to_page(m->memory), 0, size,
+				     rows[i].dir, rows[i].attrs);
+		KUNIT_ASSERT_NE(test, addr, DMA_MAPPING_ERROR);
+		KUNIT_ASSERT_TRUE(test, mock_iommu_lookup(td.dev, addr, &phys,
+							  &prot));
+		KUNIT_EXPECT_EQ(test, rows[i].prot |
+				(env->noncoherent ? 0 : IOMMU_CACHE), prot);
+		ops->unmap_page(td.dev, addr, size, rows[i].dir, rows[i].attrs);
+	}
+	for (i = 0; i < 2; i++) {
+		unsigned long attrs = i ? DMA_ATTR_ALLOC_SINGLE_PAGES |
+					  DMA_ATTR_PRIVILEGED :
+					  DMA_ATTR_WEAK_ORDERING;
+		void *cpu = ops->alloc(td.dev, 3 * td.granule, &addr,
+				       GFP_KERNEL, attrs);
+
+		KUNIT_ASSERT_NOT_NULL(test, cpu);
+		KUNIT_ASSERT_TRUE(test, mock_iommu_lookup(td.dev, addr, &phys,
+							  &prot));
+		KUNIT_EXPECT_EQ(test, i ? IOMMU_PRIV : 0, prot & IOMMU_PRIV);
+		ops->free(td.dev, 3 * td.granule, cpu, addr, attrs);
+	}
+	test_device_settled(test, &td, 0);
+}
+
+/* A list of coherent memory has its pages, in order. */
+static void get_sgtable(struct kunit *test)
+{
+	static const enum test_kind kinds[] = {
+		TEST_ATOMIC, TEST_COHERENT, TEST_FORCED,
+	};
+	struct vm_area_struct vma = { .vm_start = 0 };
+	struct sg_page_iter piter;
+	struct test_mapping *m;
+	struct test_device td;
+	struct sg_table sgt;
+	unsigned int i, pages;
+	size_t size;
+	u8 *cpu;
+
+	test_device_init(test, test_iommu(test, 0, false), &td);
+	m = mapping_create(test, &td);
+	size = 2 * td.granule;
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		KUNIT_ASSERT_TRUE(test, test_mapping_make(m, kinds[i],
+							  DMA_BIDIRECTIONAL, 0,
+							  size));
+		cpu = m->cpu;
+		KUNIT_ASSERT_EQ(test, 0, ops->get_sgtable(td.dev, &sgt, m->cpu,
+							  m->addr, size, 0));
+		pages = 0;
+		for_each_sgtable_page(&sgt, &piter, 0) {
+			struct page *want = is_vmalloc_addr(cpu) ?
+					    vmalloc_to_page(cpu) :
+					    virt_to_page(cpu);
+
+			KUNIT_EXPECT_PTR_EQ(test, want,
+					    sg_page_iter_page(&piter));
+			cpu += PAGE_SIZE;
+			pages++;
+		}
+		KUNIT_EXPECT_EQ(test, size / PAGE_SIZE, pages);
+		sg_free_table(&sgt);
+
+		/* What is not in it cannot be mapped into a process. */
+		vma.vm_end = size + PAGE_SIZE;
+		vma.vm_pgoff = 0;
+		KUNIT_EXPECT_EQ(test, -ENXIO, ops->mmap(td.dev, &vma, m->cpu,
+							m->addr, size, 0));
+		vma.vm_end = PAGE_SIZE;
+		vma.vm_pgoff = size / PAGE_SIZE;
+		KUNIT_EXPECT_EQ(test, -ENXIO, ops->mmap(td.dev, &vma, m->cpu,
+							m->addr, size, 0));
+		test_mapping_undo(m);
+	}
+	KUNIT_ASSERT_TRUE(test, test_mapping_make(m, TEST_NONCONTIGUOUS,
+						  DMA_BIDIRECTIONAL, 0, size));
+	KUNIT_EXPECT_EQ(test, -ENXIO, dma_mmap_noncontiguous(td.dev, &vma, size,
+							     m->pages));
+	vma.vm_end = size;
+	vma.vm_pgoff = 1;
+	KUNIT_EXPECT_EQ(test, -ENXIO, dma_mmap_noncontiguous(td.dev, &vma, size,
+							     m->pages));
+	test_mapping_undo(m);
+	test_device_settled(test, &td, 0);
+}
+
+/*
+ * Failures.
+ */
+
+/* Each allocation that cannot wait, in each kind of mapping */
+static void memory_fails(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct test_mapping *m;
+	struct test_device td;
+	unsigned int nth, i, errors = 0;
+	bool more;
+
+	if (!IS_ENABLED(CONFIG_FAULT_INJECTION))
+		kunit_skip(test, "this kernel has no fault injection");
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	m = mapping_create(test, &td);
+	for (i = 0; i < 2 * TEST_KINDS; i++) {
+		for (nth = 1, more = true; more && nth < 200; nth++) {
+			test_fail_next(nth);
+			test_mapping_make(m, i / 2, DMA_FROM_DEVICE,
+					  i / 2 < TEST_STREAMING ? 8 : 0,
+					  i & 1 ? 60 : 3 * td.granule - 100);
+			more = !test_fail_left();
+			test_fail_next(0);
+			errors += !m->mapped;
+			if (m->mapped)
+				test_mapping_undo(m);
+			KUNIT_EXPECT_EQ_MSG(test, 0,
+					    mock_iommu_counts(td.dev).mapped,
+					    "%s, allocation %u",
+					    test_kinds[i / 2], nth);
+		}
+		KUNIT_EXPECT_LT(test, nth, 200);
+	}
+	/* Some find another way. */
+	KUNIT_EXPECT_GE(test, errors, 3);
+	test_device_settled(test, &td, 0);
+	test_device_all_free(test, &td, SPACE);
+}
+
+/*
+ * The IOMMU's driver does not unmap a part. What is left is nobody's any more, and
+ * is not handed out again; all else goes on.
+ */
+static void unmap_falls_short(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct mock_iommu_counts counts;
+	struct test_mapping *m;
+	struct test_device td;
+	enum test_kind kind;
+
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	m = mapping_create(test, &td);
+	for (kind = 0; kind < TEST_STREAMING; kind++) {
+		KUNIT_ASSERT_TRUE(test, test_mapping_make(m, kind,
+							  DMA_TO_DEVICE, 0,
+							  3 * td.granule));
+		mock_iommu_fail(td.dev, MOCK_FAULT_UNMAP, 1);
+		test_mapping_undo(m);
+		mock_iommu_fail(td.dev, MOCK_FAULT_UNMAP, -1);
+	}
+	/* Also one that has failed, and is being undone */
+	mock_iommu_fail(td.dev, MOCK_FAULT_UNMAP, 1);
+	mock_iommu_fail(td.dev, MOCK_FAULT_SYNC_MAP, 0);
+	KUNIT_EXPECT_FALSE(test, test_mapping_make(m, TEST_LIST, DMA_TO_DEVICE,
+						   0, 3 * td.granule));
+	mock_iommu_fail(td.dev, MOCK_FAULT_UNMAP, -1);
+
+	counts = mock_iommu_counts(td.dev);
+	KUNIT_EXPECT_GE(test, counts.mapped, TEST_STREAMING);
+	/* Had any of it been handed out again, that would be wrong. */
+	while (test_mapping_make(m, TEST_RESOURCE, DMA_TO_DEVICE, 0,
+				 td.granule))
+		;
+	KUNIT_EXPECT_EQ(test, counts.wrong, mock_iommu_counts(td.dev).wrong);
+	KUNIT_EXPECT_GT(test, mock_iommu_counts(td.dev).mapped, SPACE / 2);
+}
+
+/* A kdump kernel's devices are attached by their first mapping, if they can be. */
+static void attach_later(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct test_mapping *m;
+	struct test_device td;
+	enum test_kind kind;
+	bool before = static_key_enabled(test_access.attach_later);
+
+	options.attach_later = true;
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	m = mapping_create(test, &td);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).attach);
+	if (!before)
+		static_branch_enable(test_access.attach_later);
+	for (kind = 0; kind < TEST_KINDS; kind++) {
+		mock_iommu_fail(td.dev, MOCK_FAULT_ATTACH, 0);
+		KUNIT_EXPECT_FALSE_MSG(test, test_mapping_make(m, kind,
+							       DMA_FROM_DEVICE,
+							       0, 100),
+				       "%s", test_kinds[kind]);
+		KUNIT_EXPECT_EQ(test, kind + 1,
+				mock_iommu_counts(td.dev).attach);
+	}
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).map);
+	all_kinds_work(test, m);
+	KUNIT_EXPECT_EQ(test, TEST_KINDS + 1,
+			mock_iommu_counts(td.dev).attach);
+	if (!before)
+		static_branch_disable(test_access.attach_later);
+	test_device_settled(test, &td, 0);
+}
+
+static void space_is_full(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct test_mapping *m, *rest;
+	struct test_device td;
+	unsigned int count = 0;
+	dma_addr_t *addrs;
+
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	m = mapping_create(test, &td);
+	rest = mapping_create(test, &td);
+	addrs = kunit_kcalloc(test, SPACE, sizeof(*addrs), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, addrs);
+	while (count < SPACE &&
+	       test_mapping_make(rest, TEST_RESOURCE, DMA_TO_DEVICE, 0,
+				 td.granule))
+		addrs[count++] = rest->addr;
+	KUNIT_EXPECT_EQ(test, (SPACE - 1) / (1 + test_guard), count);
+	all_kinds_fail(test, m);
+	while (count--)
+		ops->unmap_resource(td.dev, addrs[count], td.granule,
+				    DMA_TO_DEVICE, 0);
+	all_kinds_work(test, m);
+	test_device_settled(test, &td, 0);
+	test_device_all_free(test, &td, SPACE);
+}
+
+/*
+ * Unusual IOMMUs.
+ */
+
+static void eager_iommu(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct test_device td;
+
+	options.eager = true;
+	/* Else there would have to be something to put off. */
+	options.deferred = false;
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	all_kinds_work(test, mapping_create(test, &td));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).stale);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).sync_map);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).sync);
+	test_device_settled(test, &td, 0);
+}
+
+/* It was to be deferred, cannot be, and is strict; that is said. */
+static void undeferrable_iommu(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct iommu_domain *domain;
+	struct test_device td;
+
+	options.undeferrable = true;
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	domain = iommu_get_domain_for_dev(td.dev);
+	KUNIT_EXPECT_EQ(test, IOMMU_DOMAIN_DMA, domain->type);
+	KUNIT_EXPECT_EQ(test, -EINVAL, test_access.init_fq(domain));
+	all_kinds_work(test, mapping_create(test, &td));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).stale);
+	test_device_settled(test, &td, 0);
+}
+
+/* A window of a second, unless addresses are needed */
+static void expensive_iommu(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct test_mapping *m;
+	struct test_device td;
+	unsigned int i;
+
+	options.expensive = true;
+	options.deferred = true;
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	m = mapping_create(test, &td);
+	KUNIT_ASSERT_TRUE(test, test_mapping_make(m, TEST_PAGE, DMA_TO_DEVICE, 0,
+						  3 * td.granule));
+	test_mapping_undo(m);
+	msleep(30);
+	KUNIT_EXPECT_EQ(test, 3, mock_iommu_counts(td.dev).stale);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).flush);
+	for (i = 0; i < SPACE; i++) {
+		KUNIT_ASSERT_TRUE(test, test_mapping_make(m, i % TEST_STREAMING,
+							  DMA_TO_DEVICE, 0,
+							  3 * td.granule));
+		test_mapping_undo(m);
+	}
+	KUNIT_EXPECT_GE(test, mock_iommu_counts(td.dev).flush, 2);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).wrong);
+	/* The rest goes down with the domain. */
+}
+
+/*
+ * Life of a domain.
+ */
+
+/* What is in use when the mode changes is undone in the new one. */
+static void mode_switch(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct test_mapping *before, *after;
+	struct test_device td;
+
+	options.deferred = false;
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	before = mapping_create(test, &td);
+	after = mapping_create(test, &td);
+	KUNIT_ASSERT_TRUE(test, test_mapping_make(before, TEST_PAGE,
+						  DMA_TO_DEVICE, 0,
+						  3 * td.granule));
+	all_kinds_work(test, after);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).stale);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).flush);
+	mock_iommu_defer(test, td.dev);
+	/* Once more does no harm. */
+	mock_iommu_defer(test, td.dev);
+	KUNIT_ASSERT_TRUE(test, test_mapping_make(after, TEST_LIST,
+						  DMA_TO_DEVICE, 0,
+						  3 * td.granule));
+	test_mapping_undo(before);
+	test_mapping_undo(after);
+	test_device_settled(test, &td, 0);
+	KUNIT_EXPECT_GE(test, mock_iommu_counts(td.dev).flush, 1);
+	test_device_all_free(test, &td, SPACE);
+}
+
+/* A domain goes while ranges wait for their flush. */
+static void gone_in_the_window(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct test_mapping *m;
+	struct test_device td;
+	unsigned int i;
+
+	options.deferred = true;
+	for (i = 0; i < 3; i++) {
+		test_device_init(test, mock_iommu_create(test, &options), &td);
+		m = mapping_create(test, &td);
+		all_kinds_work(test, m);
+		KUNIT_EXPECT_GT(test, mock_iommu_counts(td.dev).stale, 0);
+		usleep_range(4000 * i, 4000 * i + 1000);
+		/* The mock looks whether its page tables have been freed. */
+		mock_iommu_remove(test, td.dev);
+	}
+}
+
+static void domain_unfit(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct bus_dma_region map[2] = {
+		{ .dma_start = 4 * options.aperture_last, .size = SZ_4K },
+	};
+	struct iommu_domain *domain, *other;
+	unsigned long pgsizes;
+	struct test_device td;
+
+	options.aperture_start = options.pgsizes;
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	domain = iommu_get_domain_for_dev(td.dev);
+	KUNIT_EXPECT_EQ(test, -EEXIST, test_access.get_cookie(domain));
+	KUNIT_EXPECT_EQ(test, -EINVAL, iommu_get_msi_cookie(domain, 0));
+	KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev, domain));
+
+	/* A bus that reaches only what the IOMMU does not, above and below */
+	td.dev->dma_range_map = map;
+	KUNIT_EXPECT_EQ(test, -EFAULT, test_access.domain_init(td.dev, domain));
+	map[0] = (struct bus_dma_region) { .dma_start = 0, .size = 16 };
+	KUNIT_EXPECT_EQ(test, -EFAULT, test_access.domain_init(td.dev, domain));
+	test_access.setup_dma_ops(td.dev);
+	KUNIT_EXPECT_FALSE(test, td.dev->dma_iommu);
+	map[0] = (struct bus_dma_region) { .dma_start = 0, .size = SZ_1G };
+	KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev, domain));
+	td.dev->dma_range_map = NULL;
+
+	pgsizes = domain->pgsize_bitmap;
+	domain->pgsize_bitmap = pgsizes << 1;
+	KUNIT_EXPECT_EQ(test, -EFAULT, test_access.domain_init(td.dev, domain));
+	domain->pgsize_bitmap = pgsizes;
+	test_access.setup_dma_ops(td.dev);
+	KUNIT_EXPECT_TRUE(test, td.dev->dma_iommu);
+
+	other = iommu_paging_domain_alloc(td.dev);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
+	KUNIT_EXPECT_EQ(test, -EINVAL, test_access.domain_init(td.dev, other));
+	KUNIT_EXPECT_EQ(test, -ENODEV, test_access.init_fq(other));
+	KUNIT_EXPECT_EQ(test, 0, iommu_get_msi_cookie(other, SZ_1M));
+	KUNIT_EXPECT_EQ(test, -EEXIST, iommu_get_msi_cookie(other, SZ_1M));
+	KUNIT_EXPECT_EQ(test, -EINVAL, test_access.domain_init(td.dev, other));
+	KUNIT_EXPECT_EQ(test, -ENODEV, test_access.init_fq(other));
+	test_access.put_cookie(other);
+	/* Of a domain that no device has been set up for */
+	KUNIT_EXPECT_EQ(test, 0, test_access.get_cookie(other));
+	KUNIT_EXPECT_EQ(test, -ENODEV, test_access.init_fq(other));
+	test_access.put_cookie(other);
+	test_access.put_cookie(other);
+	iommu_domain_free(other);
+	all_kinds_work(test, mapping_create(test, &td));
+	test_device_settled(test, &td, 0);
+}
+
+/* Regions that come late, where addresses are in use and where not */
+static void reserved_late(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct iommu_domain *domain;
+	struct mock_iommu *mock;
+	struct test_mapping *m;
+	struct test_device td;
+	dma_addr_t region;
+	unsigned int i;
+
+	options.aperture_last = 2000 * granule_of_env(test) - 1;
+	mock = mock_iommu_create(test, &options);
+	test_device_init(test, mock, &td);
+	domain = iommu_get_domain_for_dev(td.dev);
+	m = mapping_create(test, &td);
+	/* In a chunk, and a range that is too large for one */
+	for (i = 0; i < 2; i++) {
+		size_t size = i ? 300 * td.granule : 2 * td.granule;
+
+		KUNIT_ASSERT_TRUE(test, test_mapping_make(m, TEST_RESOURCE,
+							  DMA_TO_DEVICE, 0,
+							  size));
+		region = m->addr + td.granule;
+		mock_iommu_reserve(mock, region, 2 * td.granule,
+				   IOMMU_RESV_RESERVED);
+		KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev,
+								 domain));
+		KUNIT_EXPECT_EQ(test, size / td.granule,
+				mock_iommu_counts(td.dev).mapped);
+		test_mapping_undo(m);
+	}
+	/* All of it, then beyond it, and what has no bytes */
+	mock_iommu_reserve(mock, 0, 1000 * td.granule, IOMMU_RESV_RESERVED);
+	KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev, domain));
+	mock_iommu_reserve(mock, ~(phys_addr_t)0 - SZ_64K, SZ_64K,
+			   IOMMU_RESV_RESERVED);
+	KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev, domain));
+	mock_iommu_reserve(mock, 1500 * td.granule, 10 * td.granule,
+			   IOMMU_RESV_SW_MSI);
+	KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev, domain));
+	for (i = 0; i < 400; i++) {
+		if (!test_mapping_make(m, TEST_RESOURCE, DMA_TO_DEVICE, 0,
+				       5 * td.granule))
+			break;
+		KUNIT_EXPECT_GE(test, m->addr, 1000 * td.granule);
+	}
+	KUNIT_EXPECT_GE(test, i, 100);
+}
+
+/*
+ * Doorbells.
+ */
+
+#ifdef CONFIG_IRQ_MSI_IOMMU
+#define DOORBELL	(BIT_ULL(42) + 0x1040)
+
+/* Where the device has to write, from the message that it gets */
+static u64 doorbell(struct kunit *test, struct device *dev, phys_addr_t phys,
+		    int want)
+{
+	struct msi_desc desc = { .dev = dev };
+	struct msi_msg msg = {
+		.address_hi = upper_32_bits(phys),
+		.address_lo = lower_32_bits(phys),
+	};
+
+	KUNIT_EXPECT_EQ(test, want, test_access.prepare_msi(&desc, phys));
+	if (want)
+		return 0;
+	test_access.compose_msi(&desc, &msg);
+	return (u64)msg.address_hi << 32 | msg.address_lo;
+}
+
+static void expect_doorbell(struct kunit *test, struct device *dev, u64 addr,
+			    phys_addr_t want)
+{
+	phys_addr_t phys;
+	int prot;
+
+	KUNIT_ASSERT_TRUE(test, mock_iommu_lookup(dev, addr, &phys, &prot));
+	KUNIT_EXPECT_EQ(test, want, phys);
+	KUNIT_EXPECT_EQ(test, IOMMU_WRITE | IOMMU_NOEXEC | IOMMU_MMIO, prot);
+}
+
+static void doorbells(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	u64 granule = options.pgsizes, addr, other;
+	struct test_mapping *m;
+	struct test_device td;
+
+	options.regions[0].start = BIT_ULL(40) + 16;
+	options.regions[0].size = SZ_1M;
+	options.regions[0].type = IOMMU_RESV_MSI;
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	m = mapping_create(test, &td);
+
+	/* The hardware lets it through: nothing is mapped. */
+	KUNIT_EXPECT_EQ(test, BIT_ULL(40) + 0x8040,
+			doorbell(test, td.dev, BIT_ULL(40) + 0x8040, 0));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).map);
+
+	/* No mapping, no address, no memory: nothing stays. */
+	mock_iommu_fail(td.dev, MOCK_FAULT_MAP, 0);
+	doorbell(test, td.dev, DOORBELL, -ENOMEM);
+	mock_iommu_fail(td.dev, MOCK_FAULT_SYNC_MAP, 0);
+	doorbell(test, td.dev, DOORBELL, -ENOMEM);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).mapped);
+	test_device_settled(test, &td, 0);
+	test_device_all_free(test, &td, SPACE);
+	test_device_settled(test, &td, 0);
+
+	addr = doorbell(test, td.dev, DOORBELL, 0);
+	expect_doorbell(test, td.dev, addr, DOORBELL);
+	KUNIT_EXPECT_EQ(test, addr, doorbell(test, td.dev, DOORBELL, 0));
+	KUNIT_EXPECT_EQ(test, addr + 4, doorbell(test, td.dev, DOORBELL + 4, 0));
+	other = doorbell(test, td.dev, DOORBELL + granule, 0);
+	expect_doorbell(test, td.dev, other, DOORBELL + granule);
+	KUNIT_EXPECT_EQ(test, 2, mock_iommu_counts(td.dev).mapped);
+
+	while (test_mapping_make(m, TEST_RESOURCE, DMA_TO_DEVICE, 0, granule))
+		;
+	doorbell(test, td.dev, DOORBELL + 2 * granule, -ENOSPC);
+}
+
+/* A domain whose addresses somebody else hands out */
+static void doorbells_of_others(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	phys_addr_t page = ALIGN_DOWN(DOORBELL, PAGE_SIZE);
+	struct iommu_domain *domain;
+	struct test_device td;
+	u64 base;
+
+	/* The window's pages are of PAGE_SIZE. */
+	options.pgsizes = PAGE_SIZE;
+	base = 8 * PAGE_SIZE;
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	domain = iommu_paging_domain_alloc(td.dev);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(domain));
+	KUNIT_ASSERT_EQ(test, 0, iommu_attach_device(domain, td.dev));
+	/* Without a window, the address is what it is. */
+	KUNIT_EXPECT_EQ(test, DOORBELL, doorbell(test, td.dev, DOORBELL, 0));
+	KUNIT_EXPECT_EQ(test, 0, iommu_get_msi_cookie(domain, base));
+	mock_iommu_fail(td.dev, MOCK_FAULT_MAP, 0);
+	doorbell(test, td.dev, DOORBELL, -ENOMEM);
+	KUNIT_EXPECT_EQ(test, base + DOORBELL - page,
+			doorbell(test, td.dev, DOORBELL, 0));
+	expect_doorbell(test, td.dev, base + DOORBELL - page, DOORBELL);
+	KUNIT_EXPECT_EQ(test, base + PAGE_SIZE + DOORBELL - page,
+			doorbell(test, td.dev, DOORBELL + SZ_1M, 0));
+	KUNIT_EXPECT_EQ(test, 2, mock_iommu_counts(td.dev).mapped);
+	iommu_detach_device(domain, td.dev);
+	iommu_domain_free(domain);
+	test_device_settled(test, &td, 0);
+}
+#endif
+
+static struct kunit_case ops_cases[] = {
+	KUNIT_CASE_PARAM(sizes, test_env_gen_params),
+	KUNIT_CASE_PARAM(largest, test_env_gen_params),
+	KUNIT_CASE_PARAM(nonsense, test_env_gen_params),
+	KUNIT_CASE_PARAM(attributes, test_env_gen_params),
+	KUNIT_CASE_PARAM(get_sgtable, test_env_gen_params),
+	KUNIT_CASE_PARAM(memory_fails, test_env_gen_params),
+	KUNIT_CASE_PARAM(unmap_falls_short, test_env_gen_params),
+	KUNIT_CASE_PARAM(attach_later, test_env_gen_params),
+	KUNIT_CASE_PARAM(space_is_full, test_env_gen_params),
+	KUNIT_CASE_PARAM(eager_iommu, test_env_gen_params),
+	KUNIT_CASE_PARAM(undeferrable_iommu, test_env_gen_params),
+	KUNIT_CASE_PARAM(expensive_iommu, test_mode_gen_params),
+	KUNIT_CASE_PARAM(mode_switch, test_mode_gen_params),
+	KUNIT_CASE_PARAM(gone_in_the_window, test_mode_gen_params),
+	KUNIT_CASE_PARAM(domain_unfit, test_mode_gen_params),
+	KUNIT_CASE_PARAM(reserved_late, test_env_gen_params),
+#ifdef CONFIG_IRQ_MSI_IOMMU
+	KUNIT_CASE_PARAM(doorbells, test_env_gen_params),
+	KUNIT_CASE_PARAM(doorbells_of_others, test_mode_gen_params),
+#endif
+	{ }
+};
+
+static struct kunit_suite ops_suite = {
+	.name = "dma_ops",
+	.test_cases = ops_cases,
+};
+
+kunit_test_suite(ops_suite);
