@@ -15,6 +15,7 @@ bdf=$(edu_device) || skip_all "no edu device"
 load_module dma_edu || skip_all "the module dma_edu cannot be loaded"
 edu=/sys/kernel/debug/dma_edu/$bdf
 type=$PCI/$bdf/iommu_group/type
+driver=/sys/bus/pci/drivers/dma_edu
 case $(group_type "$bdf" 2> /dev/null) in
 DMA | DMA-FQ) ;;
 *) skip_all "no IOMMU translates for the device" ;;
@@ -40,35 +41,55 @@ leaks_none() {
 	! grep -q . $kmemleak
 }
 
-# in_domain TYPE: the group gets another domain of that type; the driver is gone
-# meanwhile
-in_domain() {
-	! grep -q '^dma_edu ' /proc/modules || rmmod dma_edu
-	[ "$(cat "$type")" != "$1" ] || echo identity > "$type" || return 1
-	echo "$1" > "$type" && [ "$(cat "$type")" = "$1" ]
+# What follows is done hundreds of times: no programs are started for it.
+edu_bind() {
+	[ -e "$driver/$bdf" ] || echo "$bdf" > $driver/bind
 }
 
-# works: the device moves bytes, wherever the group had got to
+edu_unbind() {
+	[ ! -e "$driver/$bdf" ] || echo "$bdf" > $driver/unbind
+}
+
+# in_domain TYPE: the group gets another domain of that type, with no driver
+in_domain() {
+	edu_unbind || return 1
+	read -r is < "$type"
+	[ "$is" != "$1" ] || echo identity > "$type" || return 1
+	echo "$1" > "$type" && read -r is < "$type" && [ "$is" = "$1" ]
+}
+
+# told WORD...: run one operation of dma_edu; what it says is in its file "result"
+told() {
+	echo "$*" > "$edu/run" && read -r verdict < "$edu/result" && [ "$verdict" = ok ]
+}
+
+# room: how many pages fit into the space that the device has in these tests
+room() {
+	op "$edu" room > /dev/null && sed -n 's/^\([0-9]*\) pages fit$/\1/p' "$TMP/result"
+}
+
+# same_room BEFORE: what was refused has no addresses any more
+same_room() {
+	now=$(room)
+	echo "$1 pages before, $now after"
+	[ -n "$now" ] && [ "$now" = "$1" ]
+}
+
+# works: the device moves bytes, wherever the group has got to. There may be a domain
+# and no memory for what is needed to use it: who sets the type is told of the domain,
+# the log tells the rest, and the next type that is set works.
 works() {
-	if ! grep -q '^dma_edu ' /proc/modules; then
-		case $(cat "$type") in
-		DMA | DMA-FQ) ;;
-		*) in_domain "$first" || return 1 ;;
-		esac
-		load_module dma_edu managed=1 || return 1
-	fi
-	if [ ! -e "$edu" ] && unusable; then
-		in_domain "$first" && load_module dma_edu managed=1 || return 1
+	read -r is < "$type"
+	[ "$is" != identity ] || in_domain "$first" || return 1
+	if ! edu_bind 2> /dev/null; then
+		unusable && in_domain "$first" && edu_bind || return 1
 	fi
 	# The driver does without debugfs if there is no memory for it.
-	if [ ! -e "$edu/run" ] && [ "$(driver_of "$bdf")" = dma_edu ]; then
-		unbind "$bdf" && bind "$bdf" dma_edu || return 1
-	fi
-	op "$edu" pool
+	[ -e "$edu/run" ] && [ -e "$edu/result" ] || { edu_unbind && edu_bind; } ||
+		return 1
+	told pool || { cat "$edu/result"; return 1; }
 }
 
-# unusable: the kernel has said since the mark that there is a domain, but no memory
-# for what is needed to use it: who sets a type is told of the former only
 unusable() {
 	dmesg | sed -n "/$mark\$/,\$p" |
 		grep "$bdf.*its IOMMU domain cannot be used for DMA"
@@ -81,21 +102,28 @@ mark() {
 	echo "$mark" > /dev/kmsg
 }
 
+# count: after the last allocation of all; there have to be some
+count() {
+	echo "$((nth - 1)) allocations failed"
+	[ $nth -gt 1 ]
+}
+
+# try_all NAME COMMAND...: as try, and says how many there were
+try_all() {
+	try "$@"
+	sed -n 's/^\([0-9]* allocations failed\)$/# \1/p' "$TMP/out"
+}
+
 # cold KIND...: the first call in a new domain, where nothing is there yet
 cold() {
 	nth=0
 	while :; do
 		nth=$((nth + 1))
-		# Without an interrupt, whose doorbell would be mapped before.
-		in_domain "$first" && load_module dma_edu managed=1 &&
-			op "$edu" failat $nth "$@" > "$TMP/cold" || {
-			cat "$TMP/cold"
-			return 1
-		}
-		grep -q "allocation $nth failed" "$TMP/cold" || break
+		in_domain "$first" && edu_bind || return 1
+		told failat $nth "$@" || { cat "$edu/result"; return 1; }
+		grep -q "allocation $nth failed" "$edu/result" || break
 	done
-	echo "$((nth - 1)) allocations failed"
-	[ $nth -gt 1 ]
+	count
 }
 
 # switch FROM TO: the group's type is set
@@ -104,11 +132,12 @@ switch() {
 	while :; do
 		nth=$((nth + 1))
 		in_domain "$1" || return 1
-		[ "$1:$2" != DMA:DMA-FQ ] || load_module dma_edu || return 1
+		# This one is for a group at work.
+		[ "$1:$2" != DMA:DMA-FQ ] || edu_bind || return 1
 		mark
 		"$DIR/dma_fail" $nth "$type" "$2"
 		status=$?
-		is=$(cat "$type")
+		read -r is < "$type"
 		case $status:$is in
 		0:$2 | 10:$1 | 11:$2) ;;
 		*)
@@ -119,75 +148,74 @@ switch() {
 		works || return 1
 		[ $status != 0 ] || break
 	done
-	echo "$((nth - 1)) allocations failed"
-	[ $nth -gt 1 ]
+	count
 }
 
-# renew: the device is taken from its bus and found again
-renew() {
-	! grep -q '^dma_edu ' /proc/modules || rmmod dma_edu
-	echo 1 > "$PCI/$bdf/remove" && echo 1 > /sys/bus/pci/rescan &&
-		[ -e "$PCI/$bdf" ]
-}
-
-# bind_new: for some devices, that is when they get their group and domain
-bind_new() {
+# bind_driver: a driver with an interrupt, whose doorbell is the first to be mapped in
+# a new domain
+bind_driver() {
 	nth=0
 	while :; do
 		nth=$((nth + 1))
-		renew && load_module dma_edu managed=1 && unbind "$bdf" || return 1
+		in_domain "$first" || return 1
 		mark
-		"$DIR/dma_fail" $nth /sys/bus/pci/drivers/dma_edu/bind "$bdf"
+		"$DIR/dma_fail" $nth $driver/bind "$bdf"
 		status=$?
-		case $status in
-		0 | 11) ;;
-		10) bind "$bdf" dma_edu || return 1 ;;
-		*) return 1 ;;
-		esac
-		works || return 1
+		[ $status != 12 ] && works || return 1
 		[ $status != 0 ] || break
 	done
-	echo "$((nth - 1)) allocations failed"
-	[ $nth -gt 1 ]
+	count
 }
 
 ktap_print_header
-ktap_set_plan 24
+ktap_set_plan 26
 first=$(cat "$type")
 panic=$(cat /proc/sys/kernel/panic_on_warn)
 if leaks_begin; then leaks=1; else leaks=; fi
 echo 1 > /proc/sys/kernel/panic_on_warn
 
-try_op "a list as one segment" "$edu" fail list whole one
+# So narrow that all of it can be looked at
+rmmod dma_edu
+load_module dma_edu mask_bits=24
+before=$(room)
 try_op "a list as one segment, with copies" "$edu" fail list mixed one
 try_op "the same, at odd addresses" "$edu" fail list odd one
-try_op "a list as several segments" "$edu" fail list mixed plain
-try_op "another mask" "$edu" fail mask
 try_op "coherent memory" "$edu" fail coherent
 try_op "coherent memory, page by page" "$edu" fail pagewise
 try_op "coherent memory that is contiguous" "$edu" fail contiguous
 try_op "memory that is not contiguous" "$edu" fail noncontiguous
 try_op "pages" "$edu" fail pages
 try_op "unmapping a list with copies" "$edu" failunmap list odd one
+try "no address is lost" same_room "$before"
 rmmod dma_edu
 
-load_module dma_edu untrusted=1
+load_module dma_edu untrusted=1 mask_bits=24
+before=$(room)
 try_op "bounced: a part of a page" "$edu" fail page single
 try_op "bounced: a list" "$edu" fail list mixed plain
 try_op "bounced: a list as one segment" "$edu" fail list odd one
 try_op "bounced: unmapping" "$edu" failunmap list mixed plain
+try "bounced: no address is lost" same_room "$before"
 rmmod dma_edu
 
-try "the first page in a domain" cold page whole
-try "the first list with copies" cold list odd one
-try "identity to strict" switch identity DMA
-try "identity to deferred" switch identity DMA-FQ
-try "strict to identity" switch DMA identity
-try "strict to deferred, with a driver" switch DMA DMA-FQ
-try "a driver is bound to a new device" bind_new
+# Without an interrupt, whose doorbell would be the first to be mapped
+load_module dma_edu managed=1
+try_all "the first page in a domain" cold page whole
+try_all "the first page after another mask" cold mask
+try_all "the first list" cold list mixed plain
+try_all "the first list as one segment" cold list whole one
+try_all "the first list with copies" cold list odd one
+try_all "identity to strict" switch identity DMA
+try_all "identity to deferred" switch identity DMA-FQ
+try_all "strict to identity" switch DMA identity
+try_all "strict to deferred, with a driver" switch DMA DMA-FQ
+rmmod dma_edu
+
+load_module dma_edu
+try_all "a driver is bound, and gets its interrupt" bind_driver
+try_op "the device and its interrupts work" "$edu" irq
+rmmod dma_edu
 in_domain "$first"
-try "the device works" works
-! grep -q '^dma_edu ' /proc/modules || rmmod dma_edu
 if [ -n "$leaks" ]; then
 	try "kmemleak finds nothing" leaks_none
 else

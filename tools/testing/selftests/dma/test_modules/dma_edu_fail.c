@@ -3,7 +3,7 @@
  * Each allocation of memory fails in turn, in every call that may allocate.
  *
  *   fail KIND [WORD...]      the first allocation, the second, ... until there are
- *                            no more
+ *                            no more; there has to be one
  *   failat N KIND [WORD...]  the N-th alone; notes whether there was one
  *   failunmap KIND [WORD...] allocations of the unmap: there must be none
  *
@@ -378,17 +378,21 @@ struct fail_kind {
 	int (*verify)(struct edu_fail *fail);
 };
 
-static int sgl_init(struct edu_fail *fail, int argc, char **argv)
+static int sgl_shape(struct edu_fail *fail, const char *name, bool one)
 {
-	const struct edu_shape *shape = argc > 1 ? edu_find_shape(argv[1]) : NULL;
+	const struct edu_shape *shape = edu_find_shape(name);
 
 	if (!shape)
 		return -EINVAL;
-	fail->attrs = DMA_ATTR_NO_WARN;
-	if (argc > 2 && !strcmp(argv[2], "one"))
-		fail->attrs |= DMA_ATTR_CONTIGUOUS;
+	fail->attrs = DMA_ATTR_NO_WARN | (one ? DMA_ATTR_CONTIGUOUS : 0);
 	fail->list = edu_sgl_make(fail->edu, shape, 1, false);
 	return fail->list ? 0 : -ENOMEM;
+}
+
+static int sgl_init(struct edu_fail *fail, int argc, char **argv)
+{
+	return argc < 3 ? -EINVAL :
+	       sgl_shape(fail, argv[1], !strcmp(argv[2], "one"));
 }
 
 static int sgl_make(struct edu_fail *fail)
@@ -429,9 +433,9 @@ static int sgl_verify(struct edu_fail *fail)
 }
 
 /* The first entry of a shape, and no more */
-static int page_init(struct edu_fail *fail, int argc, char **argv)
+static int page_shape(struct edu_fail *fail, const char *name)
 {
-	int ret = sgl_init(fail, argc, argv);
+	int ret = sgl_shape(fail, name, false);
 
 	if (ret)
 		return ret;
@@ -439,6 +443,11 @@ static int page_init(struct edu_fail *fail, int argc, char **argv)
 	fail->list->sgt.orig_nents = 1;
 	fail->list->total = fail->list->sg->length;
 	return fail->list->blocks->len == fail->list->total ? 0 : -EINVAL;
+}
+
+static int page_init(struct edu_fail *fail, int argc, char **argv)
+{
+	return argc < 2 ? -EINVAL : page_shape(fail, argv[1]);
 }
 
 static int page_make(struct edu_fail *fail)
@@ -466,19 +475,17 @@ static void page_drop(struct edu_fail *fail)
 	edu_sgl_remember(fail->list);
 }
 
-/* A page in a narrower space, from which the mask then is what it was */
+/* A page in a narrower space; then the mask is what it was. */
 static int mask_init(struct edu_fail *fail, int argc, char **argv)
 {
-	char *words[] = { "page", "whole" };
-
 	fail->mask = dma_get_mask(edu_dev(fail->edu));
-	return page_init(fail, ARRAY_SIZE(words), words);
+	return page_shape(fail, "whole");
 }
 
 static int mask_make(struct edu_fail *fail)
 {
 	struct device *dev = edu_dev(fail->edu);
-	int ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(24)) ?:
+	int ret = dma_set_mask_and_coherent(dev, fail->mask >> 1) ?:
 		  page_make(fail);
 
 	if (ret)
@@ -701,7 +708,9 @@ static int fail_all(struct edu_fail *fail)
 		ret = fail_step(fail, nth, &hit) ?: fail_again(fail);
 	edu_note(fail->edu, "%u allocations failed, %u calls\n", fail->failures,
 		 fail->refused);
-	return ret ?: hit ? -E2BIG : 0;
+	if (!ret && (hit || !fail->failures))
+		ret = hit ? -E2BIG : -ENODATA;
+	return ret;
 }
 
 static int fail_one(struct edu_fail *fail, unsigned int nth)
