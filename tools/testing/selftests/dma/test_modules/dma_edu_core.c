@@ -138,6 +138,8 @@ int edu_write(struct edu *edu, dma_addr_t addr, size_t off, size_t len)
  * @seed: seed of the pattern
  *
  * By DMA, through a coherent buffer: the device has no other way in.
+ *
+ * Return: 0 or an error.
  */
 int edu_load(struct edu *edu, u8 seed)
 {
@@ -159,6 +161,8 @@ int edu_load(struct edu *edu, u8 seed)
  * @edu: the device
  * @dst: where to copy it
  * @len: bytes, EDU_CHUNK at most
+ *
+ * Return: 0 or an error.
  */
 int edu_fetch(struct edu *edu, void *dst, size_t len)
 {
