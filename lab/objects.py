@@ -2,6 +2,7 @@
 """Directories in which single objects of a kernel are compiled, none linked."""
 import fcntl
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 SOURCE = f"{TOP}/build/src"
 CROSS = {"arm64": "aarch64-linux-gnu-", "s390": "s390x-linux-gnu-",
          "riscv": "riscv64-linux-gnu-"}     # of others the host's own compiler
+NOTE = re.compile(r"(\S+?):(\d+):(?:\d+:)? (?:note|warning): ")
 WARNING = re.compile(r"(?:\S+: )?(\S+?):(\d+):(?:\d+:)? ?(?:fatal )?(warning|error): (.*)")
 
 
@@ -39,9 +41,9 @@ def base(path):
 class Objects:
     """One such directory: an architecture, a compiler and a configuration.
 
-    recipe is what makes the configuration: pairs of a make target and the text
-    that is appended to the result, or, for targets that read one, that they
-    read (KCONFIG_ALLCONFIG); variables may be words of the target.
+    recipe is what makes the configuration: pairs of a make target, of several
+    words perhaps, and a text that it reads (KCONFIG_ALLCONFIG), or that is
+    appended to what it makes.
     """
 
     def __init__(self, name, arch, recipe, compiler=None, jobs=2):
@@ -96,12 +98,12 @@ class Objects:
                 with open(f"{self.out}/.lab-wanted", "w") as wanted:
                     wanted.write(text)
                 environment["KCONFIG_ALLCONFIG"] = f"{self.out}/.lab-wanted"
-            elif text:
-                with open(f"{self.out}/.config", "a") as config:
-                    config.write(text)
             status, said = self.make("-s", *target.split(), **environment)
             if status:
                 return said
+            if text and not environment:
+                with open(f"{self.out}/.config", "a") as config:
+                    config.write(text)
         with open(stamp, "w") as out:
             out.write(key)
         return None
@@ -130,11 +132,21 @@ class Objects:
 
 
 def warnings(said):
-    """What compilers and sparse found: (path, line, message), each once."""
-    found = {}
-    for line in said.split("\n"):
-        if got := WARNING.match(line):
-            found[base(got[1]), int(got[2]), got[4]] = None
+    """What compilers and sparse found: (path, line, message), each once. Of what
+    is in a header of the base, also where it was used."""
+    found, lines = {}, said.split("\n")
+    for n, line in enumerate(lines):
+        if not (got := WARNING.match(line)):
+            continue
+        path, text = base(got[1]), got[4]
+        if not os.path.exists(f"{TOP}/{path}"):
+            near = itertools.takewhile(
+                lambda other: not WARNING.match(other), lines[n + 1:n + 40])
+            used = [f"{base(note[1])}:{note[2]}" for other in near
+                    if (note := NOTE.match(other)) and
+                    os.path.exists(f"{TOP}/{base(note[1])}")]
+            text += f" (used in {used[0]})" if used else ""
+        found[path, int(got[2]), text] = None
     return list(found)
 
 
