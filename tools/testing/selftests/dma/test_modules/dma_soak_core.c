@@ -250,9 +250,11 @@ static int soak_op_live(int argc, char **argv)
 			continue;
 		soak_books_read(domain, &books);
 		good = pdev->dev.driver || soak_is_empty(&books);
-		soak_note("%s live %lu doorbells %lu mapped %lu waiting %lu used %lu large %lu%s%s\n",
+		soak_note("%s live %lu doorbells %lu mapped %lu ",
 			  pci_name(pdev), books.live, books.doorbells,
-			  books.mapped, books.waiting, books.used, books.large,
+			  books.mapped);
+		soak_note("waiting %lu used %lu large %lu%s%s\n",
+			  books.waiting, books.used, books.large,
 			  pdev->dev.driver ? " (in use)" : "",
 			  good ? "" : " WRONG");
 		if (!good)

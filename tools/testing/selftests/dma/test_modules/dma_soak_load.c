@@ -7,6 +7,7 @@
 #include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/freezer.h>
+#include <linux/log2.h>
 #include <linux/prandom.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
@@ -14,8 +15,8 @@
 #include "dma_soak.h"
 
 #define SOAK_SLOTS	48
-#define SOAK_ORDER	5	/* of the memory of a thread, in pages */
-#define SOAK_PAGES	(1U << SOAK_ORDER)
+#define SOAK_PAGES	32U	/* of the memory of a thread; a power of two */
+#define SOAK_ORDER	ilog2(SOAK_PAGES)
 #define SOAK_ENTRIES	24	/* in the longest list */
 #define SOAK_SMALL	2048	/* bytes of the largest small buffer */
 #define SOAK_BATCH	64	/* steps from one rest to the next */
@@ -219,7 +220,8 @@ static void soak_verify(struct soak_thread *t, struct soak_slot *slot,
 						     slot->dma + at[i]);
 
 		if (!got || (want && got != want))
-			soak_wrong(soak_dev(t), "%s, kind %d, byte %zu of %zu at %pad leads to %pa, should be %pa\n",
+			soak_wrong(soak_dev(t),
+				   "%s, kind %d, byte %zu of %zu at %pad leads to %pa, should be %pa\n",
 				   when, slot->kind, at[i], slot->size,
 				   &slot->dma, &got, &want);
 	}
