@@ -59,7 +59,8 @@ value() {
 
 # holds EXPRESSION: with words of that line as variables
 holds() {
-	tr ' ' '\n' < "$TMP/line" | sed -n 's/^\([a-z_0-9]*\)=\([0-9.-]*\)$/\1 \2/p' > "$TMP/values"
+	tr ' ' '\n' < "$TMP/line" |
+		sed -n 's/^\([a-z_0-9]*\)=\([0-9.-]*\)$/\1 \2/p' > "$TMP/values"
 	awk -v what="$1" '{ v[$1] = $2 } END {
 		n = split(what, word, " ")
 		for (i = 1; i <= n; i += 2)
@@ -124,8 +125,8 @@ delay_counts() {
 # More than half of what is free
 too_much() {
 	pages=$(awk '$1 == "MemAvailable:" { print int($2 * 1024 / 4194304) }' /proc/meminfo)
-	! "$BENCH" -D "$bdf" -s 1 -g $((4194304 / $(page_size))) -l $((pages + 1)) > "$TMP/said" 2>&1 ||
-		return 1
+	"$BENCH" -D "$bdf" -s 1 -g $((4194304 / $(page_size))) -l $((pages + 1)) \
+		> "$TMP/said" 2>&1 && return 1
 	cat "$TMP/said"
 	grep -q "it takes [0-9]* MiB of memory" "$TMP/said"
 }

@@ -150,9 +150,10 @@ harness() {
 	grep -v -f "$TMP/known" "$TMP/failed" > "$TMP/unknown"
 	# All that was planned, and nothing that is not known
 	plan=$(sed -n 's/^1\.\.\([0-9]*\)$/\1/p' "$TMP/harness")
-	echo "planned $plan, passed $(cat "$TMP/passed"), failed $(wc -l < "$TMP/failed"), of these unknown: $(cat "$TMP/unknown")"
-	[ "${plan:-0}" -gt 0 ] && [ ! -s "$TMP/unknown" ] &&
-		[ $(($(cat "$TMP/passed") + $(wc -l < "$TMP/failed"))) = "$plan" ]
+	passed=$(cat "$TMP/passed") failed=$(wc -l < "$TMP/failed")
+	echo "planned $plan, passed $passed, failed $failed, of these unknown:"
+	cat "$TMP/unknown"
+	[ "${plan:-0}" -gt 0 ] && [ ! -s "$TMP/unknown" ] && [ $((passed + failed)) = "$plan" ]
 }
 
 # iommufd_test NAME PROGRAM OPTION...
@@ -168,7 +169,9 @@ iommufd_test() {
 		shift 2
 		try "$name" harness "$program" "$@"
 		sed -n 's/^not ok [0-9]* /# not counted: /p' "$TMP/failed"
-		[ ! -d /sys/kernel/debug/failslab ] || echo 0 > /sys/kernel/debug/failslab/probability
+		# An interrupted one may have left it on.
+		[ ! -d /sys/kernel/debug/failslab ] ||
+			echo 0 > /sys/kernel/debug/failslab/probability
 	fi
 }
 
@@ -294,7 +297,7 @@ fs_tests() {
 		[ -n "$disk" ] && [ -z "$why" ] && disks="$disks $disk"
 	done
 	for disk in $disks; do
-		fs_make "$disk" > "$TMP/$disk.make" 2>&1 && fs_fill "$disk" >> "$TMP/$disk.make" 2>&1
+		{ fs_make "$disk" && fs_fill "$disk"; } > "$TMP/$disk.make" 2>&1
 		echo $? > "$TMP/$disk.made"
 	done
 	# At the same time, or it would take twice as long
@@ -309,7 +312,8 @@ fs_tests() {
 		done
 		if [ "$disk" = none ]; then
 			for what in "made and filled" "fio and stress-ng" "found again"; do
-				skip "ext4 on $kind: $what" "${why:-no $kind disk that may be overwritten}"
+				skip "ext4 on $kind: $what" \
+					"${why:-no $kind disk that may be overwritten}"
 			done
 			continue
 		fi
@@ -403,12 +407,12 @@ net_tests() {
 		command -v $program > /dev/null || why="there is no $program"
 	done
 	set -- ${DMA_TEST_NETS:-}
-	[ -e /proc/self/ns/net ] || why="the kernel is without networks of their own (CONFIG_NET_NS)"
+	[ -e /proc/self/ns/net ] || why="the kernel is without CONFIG_NET_NS"
 	[ $# = 2 ] && one=$(interface "$1") && other=$(interface "$2") ||
 		why="DMA_TEST_NETS does not name two interfaces that are joined"
 	if [ -n "$why" ]; then
-		for what in joined "a file, from one" "and from the other" "TCP streams, both ways" \
-			"UDP" parted; do
+		for what in joined "a file, from one" "and from the other" \
+			"TCP streams, both ways" UDP parted; do
 			skip "network: $what" "$why"
 		done
 		return
