@@ -85,7 +85,7 @@ KERNELS := $(foreach a,arm64 x86_64,$(a) $(foreach k,debug stock kasan kcsan rt 
 $(foreach k,$(KERNELS),$(eval $(call kernel,$(k))))
 
 clean:
-	rm -rf $(addprefix build/,$(KERNELS))
+	rm -rf $(addprefix build/,$(KERNELS) lint builds)
 
 distclean:
 	rm -rf build
