@@ -168,7 +168,7 @@ iommufd_test() {
 	else
 		shift 2
 		try "$name" harness "$program" "$@"
-		sed -n 's/^not ok [0-9]* /# not counted: /p' "$TMP/failed"
+		grep -f "$TMP/known" "$TMP/failed" | sed 's/^not ok [0-9]* /# not counted: /'
 		# An interrupted one may have left it on.
 		[ ! -d /sys/kernel/debug/failslab ] ||
 			echo 0 > /sys/kernel/debug/failslab/probability
@@ -271,7 +271,8 @@ fs_loads_well() {
 			seen++; if ($5 != 0 || $47 + 0 == 0) bad = 1 }
 		END { exit seen != 3 || bad }' "$TMP/$1.fio.out" || return 1
 	! grep -q -i -E 'fail:|error:' "$TMP/$1.stress.out" || return 1
-	for stressor in hdd seek rename dentry readahead; do
+	# The others may not get beyond their preparations where all is slow.
+	for stressor in hdd seek rename; do
 		grep -q -E "metrc.* $stressor +[1-9]" "$TMP/$1.stress.out" ||
 			{ echo "nothing done: $stressor"; return 1; }
 	done
