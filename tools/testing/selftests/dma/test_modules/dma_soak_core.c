@@ -26,7 +26,10 @@
 
 #include "dma_soak.h"
 
-/* Granules that one CPU may keep to itself: eight words of a chunk's bitmap */
+/*
+ * Granules that one CPU may keep to itself: eight words of a chunk's bitmap. What
+ * is in them cannot be told from what was lost, so a leak has to be larger.
+ */
 #define SOAK_HANDS	512UL
 
 static ulong seed = 1;
