@@ -247,11 +247,11 @@ static void leave_deferred(struct kunit *test, struct test_mapping *mappings)
 	/* No window is open, so the first of these opens one, and here. */
 	test_device_settled(test, mappings->td,
 			    mock_iommu_counts(mappings->td->dev).mapped);
-	preempt_disable();
+	migrate_disable();
 	undo_all(mappings);
 	hrtimer_start(&witness->timer, ns_to_ktime(WINDOW_NS),
 		      HRTIMER_MODE_REL_PINNED);
-	preempt_enable();
+	migrate_enable();
 	/* Pairs with the store in witness_look(). */
 	while (!smp_load_acquire(&witness->done))
 		schedule_timeout_uninterruptible(1);

@@ -277,7 +277,7 @@ static void get_sgtable(struct kunit *test)
 
 	test_device_init(test, test_iommu(test, 0, false), &td);
 	m = mapping_create(test, &td);
-	size = 2 * td.granule;
+	size = 2 * max_t(size_t, td.granule, PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		KUNIT_ASSERT_TRUE(test, test_mapping_make(m, kinds[i],
 							  DMA_BIDIRECTIONAL, 0,
@@ -773,6 +773,7 @@ static void doorbells_of_others(struct kunit *test)
 
 	/* The window's pages are of PAGE_SIZE. */
 	options.pgsizes = PAGE_SIZE;
+	options.aperture_last = SPACE * PAGE_SIZE - 1;
 	base = 8 * PAGE_SIZE;
 	test_device_init(test, mock_iommu_create(test, &options), &td);
 	domain = iommu_paging_domain_alloc(td.dev);

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit suite of what only PCI devices have: bridges with windows, firmware that
+ * does not trust them, and masks that promise more than is true.
+ *
+ * The device is one as far as the layer looks at it, with the IOMMU of a mock
+ * device; no driver and no bus ever see it.
+ */
+
+#include <linux/dma-iommu.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include "test_access.h"
+#include "test_mapping.h"
+
+/* What is next to a buffer, and in it */
+#define FILL	0xa5
+
+/**
+ * struct fake_pci - a device and its host bridge
+ * @td: as other suites know it
+ * @pdev: the device
+ * @bus: the bus that it is on
+ * @bridge: what leads there
+ */
+struct fake_pci {
+	struct test_device td;
+	struct pci_dev pdev;
+	struct pci_bus bus;
+	struct pci_host_bridge bridge;
+};
+
+static struct fake_pci *pci_create(struct kunit *test, struct mock_iommu *mock)
+{
+	struct fake_pci *pci = kunit_kzalloc(test, sizeof(*pci), GFP_KERNEL);
+	struct device *dev, *lender;
+
+	KUNIT_ASSERT_NOT_NULL(test, pci);
+	test_device_init(test, mock, &pci->td);
+	INIT_LIST_HEAD(&pci->bridge.windows);
+	INIT_LIST_HEAD(&pci->bridge.dma_ranges);
+	pci->bus.bridge = &pci->bridge.dev;
+	pci->pdev.bus = &pci->bus;
+	pci->pdev.dma_mask = DMA_BIT_MASK(64);
+	lender = pci->td.dev;
+	dev = &pci->pdev.dev;
+	*dev = (struct device) {
+		.bus = &pci_bus_type,
+		.init_name = "fake_pci",
+		.dma_mask = &pci->pdev.dma_mask,
+		.coherent_dma_mask = DMA_BIT_MASK(64),
+		.dma_parms = &pci->pdev.dma_parms,
+		.iommu = lender->iommu,
+		.iommu_group = lender->iommu_group,
+		.dma_iommu = true,
+	};
+	set_dev_node(dev, NUMA_NO_NODE);
+#ifdef CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE
+	dev->dma_coherent = lender->dma_coherent;
+#endif
+	pci->td.dev = dev;
+	test_device_set(&pci->td);
+	return pci;
+}
+
+static void window_add(struct kunit *test, struct list_head *list,
+		       unsigned long flags, u64 first, u64 last, u64 offset)
+{
+	struct resource *res = kunit_kzalloc(test, sizeof(*res), GFP_KERNEL);
+	struct resource_entry *entry = kunit_kzalloc(test, sizeof(*entry),
+						     GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, res);
+	KUNIT_ASSERT_NOT_NULL(test, entry);
+	res->start = first + offset;
+	res->end = last + offset;
+	res->flags = flags;
+	entry->res = res;
+	entry->offset = offset;
+	list_add_tail(&entry->node, list);
+}
+
+static dma_addr_t granule_map(const struct test_device *td)
+{
+	return iommu_dma_ops.map_resource(td->dev, BIT_ULL(43), td->granule,
+					  DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+}
+
+/*
+ * Registers at granules 32 to 39, seen by the CPU elsewhere; and the host bridge
+ * lets 100 to 199 and 20 to 59 through, in no order, and perhaps all from 220 on.
+ */
+static void windows_run(struct kunit *test, bool to_the_top)
+{
+	const struct test_env *env = test->param_value;
+	u64 g = BIT(env->granule_lg2);
+	struct mock_iommu_options options = {
+		.pgsizes = g,
+		.aperture_last = 256 * g - 1,
+		.deferred = env->deferred,
+	};
+	struct fake_pci *pci = pci_create(test, mock_iommu_create(test,
+								  &options));
+	struct iommu_domain *domain = iommu_get_domain_for_dev(pci->td.dev);
+	struct list_head *windows = &pci->bridge.windows;
+	struct list_head *ranges = &pci->bridge.dma_ranges;
+	unsigned int count = 0, want = 8 + 20 + 100;
+	dma_addr_t addr;
+	u64 n;
+
+	window_add(test, windows, IORESOURCE_IO, 100 * g, 110 * g - 1, 0);
+	window_add(test, windows, IORESOURCE_MEM, 32 * g, 40 * g - 1, SZ_1G);
+	window_add(test, ranges, IORESOURCE_MEM, 100 * g, 200 * g - 1, SZ_1M);
+	window_add(test, ranges, IORESOURCE_MEM, 20 * g, 60 * g - 1, 0);
+	if (to_the_top) {
+		window_add(test, ranges, IORESOURCE_MEM, 220 * g, U64_MAX, 0);
+		want += 36;
+	}
+	want += 4;
+	KUNIT_ASSERT_EQ(test, 0, test_access.domain_init(pci->td.dev, domain));
+	while ((addr = granule_map(&pci->td)) != DMA_MAPPING_ERROR) {
+		n = addr >> env->granule_lg2;
+		KUNIT_EXPECT_TRUE_MSG(test, (n >= 20 && n < 32) ||
+				      (n >= 40 && n < 60) ||
+				      (n >= 100 && n < 200) ||
+				      (to_the_top && n >= 220),
+				      "granule %llu", n);
+		KUNIT_ASSERT_LT(test, count++, 256);
+	}
+	/* Guards do not fit as well as what they guard. */
+	if (!test_guard)
+		KUNIT_EXPECT_EQ(test, want, count);
+	KUNIT_EXPECT_GE(test, count, 10);
+}
+
+static void windows(struct kunit *test)
+{
+	windows_run(test, false);
+	windows_run(test, true);
+}
+
+/* Of the granules of a mapping's ends, all but the mapping reads as zeroes. */
+static void expect_alone(struct kunit *test, struct test_mapping *m, u8 *bytes)
+{
+	size_t granule = m->td->granule, part;
+	struct test_range ranges[TEST_PIECES];
+	unsigned int count = test_mapping_ranges(m, ranges);
+	dma_addr_t first = ALIGN_DOWN(ranges[0].addr, granule);
+	dma_addr_t end = ranges[count - 1].addr + ranges[count - 1].size;
+
+	part = ranges[0].addr - first;
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_read(m->td->dev, first, bytes,
+						 part + 1));
+	KUNIT_EXPECT_NULL(test, memchr_inv(bytes, 0, part));
+	KUNIT_EXPECT_EQ(test, FILL, bytes[part]);
+	part = ALIGN(end, granule) - end;
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_read(m->td->dev, end - 1, bytes,
+						 part + 1));
+	KUNIT_EXPECT_EQ(test, FILL, bytes[0]);
+	KUNIT_EXPECT_NULL(test, memchr_inv(bytes + 1, 0, part));
+}
+
+static void untrusted_run(struct kunit *test, struct test_mapping *m,
+			  enum test_kind kind, size_t size, u8 *bytes)
+{
+	struct device *dev = m->td->dev;
+	static const u8 word[4] = { 1, 2, 3, 4 };
+
+	memset(m->memory, FILL, TEST_ROOM * m->td->granule);
+	KUNIT_ASSERT_TRUE_MSG(test, test_mapping_make(m, kind,
+						      DMA_BIDIRECTIONAL, 40,
+						      size),
+			      "%s", test_kinds[kind]);
+	expect_alone(test, m, bytes);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_write(dev, m->addr, word, 4));
+	/* It gets there when it is handed over, and not before. */
+	KUNIT_EXPECT_NULL(test, memchr_inv(m->memory, FILL, 44));
+	test_mapping_sync(m, true);
+	KUNIT_EXPECT_FALSE(test, memcmp(m->memory + 40, word, 4));
+	KUNIT_EXPECT_NULL(test, memchr_inv(m->memory, FILL, 40));
+	memset(m->memory + 40, FILL, 4);
+	test_mapping_sync(m, false);
+	expect_alone(test, m, bytes);
+	/* In a granule of the mapping, beside it: nobody ever sees that. */
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_write(dev, m->addr - 8, word, 4));
+	test_mapping_undo(m);
+	KUNIT_EXPECT_NULL(test, memchr_inv(m->memory, FILL,
+					   TEST_ROOM * m->td->granule));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
+}
+
+static void untrusted(struct kunit *test)
+{
+	struct fake_pci *pci = pci_create(test, test_iommu(test, 0, false));
+	struct test_mapping *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
+	size_t granule = pci->td.granule;
+	u8 *bytes = kunit_kmalloc(test, granule + 1, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, m);
+	KUNIT_ASSERT_NOT_NULL(test, bytes);
+	pci->pdev.untrusted = true;
+	test_mapping_init(test, &pci->td, m);
+	m->direct = true;
+	untrusted_run(test, m, TEST_PAGE, 700, bytes);
+	untrusted_run(test, m, TEST_PAGE, granule - 40, bytes);
+	untrusted_run(test, m, TEST_PAGE, 3 * granule, bytes);
+	untrusted_run(test, m, TEST_LIST, 3 * granule, bytes);
+	untrusted_run(test, m, TEST_CONTIGUOUS, 2 * granule + 300, bytes);
+	test_device_settled(test, &pci->td, 0);
+}
+
+/* Whatever the mask, addresses are below 4 GiB while there are any. */
+static void below_4g(struct kunit *test)
+{
+	const struct test_env *env = test->param_value;
+	u64 g = BIT(env->granule_lg2);
+	struct mock_iommu_options options = {
+		.pgsizes = g,
+		.aperture_start = SZ_4G - 16 * g,
+		.aperture_last = SZ_4G + 64 * g - 1,
+		.deferred = env->deferred,
+	};
+	struct fake_pci *pci = pci_create(test, mock_iommu_create(test,
+								  &options));
+	unsigned int below = 0, above = 0, i;
+	dma_addr_t addrs[48];
+
+	test_access.setup_dma_ops(pci->td.dev);
+	KUNIT_ASSERT_TRUE(test, pci->td.dev->dma_iommu);
+	if (!pci->td.dev->iommu->pci_32bit_workaround)
+		kunit_skip(test, "the kernel was started with iommu.forcedac");
+	for (i = 0; i < ARRAY_SIZE(addrs) / (1 + test_guard); i++) {
+		addrs[i] = granule_map(&pci->td);
+		KUNIT_ASSERT_NE(test, addrs[i], DMA_MAPPING_ERROR);
+		if (addrs[i] < SZ_4G)
+			below++;
+		else
+			above++;
+		/* None goes above before all below are taken. */
+		if (addrs[i] < SZ_4G && !test_guard)
+			KUNIT_EXPECT_EQ(test, 0, above);
+	}
+	KUNIT_EXPECT_GE(test, below, 16 / (1 + test_guard) - 1);
+	KUNIT_EXPECT_GT(test, above, 0);
+	KUNIT_EXPECT_FALSE(test, pci->td.dev->iommu->pci_32bit_workaround);
+	while (i--)
+		iommu_dma_ops.unmap_resource(pci->td.dev, addrs[i], g,
+					     DMA_TO_DEVICE, 0);
+	test_device_settled(test, &pci->td, 0);
+}
+
+static struct kunit_case pci_cases[] = {
+	KUNIT_CASE_PARAM(windows, test_env_gen_params),
+	KUNIT_CASE_PARAM(untrusted, test_env_gen_params),
+	KUNIT_CASE_PARAM(below_4g, test_env_gen_params),
+	{ }
+};
+
+static struct kunit_suite pci_suite = {
+	.name = "dma_pci",
+	.test_cases = pci_cases,
+};
+
+kunit_test_suite(pci_suite);
