@@ -20,6 +20,7 @@
 #include <linux/prandom.h>
 #include <linux/slab.h>
 
+#include "extents.h"
 #include "test_list.h"
 #include "test_mapping.h"
 
@@ -52,11 +53,13 @@ static enum test_kind kind_of(u32 number, bool streaming)
 
 /*
  * 1. An address space so small that addresses are used again at once, and an
- * IOMMU that takes its time to invalidate.
+ * IOMMU that takes its time to invalidate. Once without a chunk in it, once with
+ * nothing but one, and at addresses that are not so scarce that they are shared.
  */
 
 #define REUSE_SLOTS	3
 #define REUSE_ROUNDS	120
+#define CHUNK_START	SZ_8G
 
 struct reuse {
 	struct kunit *test;
@@ -92,14 +95,29 @@ static void reuse_run(void *data, unsigned int thread)
 	}
 }
 
-static void invariant_1_no_early_reuse(struct kunit *test)
+static struct mock_iommu *chunk_iommu(struct kunit *test, unsigned int delay_us)
+{
+	const struct test_env *env = test->param_value;
+	struct mock_iommu_options options = {
+		.pgsizes = BIT(env->granule_lg2),
+		.aperture_start = CHUNK_START,
+		.aperture_last = CHUNK_START - 1 +
+				 (IOVA_CHUNK_GRANULES << env->granule_lg2),
+		.delay_us = delay_us,
+		.deferred = env->deferred,
+	};
+
+	return mock_iommu_create(test, &options);
+}
+
+static void reuse_try(struct kunit *test, struct mock_iommu *mock)
 {
 	struct reuse *reuse = kunit_kzalloc(test, sizeof(*reuse), GFP_KERNEL);
 	unsigned int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, reuse);
 	reuse->test = test;
-	test_device_init(test, small_iommu(test, 20), &reuse->td);
+	test_device_init(test, mock, &reuse->td);
 	for (i = 0; i < TEST_CPUS * REUSE_SLOTS; i++)
 		test_mapping_init(test, &reuse->td,
 				  &reuse->slots[i / REUSE_SLOTS][i % REUSE_SLOTS]);
@@ -107,7 +125,12 @@ static void invariant_1_no_early_reuse(struct kunit *test)
 	for (i = 0; i < TEST_CPUS; i++)
 		KUNIT_EXPECT_GE(test, reuse->made[i], REUSE_ROUNDS / 2);
 	test_device_settled(test, &reuse->td, 0);
-	test_device_all_free(test, &reuse->td, SPACE);
+}
+
+static void invariant_1_no_early_reuse(struct kunit *test)
+{
+	reuse_try(test, small_iommu(test, 20));
+	reuse_try(test, chunk_iommu(test, 20));
 }
 
 /*
@@ -362,11 +385,17 @@ static bool is_possible(const struct test_mapping *m, enum test_kind kind,
 static void all_kinds_run(struct kunit *test, struct test_mapping *m,
 			  size_t size, const char *what)
 {
+	/* One beside it, so that not each begins where anything would fit */
+	struct test_mapping beside = { .td = m->td, .direct = true };
 	enum test_kind kind;
 
 	for (kind = 0; kind < TEST_KINDS; kind++) {
+		if (beside.mapped)
+			test_mapping_undo(&beside);
 		if (!is_possible(m, kind, size))
 			continue;
+		test_mapping_make(&beside, TEST_RESOURCE, DMA_TO_DEVICE, 0,
+				  (1 + kind % 3) * m->td->granule);
 		if (kind >= TEST_STREAMING && size > dma_max_contiguous_size(m->td->dev))
 			continue;
 		if (!test_mapping_make(m, kind, DMA_BIDIRECTIONAL, 0, size)) {
@@ -377,6 +406,8 @@ static void all_kinds_run(struct kunit *test, struct test_mapping *m,
 		expect_limits(test, m, what);
 		test_mapping_undo(m);
 	}
+	if (beside.mapped)
+		test_mapping_undo(&beside);
 }
 
 static void invariant_4_limits(struct kunit *test)

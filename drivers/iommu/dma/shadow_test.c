@@ -18,10 +18,15 @@
 #include <linux/prandom.h>
 #include <linux/slab.h>
 
+#include "extents.h"
 #include "test_mapping.h"
 
-/* Granules of the address space; mappings of each thread; rounds of each */
-#define SPACE	128
+/*
+ * Granules of the address space, a chunk and some below it, at addresses that are
+ * not so scarce that they are shared; mappings of each thread; rounds of each
+ */
+#define SPACE	(IOVA_CHUNK_GRANULES + 64)
+#define TOP	SZ_8G
 #define SLOTS	8
 #define ROUNDS	600
 
@@ -57,14 +62,20 @@ static void shadow_failed(struct shadow *s, const struct test_mapping *m,
 		   test_kinds[m->kind], m->size, (u64)m->addr, (u64)addr, what);
 }
 
+/* Which one of the address space it is; what is below wraps to what is beyond. */
+static unsigned long granule_of(const struct shadow *s, dma_addr_t addr)
+{
+	return div64_u64(addr - (TOP - SPACE * s->td.granule), s->td.granule);
+}
+
 static void granule_claim(struct shadow *s, const struct test_mapping *m,
 			  int owner, dma_addr_t addr)
 {
-	unsigned long granule = div64_u64(addr, s->td.granule);
+	unsigned long granule = granule_of(s, addr);
 	phys_addr_t phys;
 	int prot;
 
-	if (granule >= SPACE || !granule)
+	if (granule >= SPACE)
 		shadow_failed(s, m, addr, "is out of reach");
 	else if (atomic_cmpxchg(&s->owner[granule], 0, owner))
 		shadow_failed(s, m, addr, "has been handed out twice");
@@ -75,7 +86,7 @@ static void granule_claim(struct shadow *s, const struct test_mapping *m,
 static void granule_leave(struct shadow *s, const struct test_mapping *m,
 			  int owner, dma_addr_t addr)
 {
-	unsigned long granule = div64_u64(addr, s->td.granule);
+	unsigned long granule = granule_of(s, addr);
 	phys_addr_t phys;
 	int prot;
 
@@ -150,7 +161,7 @@ static void slot_undo(struct shadow *s, struct test_mapping *m, int owner)
 static void slot_wrong(struct shadow *s, struct test_mapping *m,
 		       struct rnd_state *rnd)
 {
-	dma_addr_t addr = SPACE * s->td.granule;
+	dma_addr_t addr = TOP;
 
 	if (prandom_u32_state(rnd) & 1 && m->size > 2 * s->td.granule &&
 	    m->kind != TEST_LIST)
@@ -200,13 +211,27 @@ static void shadow_run(void *data, unsigned int thread)
 				  1 + thread * SLOTS + i);
 }
 
+/* All that a processor can have, with what it has in hand */
+static void shadow_fill(void *data, unsigned int thread)
+{
+	struct shadow *s = data;
+	dma_addr_t addr;
+
+	do {
+		addr = iommu_dma_ops.map_resource(s->td.dev, BIT_ULL(43),
+						  s->td.granule, DMA_TO_DEVICE,
+						  DMA_ATTR_NO_WARN);
+	} while (addr != DMA_MAPPING_ERROR);
+}
+
 static void shadow_books(struct kunit *test)
 {
 	const struct test_env *env = test->param_value;
 	struct shadow *s = kunit_kzalloc(test, sizeof(*s), GFP_KERNEL);
 	struct mock_iommu_options options = {
 		.pgsizes = BIT(env->granule_lg2),
-		.aperture_last = ((u64)SPACE << env->granule_lg2) - 1,
+		.aperture_start = TOP - (SPACE << env->granule_lg2),
+		.aperture_last = TOP - 1,
 		.delay_us = 2,
 		.deferred = env->deferred,
 	};
@@ -234,7 +259,10 @@ static void shadow_books(struct kunit *test)
 	for (i = 0; i < SPACE; i++)
 		KUNIT_EXPECT_EQ(test, 0, atomic_read(&s->owner[i]));
 	test_device_settled(test, &s->td, 0);
-	test_device_all_free(test, &s->td, SPACE);
+	test_on_cpus(test, shadow_fill, s);
+	if (!test_guard)
+		KUNIT_EXPECT_EQ(test, SPACE,
+				mock_iommu_counts(s->td.dev).mapped);
 }
 
 static struct kunit_case shadow_cases[] = {
