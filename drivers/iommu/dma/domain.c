@@ -503,7 +503,8 @@ dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
  * @size: what dma_domain_map() was given
  *
  * Context: Any.
- * Return: false if no such mapping was there, which has been reported.
+ * Return: whether it is gone, as it should; else why not has been reported, and
+ * the device may still reach the memory.
  */
 bool dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size)
 {
@@ -513,7 +514,7 @@ bool dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size)
 		return false;
 	dma_teardown_rest(dev, &td, addr);
 	dma_teardown_end(dev, &td);
-	return true;
+	return !td.failed;
 }
 
 /*

@@ -206,10 +206,8 @@ static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
 	cpu_addr = dma_common_pages_remap(pages, PAGE_ALIGN(size),
 					  dma_pgprot(dev, PAGE_KERNEL, attrs),
 					  __builtin_return_address(0));
-	if (!cpu_addr) {
-		dma_domain_unmap(dev, *addr, size);
+	if (!cpu_addr && dma_domain_unmap(dev, *addr, size))
 		pages_free(pages, pages_created(dev, size));
-	}
 	return cpu_addr;
 }
 
@@ -319,7 +317,7 @@ void *dma_memory_alloc(struct device *dev, size_t size, dma_addr_t *addr,
 void dma_memory_free(struct device *dev, size_t size, void *cpu_addr,
 		     dma_addr_t addr)
 {
-	/* Freed before, perhaps: then the memory is not ours any more. */
+	/* Freed before, perhaps, and not ours; or still within reach. */
 	if (dma_domain_unmap(dev, addr, size))
 		memory_free(dev, size, cpu_addr);
 }
@@ -447,8 +445,8 @@ void dma_pages_free(struct device *dev, size_t size, struct sg_table *sgt)
 {
 	struct dma_pages *dp = to_dma_pages(sgt);
 
-	dma_domain_unmap(dev, sg_dma_address(sgt->sgl), size);
-	pages_free(dp->pages, pages_created(dev, size));
+	if (dma_domain_unmap(dev, sg_dma_address(sgt->sgl), size))
+		pages_free(dp->pages, pages_created(dev, size));
 	sg_free_table(sgt);
 	kfree(dp);
 }

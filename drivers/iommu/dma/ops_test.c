@@ -403,6 +403,34 @@ static void unmap_falls_short(struct kunit *test)
 			SPACE / 2 / (1 + test_guard));
 }
 
+/* Memory that the device may still reach is not given back. */
+static void free_falls_short(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct test_device td;
+	struct page *page;
+	dma_addr_t addr;
+	void *cpu_addr;
+
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	if (td.granule > PAGE_SIZE)
+		kunit_skip(test, "more than a page");
+	cpu_addr = iommu_dma_ops.alloc(td.dev, PAGE_SIZE, &addr, GFP_KERNEL, 0);
+	KUNIT_ASSERT_TRUE(test, is_vmalloc_addr(cpu_addr));
+	page = vmalloc_to_page(cpu_addr);
+	get_page(page);
+	mock_iommu_fail(td.dev, MOCK_FAULT_UNMAP, 0);
+	iommu_dma_ops.free(td.dev, PAGE_SIZE, cpu_addr, addr, 0);
+	mock_iommu_fail(td.dev, MOCK_FAULT_UNMAP, -1);
+	KUNIT_EXPECT_EQ(test, 2, page_ref_count(page));
+
+	/* What the layer has kept, nobody else is going to give back. */
+	vunmap(cpu_addr);
+	if (page_ref_count(page) == 2)
+		put_page(page);
+	put_page(page);
+}
+
 /* A kdump kernel's devices are attached by their first mapping, if they can be. */
 static void attach_later(struct kunit *test)
 {
@@ -805,6 +833,7 @@ static struct kunit_case ops_cases[] = {
 	KUNIT_CASE_PARAM(get_sgtable, test_env_gen_params),
 	KUNIT_CASE_PARAM(memory_fails, test_env_gen_params),
 	KUNIT_CASE_PARAM(unmap_falls_short, test_env_gen_params),
+	KUNIT_CASE_PARAM(free_falls_short, test_env_gen_params),
 	KUNIT_CASE_PARAM(attach_later, test_env_gen_params),
 	KUNIT_CASE_PARAM(space_is_full, test_env_gen_params),
 	KUNIT_CASE_PARAM(eager_iommu, test_env_gen_params),
