@@ -127,12 +127,13 @@ static inline int dma_protection(enum dma_data_direction dir, bool coherent,
 	return prot;
 }
 
-/*
- * Whether no mapping of the domain has copies. Those of others come and go;
- * whether one's own has any was settled before its address was known.
- */
+/* Whether no mapping of the domain has copies */
 static inline bool dma_no_copies(const struct iommu_dma_cookie *cookie)
 {
+	/*
+	 * Those of others come and go; whether one's own mapping has any was
+	 * settled before its address was known.
+	 */
 	return data_race(xa_empty(&cookie->copies));
 }
 
@@ -150,12 +151,10 @@ static inline u64 dma_limit(struct device *dev,
 	return min_not_zero(min(mask, cookie->last), dev->bus_dma_limit);
 }
 
-/*
- * Whether a device gets addresses above 4 GiB only when there are no others. It
- * ends when there are none: whoever does not know yet has looked once in vain.
- */
+/* Whether a device gets addresses above 4 GiB only when there are no others */
 static inline bool dma_prefers_32bit(struct device *dev)
 {
+	/* It ends at some time; who does not know yet looks once in vain. */
 	return data_race(!!dev->iommu->pci_32bit_workaround);
 }
 
