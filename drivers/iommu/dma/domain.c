@@ -657,7 +657,7 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
  * Called for each device of the domain, and again when anything about it may
  * have changed.
  *
- * Context: Process; may sleep.
+ * Context: Process; may sleep. One device of the domain at a time.
  * Return: 0; -EINVAL if this is no domain of the DMA API; -EFAULT if the device
  * and the IOMMU have no addresses in common, or the domain does not suit the
  * device; -ENOMEM.
@@ -686,8 +686,6 @@ int dma_domain_init(struct device *dev, struct iommu_domain *domain)
 		dev_err(dev, "its IOMMU domain is in use with another page size\n");
 		ret = -EFAULT;
 	}
-	if (!ret)
-		ret = dma_reserve_regions(dev, cookie);
 	mutex_unlock(&cookie->lock);
-	return ret;
+	return ret ?: dma_reserve_regions(dev, cookie);
 }

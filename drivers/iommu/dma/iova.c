@@ -1016,7 +1016,7 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
  * May come at any time. What has been handed out is reserved when it comes back,
  * but for large ranges.
  *
- * Context: Process; may sleep.
+ * Context: Process; may sleep. Takes cpu_hotplug_lock; one call at a time.
  * Return: 0; -EBUSY if a range has been handed out there; -ENOMEM.
  */
 int iova_reserve(struct iova_space *space, unsigned long first,

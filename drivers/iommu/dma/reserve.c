@@ -10,6 +10,7 @@
  */
 
 #include <linux/acpi_iort.h>
+#include <linux/cleanup.h>
 #include <linux/of_iommu.h>
 #include <linux/pci.h>
 
@@ -101,15 +102,20 @@ static int reserve_region(struct device *dev, struct iommu_dma_cookie *cookie,
 		return 0;
 	ret = reserve(dev, cookie, region->start,
 		      region->start + region->length - 1);
-	if (!ret && region->type == IOMMU_RESV_MSI)
-		ret = dma_msi_reserve(cookie, region->start, region->length);
-	return ret;
+	if (ret || region->type != IOMMU_RESV_MSI)
+		return ret;
+	guard(mutex)(&cookie->lock);
+	return dma_msi_reserve(cookie, region->start, region->length);
 }
 
 /**
  * dma_reserve_regions - keep off the addresses that a device cannot use
  * @dev: device that is being added to the domain
- * @cookie: the domain's, with its lock held
+ * @cookie: the domain's
+ *
+ * What is reserved is taken out of the hands of all CPUs, so that this waits for
+ * CPUs that come or go, and those may wait for interrupts to be set up, which
+ * takes the cookie's lock: it is not held for that.
  *
  * Context: Process; may sleep.
  * Return: 0 or -ENOMEM.
@@ -120,7 +126,6 @@ int dma_reserve_regions(struct device *dev, struct iommu_dma_cookie *cookie)
 	LIST_HEAD(regions);
 	int ret = 0;
 
-	lockdep_assert_held(&cookie->lock);
 	if (dev_is_pci(dev))
 		ret = reserve_pci(dev, cookie);
 	if (ret)
