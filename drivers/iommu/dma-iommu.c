@@ -146,7 +146,8 @@ void iommu_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 		return;
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 	    (!dev_is_dma_coherent(dev) ||
-	     unlikely(!dma_no_copies(td.cookie))) && !td.failed)
+	     unlikely(!dma_no_copies(td.cookie))) &&
+	    addr < dma_teardown_limit(&td))
 		sync_single(dev, td.cookie, addr,
 			    min_t(u64, size, dma_teardown_limit(&td) - addr),
 			    dir, true);

@@ -340,7 +340,7 @@ hard:
  * @cookie: the domain's
  * @range: what has been claimed
  * @gather: what to invalidate
- * @failed: some of it is still mapped; dma_teardown_end() looks for it
+ * @failed: some of it may still be mapped; dma_teardown_end() looks for it
  */
 struct dma_teardown {
 	struct iommu_dma_cookie *cookie;
@@ -426,8 +426,11 @@ static __always_inline bool dma_teardown_begin(struct device *dev,
 		return false;
 	/* Also if it is too large: then the difference wraps. */
 	if (unlikely(!size || dma_teardown_limit(td) - addr - size >=
-			      dma_granule(td->cookie)) && !td->failed)
-		dma_report_size(dev, td, addr, size);
+			      dma_granule(td->cookie))) {
+		if (!td->failed)
+			dma_report_size(dev, td, addr, size);
+		td->failed = true;
+	}
 	return true;
 }
 
@@ -475,7 +478,7 @@ static __always_inline void dma_teardown_rest(struct device *dev,
 					      dma_addr_t addr)
 {
 	addr -= dma_granule_offset(td->cookie, addr);
-	/* It may be that @addr has nothing to do with it. */
+	/* Else it is not what the caller thinks, and perhaps not at @addr. */
 	if (likely(!td->failed))
 		dma_teardown_run(dev, td, addr, dma_teardown_limit(td) - addr);
 }

@@ -818,6 +818,29 @@ static void wrong_sizes(struct victims *v)
 	}
 }
 
+/* Bits above the granule are kept: a mapping may begin in the middle of a unit. */
+static void wrong_units(struct victims *v)
+{
+	size_t granule = v->td.granule;
+
+	v->td.unit = TEST_ROOM * granule;
+	test_device_set(&v->td);
+	victim_make(v, TEST_PAGE);
+	victim_unmap(v, &v->td, v->victim.addr + granule, granule);
+	expect_complaint(v, &v->td, 0, "in the middle of what begins a unit");
+	victim_make(v, TEST_PAGE);
+	victim_unmap(v, &v->td, v->victim.addr + VICTIM_SIZE(v), granule);
+	expect_complaint(v, &v->td, 0, "behind it in its unit");
+
+	KUNIT_ASSERT_TRUE(v->test, test_mapping_make(&v->victim, TEST_PAGE,
+						     DMA_TO_DEVICE, granule,
+						     2 * granule));
+	victim_unmap(v, &v->td, v->victim.addr - granule, 2 * granule);
+	expect_complaint(v, &v->td, 0, "before it in its unit");
+	v->td.unit = granule;
+	test_device_set(&v->td);
+}
+
 static void wrong_lists(struct victims *v)
 {
 	struct scatterlist *sgl = v->victim.list.sgl;
@@ -857,6 +880,7 @@ static void invariant_8_wrong_unmap(struct kunit *test)
 						  VICTIM_SIZE(v)));
 	wrong_addresses(v);
 	wrong_sizes(v);
+	wrong_units(v);
 	wrong_lists(v);
 	test_mapping_undo(&v->below);
 	test_mapping_undo(&v->above);

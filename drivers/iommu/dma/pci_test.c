@@ -190,6 +190,25 @@ static void untrusted_run(struct kunit *test, struct test_mapping *m,
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
 }
 
+/* What the device wrote is not lost, also if the driver has spoilt its list. */
+static void untrusted_spoilt(struct kunit *test, struct test_mapping *m)
+{
+	struct device *dev = m->td->dev;
+	size_t granule = m->td->granule;
+	static const u8 word[4] = { 1, 2, 3, 4 };
+
+	memset(m->memory, FILL, TEST_ROOM * granule);
+	KUNIT_ASSERT_TRUE(test, test_mapping_make(m, TEST_LIST,
+						  DMA_BIDIRECTIONAL, 40,
+						  3 * granule));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_write(dev, m->addr, word, 4));
+	sg_dma_len(m->list.sgl) -= granule;
+	iommu_dma_ops.unmap_sg(dev, m->list.sgl, m->list.orig_nents,
+			       DMA_BIDIRECTIONAL, 0);
+	KUNIT_EXPECT_FALSE(test, memcmp(m->memory + 40, word, 4));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
+}
+
 static void untrusted(struct kunit *test)
 {
 	struct fake_pci *pci = pci_create(test, test_iommu(test, 0, false));
@@ -207,6 +226,7 @@ static void untrusted(struct kunit *test)
 	untrusted_run(test, m, TEST_PAGE, 3 * granule, bytes);
 	untrusted_run(test, m, TEST_LIST, 3 * granule, bytes);
 	untrusted_run(test, m, TEST_CONTIGUOUS, 2 * granule + 300, bytes);
+	untrusted_spoilt(test, m);
 	test_device_settled(test, &pci->td, 0);
 }
 
