@@ -10,7 +10,7 @@ help:
 	@echo
 	@echo '  make run                      build, boot arm64 with an SMMUv3, show the layer at work'
 	@echo '  make check                    run all tests; ends with "N passed, N failed"'
-	@echo '  make check-all                and the slower ones, each of which can be had alone:'
+	@echo '  make check-all                and all slower ones there are, each of which can be had alone:'
 	@echo '  make check-KIND               on kernels with pages of 64 KiB (64k), KASAN, KCSAN, KMSAN, PREEMPT_RT (rt)'
 	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; also CASE=lists; see lab/bench --help'
 	@echo '  make check-user               the tests that need no kernel built, in two minutes; a part of make check'
@@ -33,7 +33,7 @@ check:
 	@lab/check
 
 check-all:
-	@lab/check --all
+	@lab/all
 
 # The sanitizers and kernels of other kinds, each by itself
 check-64k check-kasan check-kcsan check-rt: check-%:

@@ -4,7 +4,7 @@
 # What each has on top of lab/config/common and the architecture's own; of NAME
 # also NAME-ARCH, if there is one.
 KINDS = {
-    "lean": [], "stock": [], "lint": [],
+    "lean": [], "stock": [],
     "debug": ["tests", "debug"],
     "64k": ["tests", "debug", "64k"],
     "kasan": ["tests", "debug", "kasan"],
@@ -15,7 +15,6 @@ KINDS = {
 }
 ONLY = {"64k": "arm64", "kmsan": "x86_64"}
 CLANG = ("kmsan",)      # not made by gcc
-BOOTED = [kind for kind in KINDS if kind != "lint"]
 
 HELP = """lean: what is measured; stock: that from the base's own files; debug: what
 is tested, with all checks that cost little; 64k: that with pages of 64 KiB
