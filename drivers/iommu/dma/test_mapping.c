@@ -15,8 +15,11 @@
 #include "test_list.h"
 #include "test_mapping.h"
 
-/* Where registers are, above any memory */
-#define REGISTERS	BIT_ULL(43)
+/* Registers of a mapping's own, above any memory */
+static phys_addr_t registers(const struct test_mapping *m)
+{
+	return BIT_ULL(43) + virt_to_phys(m->memory);
+}
 
 const char * const test_kinds[TEST_KINDS] = {
 	[TEST_PAGE] = "page",
@@ -34,7 +37,7 @@ static void mapping_free(void *data)
 	struct test_mapping *m = data;
 
 	sg_free_table(&m->list);
-	free_pages_exact(m->memory, TEST_ROOM * m->td->granule);
+	free_pages_exact(m->memory, m->room);
 }
 
 /**
@@ -48,9 +51,11 @@ static void mapping_free(void *data)
 void test_mapping_init(struct kunit *test, const struct test_device *td,
 		       struct test_mapping *m)
 {
-	*m = (struct test_mapping) { .td = td };
-	m->memory = alloc_pages_exact(TEST_ROOM * td->granule,
-				      GFP_KERNEL | __GFP_ZERO);
+	*m = (struct test_mapping) {
+		.td = td,
+		.room = TEST_ROOM * td->granule,
+	};
+	m->memory = alloc_pages_exact(m->room, GFP_KERNEL | __GFP_ZERO);
 	KUNIT_ASSERT_NOT_NULL(test, m->memory);
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, mapping_free,
 							   m));
@@ -113,11 +118,11 @@ static bool address_map(struct test_mapping *m, size_t offset)
 	u8 *start = m->memory + offset;
 
 	if (m->kind == TEST_RESOURCE && m->direct)
-		m->addr = iommu_dma_ops.map_resource(dev, REGISTERS + offset,
+		m->addr = iommu_dma_ops.map_resource(dev, registers(m) + offset,
 						     m->size, m->dir,
 						     DMA_ATTR_NO_WARN);
 	else if (m->kind == TEST_RESOURCE)
-		m->addr = dma_map_resource(dev, REGISTERS + offset, m->size,
+		m->addr = dma_map_resource(dev, registers(m) + offset, m->size,
 					   m->dir, DMA_ATTR_NO_WARN);
 	else if (m->direct)
 		m->addr = iommu_dma_ops.map_page(dev, virt_to_page(start),
@@ -344,7 +349,7 @@ phys_addr_t test_mapping_phys(const struct test_mapping *m)
 	case TEST_PAGE:
 		return virt_to_phys(m->memory) + (m->addr & (m->td->granule - 1));
 	case TEST_RESOURCE:
-		return REGISTERS + (m->addr & (m->td->granule - 1));
+		return registers(m) + (m->addr & (m->td->granule - 1));
 	case TEST_LIST:
 	case TEST_CONTIGUOUS:
 		return sg_phys(m->list.sgl);

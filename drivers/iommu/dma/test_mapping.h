@@ -28,8 +28,9 @@ enum test_kind {
 
 /**
  * struct test_mapping - a mapping and its memory
- * @td: device
+ * @td: device; may be gone at the end of the test, when memory is freed
  * @memory: TEST_ROOM granules, for the kinds that do not bring their own
+ * @room: that in bytes
  * @direct: made and undone by &iommu_dma_ops, of which the DMA API's debugging
  *	learns nothing
  * @mapped: it is there
@@ -44,6 +45,7 @@ enum test_kind {
 struct test_mapping {
 	const struct test_device *td;
 	u8 *memory;
+	size_t room;
 	bool direct;
 	bool mapped;
 	enum test_kind kind;
