@@ -115,17 +115,19 @@ reported() {
 	[ "$transfers" -gt 0 ] && [ $irqs -ge "$transfers" ]
 }
 
-# named EDU: each one's address is told, where the kernel has no need for a limit
+# named EDU: each one's address is told, as far as the kernel's limit goes, which is
+# ten messages in five seconds, and with VT-d counts three for each fault
 named() {
+	told=9
+	! ls /sys/class/iommu | grep -q dmar || told=3
 	for round in 1 2; do
-		# The kernel's limit is ten in five seconds.
 		sleep 6
 		mark="hostile-$round-$$"
 		echo "$mark" > /dev/kmsg
 		op "$edus/$1" hostile 9 "$(reach "$1")" $((seed + round)) small || return 1
 		sleep 0.5
 		fault_addresses "$mark" > "$TMP/named"
-		for addr in $(looked_at "$1"); do
+		for addr in $(looked_at "$1" | head -n $told); do
 			page=$(printf '%#x' $((addr & ~0xfff)))
 			grep -q "^$page\$" "$TMP/named" ||
 				{ echo "$addr was not reported"; cat "$TMP/named"; return 1; }
