@@ -12,14 +12,10 @@
 need_root
 bdf=$(edu_device) || skip_all "no edu device"
 [ -x "$DIR/dma_fail" ] || skip_all "dma_fail is not built"
-load_module dma_edu || skip_all "the module dma_edu cannot be loaded"
+load_translated "$bdf" dma_edu
 edu=/sys/kernel/debug/dma_edu/$bdf
 type=$PCI/$bdf/iommu_group/type
 driver=/sys/bus/pci/drivers/dma_edu
-case $(group_type "$bdf" 2> /dev/null) in
-DMA | DMA-FQ) ;;
-*) skip_all "no IOMMU translates for the device" ;;
-esac
 faults_setup || skip_all "the kernel cannot make allocations fail"
 kmemleak=/sys/kernel/debug/kmemleak
 marks=0

@@ -9,14 +9,7 @@
 need_root
 bdf=$(edu_device) || skip_all "no edu device"
 [ -x "$DIR/dma_disk" ] || skip_all "dma_disk is not built"
-load_module dma_edu || skip_all "the module dma_edu cannot be loaded"
-case $(group_type "$bdf" 2> /dev/null) in
-DMA | DMA-FQ) ;;
-*)
-	rmmod dma_edu
-	skip_all "no IOMMU translates for the device"
-	;;
-esac
+load_translated "$bdf" dma_edu
 edus=/sys/kernel/debug/dma_edu
 seed=$(date +%s)
 

@@ -232,6 +232,17 @@ group_type() {
 	cat "$PCI/$1/iommu_group/type"
 }
 
+# load_translated BDF MODULE: its driver, without which some devices are in no
+# group; skips the test unless an IOMMU translates for the device
+load_translated() {
+	load_module "$2" || skip_all "the module $2 cannot be loaded"
+	case $(group_type "$1" 2> /dev/null) in
+	DMA | DMA-FQ) return ;;
+	esac
+	rmmod "$2"
+	skip_all "no IOMMU translates for the device"
+}
+
 # unbind BDF; bind BDF DRIVER
 unbind() {
 	driver=$(driver_of "$1")

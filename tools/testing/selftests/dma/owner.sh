@@ -9,15 +9,7 @@
 
 need_root
 bdf=$(edu_device) || skip_all "no edu device"
-# Some devices are in no group before a driver is.
-load_module dma_owner || skip_all "the module dma_owner cannot be loaded"
-case $(group_type "$bdf" 2> /dev/null) in
-DMA | DMA-FQ) ;;
-*)
-	rmmod dma_owner
-	skip_all "no IOMMU translates for the device"
-	;;
-esac
+load_translated "$bdf" dma_owner
 own=/sys/kernel/debug/dma_owner/$bdf
 
 # While it is owned, nobody sets another type

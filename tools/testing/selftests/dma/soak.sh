@@ -238,12 +238,16 @@ act() {
 	} >> "$TMP/broken"
 }
 
-# do_sleep DEPTH: as far as that, one second, and awake again
+# do_sleep DEPTH: as far as that, a second or two, and awake again
 do_sleep() {
-	echo "$1" > /sys/power/pm_test || return 1
+	if [ "$1" = idle ]; then
+		echo 0 > "$alarm" && echo +2 > "$alarm" || return 1
+	else
+		echo "$1" > /sys/power/pm_test || return 1
+	fi
 	echo freeze > /sys/power/state
 	status=$?
-	echo none > /sys/power/pm_test
+	[ "$1" = idle ] || echo none > /sys/power/pm_test
 	return $status
 }
 
@@ -269,11 +273,14 @@ do_asleep() {
 	return $status
 }
 
+# To idle in earnest, if there is a clock that wakes the machine
 sleep_step() {
 	[ -e /sys/power/pm_test ] || return
-	depth=devices
-	[ $((pause % 3)) != 0 ] || depth=platform
-	act "asleep, as far as $depth" do_asleep do_sleep $depth
+	for alarm in /sys/class/rtc/rtc*/wakealarm ""; do
+		[ ! -w "$alarm" ] || break
+	done
+	pick devices platform ${alarm:+idle}
+	act "asleep, as far as $pick" do_asleep do_sleep "$pick"
 }
 
 # One thing that happens to one device
