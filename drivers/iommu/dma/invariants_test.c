@@ -180,14 +180,12 @@ static void expect_no_memory(struct kunit *test, struct test_mapping *m,
 
 static void invariant_2_unmap_never_fails(struct kunit *test)
 {
-	struct test_mapping *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
+	struct test_mapping *m;
 	struct test_device td;
 	unsigned int i;
 
-	KUNIT_ASSERT_NOT_NULL(test, m);
 	test_device_init(test, test_iommu(test, 0, false), &td);
-	test_mapping_init(test, &td, m);
-	m->direct = true;
+	m = test_mapping_create(test, &td);
 	/* Low addresses are in shallow trees, of which debugging is less busy. */
 	test_device_limit(&td, &(struct test_limits) { .mask = 10 });
 	/* Whole granules, and what is copied for some devices */
@@ -423,13 +421,13 @@ static void invariant_4_limits(struct kunit *test)
 		},
 		.deferred = env->deferred,
 	};
-	struct test_mapping *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
+	struct test_mapping *m;
 	struct test_device td;
 	unsigned int i;
 
-	KUNIT_ASSERT_NOT_NULL(test, m);
 	test_device_init(test, mock_iommu_create(test, &options), &td);
-	test_mapping_init(test, &td, m);
+	m = test_mapping_create(test, &td);
+	m->direct = false;
 	for (i = 0; i < test_limits_count; i++) {
 		if (!test_env_turn(test, i, 2))
 			continue;
@@ -515,14 +513,12 @@ static void contiguous_or_error(struct kunit *test, struct test_mapping *m,
 
 static void invariant_5_contiguous_or_error(struct kunit *test)
 {
-	struct test_mapping *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
+	struct test_mapping *m;
 	struct test_device td;
 	unsigned int what;
 
-	KUNIT_ASSERT_NOT_NULL(test, m);
 	test_device_init(test, small_iommu(test, 0), &td);
-	test_mapping_init(test, &td, m);
-	m->direct = true;
+	m = test_mapping_create(test, &td);
 	for (what = 0; what <= MOCK_MAP_FAULTS; what++)
 		contiguous_or_error(test, m, what);
 	test_device_settled(test, &td, 0);
@@ -585,13 +581,13 @@ static void expect_no_neighbours(struct kunit *test, struct test_mapping *m,
 
 static void invariant_6_nothing_outside(struct kunit *test)
 {
-	struct test_mapping *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
+	struct test_mapping *m;
 	struct test_device td;
 	unsigned int i;
 
-	KUNIT_ASSERT_NOT_NULL(test, m);
 	test_device_init(test, small_iommu(test, 0), &td);
-	test_mapping_init(test, &td, m);
+	m = test_mapping_create(test, &td);
+	m->direct = false;
 	for (i = 0; i < 4 * TEST_KINDS; i++) {
 		enum test_kind kind = kind_of(i / 4, false);
 		size_t size = i & 1 ? 3 * td.granule : 700;

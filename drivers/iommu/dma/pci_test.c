@@ -212,15 +212,12 @@ static void untrusted_spoilt(struct kunit *test, struct test_mapping *m)
 static void untrusted(struct kunit *test)
 {
 	struct fake_pci *pci = pci_create(test, test_iommu(test, 0, false));
-	struct test_mapping *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
+	struct test_mapping *m = test_mapping_create(test, &pci->td);
 	size_t granule = pci->td.granule;
 	u8 *bytes = kunit_kmalloc(test, granule + 1, GFP_KERNEL);
 
-	KUNIT_ASSERT_NOT_NULL(test, m);
 	KUNIT_ASSERT_NOT_NULL(test, bytes);
 	pci->pdev.untrusted = true;
-	test_mapping_init(test, &pci->td, m);
-	m->direct = true;
 	untrusted_run(test, m, TEST_PAGE, 700, bytes);
 	untrusted_run(test, m, TEST_PAGE, granule - 40, bytes);
 	untrusted_run(test, m, TEST_PAGE, 3 * granule, bytes);

@@ -63,6 +63,25 @@ void test_mapping_init(struct kunit *test, const struct test_device *td,
 						GFP_KERNEL));
 }
 
+/**
+ * test_mapping_create - a mapping, not made yet, until the end of the test
+ * @test: the test; fails and ends if there is no memory
+ * @td: device
+ *
+ * Context: Process; may sleep.
+ * Return: The mapping, which will be made by the layer's own operations (@direct).
+ */
+struct test_mapping *test_mapping_create(struct kunit *test,
+					 const struct test_device *td)
+{
+	struct test_mapping *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, m);
+	test_mapping_init(test, td, m);
+	m->direct = true;
+	return m;
+}
+
 /*
  * Pieces with holes between them in memory. For one segment, they meet inside of
  * granules; else all but the first begin one, and all but the last end one.

@@ -71,6 +71,8 @@ extern const char * const test_kinds[TEST_KINDS];
 
 void test_mapping_init(struct kunit *test, const struct test_device *td,
 		       struct test_mapping *m);
+struct test_mapping *test_mapping_create(struct kunit *test,
+					 const struct test_device *td);
 bool test_mapping_make(struct test_mapping *m, enum test_kind kind,
 		       enum dma_data_direction dir, size_t offset, size_t size);
 void test_mapping_undo(struct test_mapping *m);
