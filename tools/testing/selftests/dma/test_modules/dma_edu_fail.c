@@ -30,6 +30,7 @@
 #include <linux/tracepoint.h>
 #include <linux/workqueue.h>
 
+#include "dma_context.h"
 #include "dma_edu_list.h"
 
 #ifdef CONFIG_FAULT_INJECTION
@@ -760,13 +761,13 @@ static int fail_unmap(struct edu_fail *fail)
 		if (ret)
 			break;
 		ret = fail->kind->look(fail) ?: i ? 0 : fail->kind->move(fail);
-		preempt_disable();
+		preempt_off_begin();
 		fail_fill_pools();
 		WRITE_ONCE(current->fail_nth, 1);
 		fail->kind->drop(fail);
 		hits += !current->fail_nth;
 		WRITE_ONCE(current->fail_nth, 0);
-		preempt_enable();
+		preempt_off_end();
 		ret = ret ?: fail->kind->verify(fail);
 		if (!ret && atomic_long_read(&spy.mapped))
 			ret = -EBUSY;

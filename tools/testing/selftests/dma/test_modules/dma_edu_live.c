@@ -14,6 +14,7 @@
 #include <linux/random.h>
 #include <linux/slab.h>
 
+#include "dma_context.h"
 #include "dma_edu.h"
 
 /* hold: map pages and keep them; held: are they well?; release: unmap. */
@@ -153,11 +154,11 @@ static void edu_churn_step(struct edu_churn *churn, struct edu_churn_slot *slot)
 		if (!slot->page)
 			return;
 		if (irqs_off)
-			local_irq_save(flags);
+			flags = irqs_off_begin();
 		slot->dma = dma_map_page(dev, slot->page, 0,
 					 slot->pages * PAGE_SIZE, DMA_TO_DEVICE);
 		if (irqs_off)
-			local_irq_restore(flags);
+			irqs_off_end(flags);
 		churn->rounds++;
 		if (!dma_mapping_error(dev, slot->dma)) {
 			edu_churn_verify(churn, slot);
@@ -167,11 +168,11 @@ static void edu_churn_step(struct edu_churn *churn, struct edu_churn_slot *slot)
 	} else {
 		edu_churn_verify(churn, slot);
 		if (irqs_off)
-			local_irq_save(flags);
+			flags = irqs_off_begin();
 		dma_unmap_page(dev, slot->dma, slot->pages * PAGE_SIZE,
 			       DMA_TO_DEVICE);
 		if (irqs_off)
-			local_irq_restore(flags);
+			irqs_off_end(flags);
 	}
 	__free_pages(slot->page, slot->order);
 	slot->page = NULL;

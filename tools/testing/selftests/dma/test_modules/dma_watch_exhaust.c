@@ -32,6 +32,7 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
+#include "dma_context.h"
 #include "dma_watch.h"
 
 #ifdef WATCH_HAVE_OPS
@@ -370,12 +371,12 @@ static bool growth_replace(struct watch_growth *growth)
 	growth->longest = 0;
 	for (round = 0; ok && round < WATCH_GROWTH_ROUNDS; round++) {
 		i = get_random_u32_below(growth->live);
-		local_irq_save(flags);
+		flags = irqs_off_begin();
 		took = ktime_get_ns();
 		growth_unmap(growth, i);
 		ok = growth_map(growth, i);
 		took = ktime_get_ns() - took;
-		local_irq_restore(flags);
+		irqs_off_end(flags);
 		if (!ok)
 			swap(growth->dma[i], growth->dma[--growth->live]);
 		growth->total += took;
@@ -419,7 +420,7 @@ static u64 drain_watch(struct watch_growth *growth)
 {
 	u64 longest = 0, now, end;
 
-	preempt_disable();
+	preempt_off_begin();
 	now = ktime_get_ns();
 	while (growth->live) {
 		growth_unmap(growth, --growth->live);
@@ -428,7 +429,7 @@ static u64 drain_watch(struct watch_growth *growth)
 	end = now + 30 * NSEC_PER_MSEC;
 	while (now < end)
 		now = drain_look(now, &longest);
-	preempt_enable();
+	preempt_off_end();
 	return longest;
 }
 
@@ -621,13 +622,13 @@ static void memory_release(struct watch_memory *mem)
 			memory_unmap(mem, held);
 			continue;
 		}
-		preempt_disable();
+		preempt_off_begin();
 		memory_fill_pools();
 		current->fail_nth = 1;
 		memory_unmap(mem, held);
 		hits = current->fail_nth ? 0 : hits + 1;
 		current->fail_nth = 0;
-		preempt_enable();
+		preempt_off_end();
 		if (hits == 3)
 			watch_wrong(mem->watch, "unmapping allocates", held->dma);
 	}

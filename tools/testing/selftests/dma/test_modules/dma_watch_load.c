@@ -20,6 +20,7 @@
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
+#include "dma_context.h"
 #include "dma_watch.h"
 
 #define WATCH_SLOTS	32
@@ -204,13 +205,13 @@ static void watch_step(struct watch_load *load, struct watch_slot *slot)
 		watch_verify(load, slot);
 	irqs_off &= slot->kind != WATCH_COHERENT;
 	if (irqs_off)
-		local_irq_save(flags);
+		flags = irqs_off_begin();
 	if (slot->live)
 		watch_unmap(load, slot);
 	else
 		ret = watch_map(load, slot);
 	if (irqs_off)
-		local_irq_restore(flags);
+		irqs_off_end(flags);
 	if (slot->live) {
 		slot->live = false;
 		return;
