@@ -61,8 +61,8 @@ static noinline dma_addr_t map_with_copies(struct device *dev, phys_addr_t phys,
 	if (dma_job_add(&job, addr, phys, size) ||
 	    dma_job_finish(&job, start, end)) {
 		dma_job_undo(&job, addr, size);
-		if (dma_job_undo_end(&job))
-			dma_iova_abandon(job.cookie, &range);
+		dma_job_undo_end(&job);
+		dma_iova_abandon(dev, job.cookie, &range);
 		return DMA_MAPPING_ERROR;
 	}
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
@@ -170,7 +170,7 @@ dma_addr_t iommu_dma_map_resource(struct device *dev, phys_addr_t phys,
 				  size_t size, enum dma_data_direction dir,
 				  unsigned long attrs)
 {
-	return dma_domain_map(dev, phys, size, 1,
+	return dma_map(dev, phys, size, 1,
 			      dma_protection(dir, false, attrs) | IOMMU_MMIO,
 			      dma_get_mask(dev), attrs);
 }
@@ -404,8 +404,9 @@ size_t iommu_dma_max_mapping_size(struct device *dev)
 	/* Drivers put this into 32 bits of sectors, so no odd large numbers. */
 	if (limit > DMA_BIT_MASK(32))
 		return SIZE_MAX;
-	/* The lowest granule is never used, and guards are not mapped. */
-	unused = (1ULL + cookie->guard) * dma_granule(cookie);
+	/* The lowest granule is never used, nor its unit; guards are not mapped. */
+	unused = dma_unit(dev, cookie) +
+		 (u64)cookie->guard * dma_granule(cookie);
 	return limit + 1 > unused ? limit + 1 - unused : 0;
 }
 

@@ -75,6 +75,18 @@ arch_initcall(dma_domain_setup);
  * Addresses.
  */
 
+/* How far from @start on all granules below @limit are mapped, or none is */
+static u64 mapped_bytes(const struct iommu_dma_cookie *cookie, u64 start,
+			u64 limit, bool mapped)
+{
+	u64 end;
+
+	for (end = start; end < limit; end += dma_granule(cookie))
+		if (!!iommu_iova_to_phys(cookie->domain, end) != mapped)
+			break;
+	return end - start;
+}
+
 /* Large pages need aligned addresses, so that is what is tried first. */
 static u64 preferred_align(const struct iommu_dma_cookie *cookie,
 			   const struct dma_need *need)
@@ -191,41 +203,40 @@ bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
 }
 
 /**
- * dma_iova_abandon - give up a range that nothing is mapped in any more
- * @cookie: the domain's
- * @range: the range; copies in it go
+ * dma_iova_abandon - give up the range of a mapping that has failed
+ * @dev: device
+ * @cookie: of its domain
+ * @range: the range, from which all that was mapped has been unmapped; copies in
+ *	it go
+ *
+ * If the IOMMU driver could not unmap all of it, the device may still reach what
+ * is there. So the range is not used again, nor must be its memory.
  *
  * Context: Any.
+ * Return: whether nothing is mapped there; else it has been reported.
  */
-void dma_iova_abandon(struct iommu_dma_cookie *cookie,
+bool dma_iova_abandon(struct device *dev, struct iommu_dma_cookie *cookie,
 		      const struct iova_range *range)
 {
-	dma_addr_t start = dma_iova_start(cookie, range);
+	u64 start = dma_iova_start(cookie, range);
+	u64 limit = ((u64)range->last + 1) << cookie->granule_lg2;
+	u64 gone = mapped_bytes(cookie, start, limit, false);
 	LIST_HEAD(pages);
 
+	if (start + gone < limit) {
+		dma_report_unmap(dev, start, limit - start, gone);
+		return false;
+	}
 	if (!dma_no_copies(cookie))
-		dma_copy_drop(cookie, start,
-			      (((u64)range->last + 1) << cookie->granule_lg2) - 1,
-			      &pages);
+		dma_copy_drop(cookie, start, limit - 1, &pages);
 	iommu_put_pages_list(&pages);
 	iova_release(&cookie->space, range);
+	return true;
 }
 
 /*
  * Taking a mapping down.
  */
-
-/* How far from @start on all granules of the mapping are mapped, or none is */
-static u64 mapped_bytes(const struct dma_teardown *td, u64 start, bool mapped)
-{
-	struct iommu_domain *domain = td->cookie->domain;
-	u64 limit = dma_teardown_limit(td), end;
-
-	for (end = start; end < limit; end += dma_granule(td->cookie))
-		if (!!iommu_iova_to_phys(domain, end) != mapped)
-			break;
-	return end - start;
-}
 
 /**
  * dma_claim_unit - claim a mapping that may begin before the granule of its address
@@ -253,7 +264,7 @@ int dma_claim_unit(struct device *dev, struct dma_teardown *td,
 		return -ENOENT;
 	}
 	start = dma_iova_start(td->cookie, &td->range);
-	skip = mapped_bytes(td, start, false);
+	skip = mapped_bytes(td->cookie, start, dma_teardown_limit(td), false);
 	if (addr - start - skip < dma_granule(td->cookie))
 		return 0;
 	start += skip;
@@ -328,11 +339,12 @@ size_t dma_granules_unmap(struct dma_teardown *td, dma_addr_t addr, size_t size)
 static void teardown_remains(struct device *dev, struct dma_teardown *td)
 {
 	u64 addr = dma_iova_start(td->cookie, &td->range), size;
+	u64 limit = dma_teardown_limit(td);
 
 	td->failed = false;
-	for (; addr < dma_teardown_limit(td); addr += size) {
-		addr += mapped_bytes(td, addr, false);
-		size = mapped_bytes(td, addr, true);
+	for (; addr < limit; addr += size) {
+		addr += mapped_bytes(td->cookie, addr, limit, false);
+		size = mapped_bytes(td->cookie, addr, limit, true);
 		if (size)
 			dma_teardown_run(dev, td, addr, size);
 	}
@@ -424,8 +436,28 @@ dma_addr_t dma_iova_alloc_for(struct device *dev,
 			       range);
 }
 
+static dma_addr_t range_map(struct device *dev, struct iommu_dma_cookie *cookie,
+			    phys_addr_t phys, size_t size, u64 align, int prot,
+			    u64 mask, unsigned long attrs, bool *kept)
+{
+	size_t offset = dma_granule_offset(cookie, phys);
+	struct iova_range range;
+	dma_addr_t addr;
+
+	addr = iova_alloc_phys(dev, cookie, phys, size, align, mask, attrs,
+			       &range);
+	if (addr == DMA_MAPPING_ERROR)
+		return addr;
+	if (!iommu_map(cookie->domain, addr - offset, phys - offset,
+		       ALIGN(offset + size, dma_granule(cookie)), prot,
+		       GFP_ATOMIC))
+		return addr;
+	*kept = !dma_iova_abandon(dev, cookie, &range);
+	return DMA_MAPPING_ERROR;
+}
+
 /**
- * dma_map_hard - dma_domain_map() for anything but one granule
+ * dma_map_hard - dma_map() for anything but one granule
  * @dev: device
  * @cookie: of its domain
  * @phys: first byte
@@ -442,43 +474,34 @@ dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
 			phys_addr_t phys, size_t size, u64 align, int prot,
 			u64 mask, unsigned long attrs)
 {
-	size_t offset = dma_granule_offset(cookie, phys);
-	struct iova_range range;
-	dma_addr_t addr;
+	bool kept;
 
-	addr = iova_alloc_phys(dev, cookie, phys, size, align, mask, attrs,
-			       &range);
-	if (addr == DMA_MAPPING_ERROR)
-		return addr;
-	if (iommu_map(cookie->domain, addr - offset, phys - offset,
-		      ALIGN(offset + size, dma_granule(cookie)), prot,
-		      GFP_ATOMIC)) {
-		iova_release(&cookie->space, &range);
-		return DMA_MAPPING_ERROR;
-	}
-	return addr;
+	return range_map(dev, cookie, phys, size, align, prot, mask, attrs,
+			 &kept);
 }
 
 /**
  * dma_map_undo - the IOMMU driver would not map a granule: give its address back
- * @cookie: the domain's
+ * @dev: device
+ * @cookie: of its domain
  * @addr: the granule's address
  * @mapped: its translation is there, but the IOMMU has not taken notice of it
  *
  * Context: Any.
  */
-void dma_map_undo(struct iommu_dma_cookie *cookie, dma_addr_t addr, bool mapped)
+void dma_map_undo(struct device *dev, struct iommu_dma_cookie *cookie,
+		  dma_addr_t addr, bool mapped)
 {
 	struct iova_range range;
 
 	if (mapped)
 		iommu_unmap(cookie->domain, addr, dma_granule(cookie));
 	if (dma_claim(cookie, addr, dma_granule(cookie), &range))
-		iova_release(&cookie->space, &range);
+		dma_iova_abandon(dev, cookie, &range);
 }
 
 /**
- * dma_domain_map - map physically contiguous memory
+ * dma_domain_map - map physically contiguous memory that is the layer's own
  * @dev: device
  * @phys: first byte
  * @size: bytes
@@ -486,14 +509,23 @@ void dma_map_undo(struct iommu_dma_cookie *cookie, dma_addr_t addr, bool mapped)
  * @prot: IOMMU_*
  * @mask: highest address that the device can use for this
  * @attrs: DMA_ATTR_NO_WARN matters
+ * @kept: where to store whether the memory must not be freed after a failure, as
+ *	the device may reach some of it
  *
  * Context: Any.
  * Return: the address for the device, or DMA_MAPPING_ERROR.
  */
 dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
-			  u64 align, int prot, u64 mask, unsigned long attrs)
+			  u64 align, int prot, u64 mask, unsigned long attrs,
+			  bool *kept)
 {
-	return dma_map(dev, phys, size, align, prot, mask, attrs);
+	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+
+	*kept = false;
+	if (dma_domain_attach(dev, cookie->domain))
+		return DMA_MAPPING_ERROR;
+	return range_map(dev, cookie, phys, size, align, prot, mask, attrs,
+			 kept);
 }
 
 /**
@@ -503,18 +535,21 @@ dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
  * @size: what dma_domain_map() was given
  *
  * Context: Any.
- * Return: whether it is gone, as it should; else why not has been reported, and
- * the device may still reach the memory.
+ * Return: whether all of it is gone, and no less or more than the caller thought
+ * was there. Else that has been reported, and the memory must not be freed: the
+ * device may still reach it, or it may be somebody else's.
  */
 bool dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size)
 {
 	struct dma_teardown td __uninitialized;
+	bool expected;
 
 	if (!dma_teardown_begin(dev, &td, addr, size))
 		return false;
+	expected = !td.failed;
 	dma_teardown_rest(dev, &td, addr);
 	dma_teardown_end(dev, &td);
-	return !td.failed;
+	return expected && !td.failed;
 }
 
 /*
@@ -621,13 +656,18 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 	unsigned int lg2 = __ffs(cookie->domain->pgsize_bitmap);
 	unsigned long larger = cookie->domain->pgsize_bitmap & ~BIT(lg2);
 	/* Without the top granule, so that the end of any range is an address. */
-	u64 last = ((u64)(dma_addr_t)U64_MAX >> lg2) - 1;
+	u64 end = (u64)(dma_addr_t)U64_MAX >> lg2, last;
 	int ret;
 
+	/* Of the aperture whole granules */
 	if (geometry->force_aperture)
-		last = min_t(u64, last, geometry->aperture_end >> lg2);
+		end = min(end, ((u64)geometry->aperture_end >> lg2) +
+			       IS_ALIGNED((u64)geometry->aperture_end + 1,
+					  BIT(lg2)));
+	last = max(end, 1) - 1;
 	ret = iova_space_init(&cookie->space,
-			      max_t(u64, geometry->aperture_start >> lg2, 1),
+			      max(DIV_ROUND_UP_ULL(geometry->aperture_start,
+						   BIT(lg2)), 1),
 			      min_t(u64, last, ULONG_MAX - 1), lg2);
 	if (ret)
 		return ret;

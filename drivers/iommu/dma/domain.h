@@ -206,7 +206,7 @@ dma_addr_t dma_iova_alloc_for(struct device *dev,
 			      phys_addr_t phys, size_t size, u64 align,
 			      u64 mask, unsigned long attrs,
 			      struct iova_range *range);
-void dma_iova_abandon(struct iommu_dma_cookie *cookie,
+bool dma_iova_abandon(struct device *dev, struct iommu_dma_cookie *cookie,
 		      const struct iova_range *range);
 
 static inline dma_addr_t dma_iova_start(const struct iommu_dma_cookie *cookie,
@@ -245,13 +245,14 @@ static inline bool dma_claim(struct iommu_dma_cookie *cookie, dma_addr_t addr,
  */
 
 dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
-			  u64 align, int prot, u64 mask, unsigned long attrs);
+			  u64 align, int prot, u64 mask, unsigned long attrs,
+			  bool *kept);
 bool dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size);
 dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
 			phys_addr_t phys, size_t size, u64 align, int prot,
 			u64 mask, unsigned long attrs);
-void dma_map_undo(struct iommu_dma_cookie *cookie, dma_addr_t addr,
-		  bool mapped);
+void dma_map_undo(struct device *dev, struct iommu_dma_cookie *cookie,
+		  dma_addr_t addr, bool mapped);
 
 /* Map one granule; the caller tells the IOMMU driver when all is mapped. */
 static __always_inline int dma_granule_map(struct iommu_domain *domain,
@@ -289,7 +290,19 @@ static inline int dma_pages_map(struct iommu_dma_cookie *cookie,
 				GFP_ATOMIC);
 }
 
-/* dma_domain_map(), inline */
+/**
+ * dma_map - map physically contiguous memory
+ * @dev: device
+ * @phys: first byte
+ * @size: bytes
+ * @align: as in dma_iova_alloc_for()
+ * @prot: IOMMU_*
+ * @mask: highest address that the device can use for this
+ * @attrs: DMA_ATTR_NO_WARN matters
+ *
+ * Context: Any.
+ * Return: the address for the device, or DMA_MAPPING_ERROR.
+ */
 static __always_inline dma_addr_t dma_map(struct device *dev, phys_addr_t phys,
 					  size_t size, u64 align, int prot,
 					  u64 mask, unsigned long attrs)
@@ -318,12 +331,12 @@ static __always_inline dma_addr_t dma_map(struct device *dev, phys_addr_t phys,
 	addr = (dma_addr_t)first << cookie->granule_lg2;
 	if (unlikely(dma_granule_map(domain, addr, phys - offset, granule,
 				     prot))) {
-		dma_map_undo(cookie, addr, false);
+		dma_map_undo(dev, cookie, addr, false);
 		return DMA_MAPPING_ERROR;
 	}
 	if (domain->ops->iotlb_sync_map &&
 	    domain->ops->iotlb_sync_map(domain, addr, granule)) {
-		dma_map_undo(cookie, addr, true);
+		dma_map_undo(dev, cookie, addr, true);
 		return DMA_MAPPING_ERROR;
 	}
 	return addr + offset;

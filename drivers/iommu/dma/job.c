@@ -144,19 +144,14 @@ int dma_job_finish(struct dma_job *job, dma_addr_t start, dma_addr_t end)
 /*
  * Pieces were mapped in runs, perhaps by pages larger than one of them, and no
  * IOMMU driver has to cut a page in order to unmap a part of it. A run has no
- * hole in it, so the spans between holes are whole runs.
+ * hole in it, so the spans between holes are whole runs. If one cannot be unmapped,
+ * dma_iova_abandon() finds it.
  */
 static void undo_span(struct dma_job *job)
 {
-	size_t size = job->undo_end - job->undo, unmapped;
-
-	if (!size)
-		return;
-	unmapped = iommu_unmap(job->cookie->domain, job->undo, size);
-	if (unmapped == size)
-		return;
-	job->stuck = true;
-	dma_report_unmap(job->dev, job->undo, size, unmapped);
+	if (job->undo_end != job->undo)
+		iommu_unmap(job->cookie->domain, job->undo,
+			    job->undo_end - job->undo);
 }
 
 /**
@@ -187,11 +182,8 @@ void dma_job_undo(struct dma_job *job, dma_addr_t addr, size_t len)
  * @job: mapping that has failed
  *
  * Context: Any.
- * Return: false if something is still mapped; it has been reported, and the
- * range must not be used again.
  */
-bool dma_job_undo_end(struct dma_job *job)
+void dma_job_undo_end(struct dma_job *job)
 {
 	undo_span(job);
-	return !job->stuck;
 }

@@ -35,7 +35,6 @@ struct dma_piece {
  * @done: all below this device address is mapped
  * @undo: where the span to unmap begins, when it has failed; see job.c
  * @undo_end: where that ends
- * @stuck: some of it could not be unmapped
  *
  * All but the first five are zero to begin with.
  */
@@ -47,7 +46,6 @@ struct dma_job {
 	bool shared;
 	bool mixed;
 	bool copied;
-	bool stuck;
 	struct dma_piece run;
 	struct dma_piece part;
 	dma_addr_t done;
@@ -129,6 +127,6 @@ static __always_inline int dma_job_add(struct dma_job *job, dma_addr_t addr,
 
 int dma_job_finish(struct dma_job *job, dma_addr_t start, dma_addr_t end);
 void dma_job_undo(struct dma_job *job, dma_addr_t addr, size_t len);
-bool dma_job_undo_end(struct dma_job *job);
+void dma_job_undo_end(struct dma_job *job);
 
 #endif /* _DMA_JOB_H */

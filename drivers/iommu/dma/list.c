@@ -314,8 +314,8 @@ static int list_map_range(struct dma_list *list)
 	if (!ret)
 		return 0;
 	list_undo_entries(list);
-	if (dma_job_undo_end(&list->job))
-		dma_iova_abandon(list->job.cookie, &range);
+	dma_job_undo_end(&list->job);
+	dma_iova_abandon(list->job.dev, list->job.cookie, &range);
 	return ret == -EFAULT ?
 	       list_refuse(list, "what has to be copied is not memory") :
 	       -ENOMEM;

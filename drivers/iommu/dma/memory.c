@@ -113,7 +113,10 @@ static u64 natural_align(size_t size)
 	return (u64)PAGE_SIZE << get_order(size);
 }
 
-/* Give @sgt's memory, @size bytes in whole granules, an address. */
+/*
+ * Give @sgt's memory, @size bytes in whole granules, an address. If that fails with
+ * -EBUSY, the device may reach some of the memory.
+ */
 static int pages_map(struct device *dev, struct sg_table *sgt, u64 size,
 		     u64 align, int prot, gfp_t gfp, unsigned long attrs)
 {
@@ -132,10 +135,8 @@ static int pages_map(struct device *dev, struct sg_table *sgt, u64 size,
 		return -ENOSPC;
 	mapped = iommu_map_sg(cookie->domain, dma_iova_start(cookie, &range),
 			      sgt->sgl, sgt->orig_nents, prot, gfp);
-	if (mapped < 0 || mapped < size) {
-		iova_release(&cookie->space, &range);
-		return -ENOMEM;
-	}
+	if (mapped < 0 || mapped < size)
+		return dma_iova_abandon(dev, cookie, &range) ? -ENOMEM : -EBUSY;
 	sg_dma_address(sgt->sgl) = dma_iova_start(cookie, &range);
 	sg_dma_len(sgt->sgl) = size;
 	return 0;
@@ -153,6 +154,7 @@ static struct page **pages_create(struct device *dev, size_t size, u64 align,
 	struct scatterlist *sg;
 	struct page **pages;
 	unsigned int i;
+	int ret;
 
 	/* A list has no more entries than an int can count. */
 	if (!size || mapped < size || count > INT_MAX ||
@@ -167,14 +169,17 @@ static struct page **pages_create(struct device *dev, size_t size, u64 align,
 	if (!coherent)
 		for_each_sgtable_sg(sgt, sg, i)
 			arch_dma_prep_coherent(sg_page(sg), sg->length);
-	if (pages_map(dev, sgt, mapped, align,
-		      dma_protection(DMA_BIDIRECTIONAL, coherent, attrs), gfp,
-		      attrs))
-		goto free_table;
-	return pages;
-
-free_table:
+	ret = pages_map(dev, sgt, mapped, align,
+			dma_protection(DMA_BIDIRECTIONAL, coherent, attrs), gfp,
+			attrs);
+	if (!ret)
+		return pages;
 	sg_free_table(sgt);
+	/* Then the pages stay, and no page has to be found again. */
+	if (ret == -EBUSY) {
+		kvfree(pages);
+		return NULL;
+	}
 free_pages:
 	pages_free(pages, count);
 	return NULL;
@@ -284,6 +289,7 @@ void *dma_memory_alloc(struct device *dev, size_t size, dma_addr_t *addr,
 	bool coherent = dev_is_dma_coherent(dev);
 	struct page *page;
 	void *cpu_addr;
+	bool kept;
 
 	if (!size || PAGE_ALIGN(size) < size)
 		return NULL;
@@ -297,12 +303,12 @@ void *dma_memory_alloc(struct device *dev, size_t size, dma_addr_t *addr,
 	*addr = dma_domain_map(dev, page_to_phys(page), size,
 			       natural_align(size),
 			       dma_protection(DMA_BIDIRECTIONAL, coherent, attrs),
-			       dev->coherent_dma_mask, attrs);
-	if (*addr == DMA_MAPPING_ERROR) {
+			       dev->coherent_dma_mask, attrs, &kept);
+	if (*addr != DMA_MAPPING_ERROR)
+		return cpu_addr;
+	if (!kept)
 		memory_free(dev, size, cpu_addr);
-		return NULL;
-	}
-	return cpu_addr;
+	return NULL;
 }
 
 /**

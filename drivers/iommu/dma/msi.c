@@ -67,8 +67,9 @@ int dma_msi_reserve(struct iommu_dma_cookie *cookie, phys_addr_t start,
 		    size_t length)
 {
 	size_t offset = dma_granule_offset(cookie, start);
+	const struct dma_msi_page *page = msi_page_find(cookie, start);
 
-	if (msi_page_find(cookie, start))
+	if (page && start - page->phys + length <= page->size)
 		return 0;
 	return msi_page_add(cookie, &(struct dma_msi_page) {
 		.phys = start - offset,
@@ -115,7 +116,7 @@ static int msi_page_map(struct device *dev, struct iommu_dma_cookie *cookie,
 	if (!ret)
 		cookie->msi_next += page->size;
 	else if (cookie->type == DMA_COOKIE_IOVA)
-		iova_release(&cookie->space, &range);
+		dma_iova_abandon(dev, cookie, &range);
 	return ret;
 }
 

@@ -147,10 +147,11 @@ static void largest(struct kunit *test)
 		test_device_limit(&td, &(struct test_limits) {
 			.mask = bits,
 			.bus = bits & 1 ? bits : 0,
+			.unit = bits & 2 ? 16 : 0,
 		});
 		size = dma_max_mapping_size(td.dev);
 		KUNIT_EXPECT_EQ(test, (granule << bits) -
-				(1 + test_guard) * granule, size);
+				(td.unit + test_guard * granule), size);
 		addr = dma_map_resource(td.dev, BIT_ULL(43), size,
 					DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_FALSE(test, dma_mapping_error(td.dev, addr));
@@ -392,6 +393,48 @@ static void unmap_falls_short(struct kunit *test)
 			SPACE / 2 / (1 + test_guard));
 }
 
+/*
+ * A map fails when it is all but done, and what has been mapped does not go. What
+ * the device may still reach is nobody's: neither its address nor its memory.
+ */
+static void undo_falls_short(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct test_mapping *m;
+	struct test_device td;
+	enum test_kind kind;
+	phys_addr_t phys;
+	dma_addr_t addr;
+
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	m = test_mapping_create(test, &td);
+	for (kind = 0; kind < TEST_KINDS; kind++) {
+		mock_iommu_fail(td.dev, MOCK_FAULT_UNMAP, 0);
+		mock_iommu_fail(td.dev, MOCK_FAULT_SYNC_MAP, 0);
+		KUNIT_EXPECT_FALSE_MSG(test,
+				       test_mapping_make(m, kind, DMA_TO_DEVICE,
+							 0, td.granule),
+				       "%s", test_kinds[kind]);
+		mock_iommu_fail(td.dev, MOCK_FAULT_SYNC_MAP, -1);
+		mock_iommu_fail(td.dev, MOCK_FAULT_UNMAP, -1);
+	}
+	KUNIT_EXPECT_GE(test, mock_iommu_counts(td.dev).mapped, TEST_STREAMING);
+	for (addr = 0; addr < SPACE * td.granule; addr += td.granule)
+		if (mock_iommu_reaches(td.dev, addr, &phys) &&
+		    pfn_valid(PHYS_PFN(phys)))
+			KUNIT_EXPECT_GT_MSG(test,
+					    page_count(pfn_to_page(PHYS_PFN(phys))), 0,
+					    "%#llx: memory that has been freed",
+					    (u64)addr);
+	/* Had any of it been handed out again, that would be wrong. */
+	while (test_mapping_make(m, TEST_RESOURCE, DMA_TO_DEVICE, 0,
+				 td.granule))
+		;
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).wrong);
+	KUNIT_EXPECT_GT(test, mock_iommu_counts(td.dev).mapped,
+			SPACE / 2 / (1 + test_guard));
+}
+
 /* Memory that the device may still reach is not given back. */
 static void free_falls_short(struct kunit *test)
 {
@@ -418,6 +461,44 @@ static void free_falls_short(struct kunit *test)
 	if (page_ref_count(page) == 2)
 		put_page(page);
 	put_page(page);
+}
+
+/*
+ * Freed as something smaller: the device does not reach it any more. But what of it
+ * the caller still believes to have, nobody knows, so none of it is given back.
+ */
+static void free_wrong_size(struct kunit *test)
+{
+	size_t size = 2 * max_t(size_t, granule_of_env(test), PAGE_SIZE), i;
+	struct mock_iommu_options options = env_options(test);
+	struct page *pages[32];
+	struct test_device td;
+	dma_addr_t addr;
+	u8 *cpu_addr;
+	bool kept;
+
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	KUNIT_ASSERT_LE(test, size / PAGE_SIZE, ARRAY_SIZE(pages));
+	cpu_addr = ops->alloc(td.dev, size, &addr, GFP_KERNEL, 0);
+	KUNIT_ASSERT_TRUE(test, is_vmalloc_addr(cpu_addr));
+	for (i = 0; i < size / PAGE_SIZE; i++)
+		pages[i] = vmalloc_to_page(cpu_addr + i * PAGE_SIZE);
+	get_page(pages[0]);
+	/* Not larger: a layer that believes it would take others' pages. */
+	ops->free(td.dev, size / 2, cpu_addr, addr, 0);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).mapped);
+	kept = page_ref_count(pages[0]) == 2;
+	KUNIT_EXPECT_TRUE_MSG(test, kept, "half of it has been freed");
+	test_device_settled(test, &td, 0);
+	test_device_all_free(test, &td, SPACE);
+
+	/* What the layer has kept, nobody else is going to give back. */
+	if (kept) {
+		vunmap(cpu_addr);
+		for (i = 0; i < size / PAGE_SIZE; i++)
+			put_page(pages[i]);
+	}
+	put_page(pages[0]);
 }
 
 /* A kdump kernel's devices are attached by their first mapping, if they can be. */
@@ -827,7 +908,9 @@ static struct kunit_case ops_cases[] = {
 	KUNIT_CASE_PARAM(get_sgtable, test_env_gen_params),
 	KUNIT_CASE_PARAM(memory_fails, test_env_gen_params),
 	KUNIT_CASE_PARAM(unmap_falls_short, test_env_gen_params),
+	KUNIT_CASE_PARAM(undo_falls_short, test_env_gen_params),
 	KUNIT_CASE_PARAM(free_falls_short, test_env_gen_params),
+	KUNIT_CASE_PARAM(free_wrong_size, test_env_gen_params),
 	KUNIT_CASE_PARAM(attach_later, test_env_gen_params),
 	KUNIT_CASE_PARAM(space_is_full, test_env_gen_params),
 	KUNIT_CASE_PARAM(eager_iommu, test_env_gen_params),

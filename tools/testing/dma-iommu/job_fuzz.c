@@ -307,9 +307,8 @@ static void check_failure(unsigned int nth)
 	for (i = 0; i < (undo_all ? nr_pieces : tried); i++)
 		dma_job_undo(&job, pieces[i].addr, pieces[i].len);
 	sticks = machine.stick_nth && machine.stick_nth <= spans;
-	FAIL_IF(dma_job_undo_end(&job) == sticks);
+	dma_job_undo_end(&job);
 	FAIL_IF(machine.unmaps != spans);
-	FAIL_IF(machine.reports != sticks);
 	FAIL_IF(machine_nothing_mapped() == sticks);
 	nr_failed++;
 }

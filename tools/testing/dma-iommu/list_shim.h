@@ -198,7 +198,7 @@ struct dma_need {
 
 bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
 		    const struct dma_need *need, struct iova_range *range);
-void dma_iova_abandon(struct iommu_dma_cookie *cookie,
+bool dma_iova_abandon(struct device *dev, struct iommu_dma_cookie *cookie,
 		      const struct iova_range *range);
 
 static inline dma_addr_t dma_iova_start(const struct iommu_dma_cookie *cookie,

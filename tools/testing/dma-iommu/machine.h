@@ -87,8 +87,6 @@ phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 			  dma_addr_t addr);
 size_t iommu_unmap(struct iommu_domain *domain, unsigned long addr,
 		   size_t size);
-void dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
-		      size_t unmapped);
 void arch_sync_dma_wait(void);
 #define dev_is_dma_coherent(dev) ((dev)->coherent)
 
@@ -121,7 +119,7 @@ struct machine_slot {		/* of a granule of the range */
  * @maps: of them, to dma_pages_map()
  * @unmaps: calls to iommu_unmap()
  * @stick_nth: this one of them leaves a granule mapped; 0: none
- * @reports: of granules that stay mapped
+ * @stuck: one has been left
  * @waits: for caches
  * @holes: unmapping may come to what is not mapped, and stops there
  * @failed: one has; from then on nothing but undoing is allowed
@@ -144,7 +142,7 @@ struct machine {
 	unsigned int maps;
 	unsigned int unmaps;
 	unsigned int stick_nth;
-	unsigned int reports;
+	bool stuck;
 	unsigned int waits;
 	bool holes;
 	bool failed;
