@@ -855,6 +855,52 @@ static void wrong_lists(struct victims *v)
 	expect_complaint(v, &v->td, 0, "a list that is not mapped");
 }
 
+/*
+ * Segments with a hole behind each: what is the mapping's, only its list says, and
+ * each thing is tried that it can say wrongly. All of it goes, and nothing else.
+ */
+static void wrong_segments(struct victims *v)
+{
+	struct scatterlist *sgl = v->victim.list.sgl;
+	size_t granule = v->td.granule;
+	const struct {
+		const char *what;
+		unsigned int entry, nents;
+		dma_addr_t up;
+	} rows[] = {
+		{ "a segment in the one before", 1, 3, -2 * granule },
+		{ "a segment where a hole was", 1, 3, -granule },
+		{ "a segment behind the mapping", 2, 3, 4 * granule },
+		{ "a segment too few", 0, 2, 0 },
+		{ "a segment that wraps", 2, 3, DMA_MAPPING_ERROR },
+	};
+	struct scatterlist *sg;
+	unsigned int i;
+
+	v->td.unit = 2 * granule;
+	v->td.max_segment = granule;
+	test_device_set(&v->td);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		/* The log takes so many lines of a sort and no more. */
+		if (!test_env_turn(v->test, i, 2))
+			continue;
+		victim_make(v, TEST_LIST);
+		KUNIT_EXPECT_EQ(v->test, 3, v->victim.list.nents);
+		sg = sgl + rows[i].entry;
+		if (rows[i].up == DMA_MAPPING_ERROR)
+			sg_dma_address(sg) = -(dma_addr_t)granule;
+		else
+			sg_dma_address(sg) += rows[i].up;
+		v->said = complaints(&v->td);
+		iommu_dma_ops.unmap_sg(v->td.dev, sgl, rows[i].nents,
+				       DMA_TO_DEVICE, 0);
+		expect_complaint(v, &v->td, 0, rows[i].what);
+	}
+	v->td.unit = granule;
+	v->td.max_segment = U32_MAX;
+	test_device_set(&v->td);
+}
+
 static void invariant_8_wrong_unmap(struct kunit *test)
 {
 	struct victims *v = kunit_kzalloc(test, sizeof(*v), GFP_KERNEL);
@@ -877,6 +923,7 @@ static void invariant_8_wrong_unmap(struct kunit *test)
 	wrong_addresses(v);
 	wrong_sizes(v);
 	wrong_units(v);
+	wrong_segments(v);
 	wrong_lists(v);
 	test_mapping_undo(&v->below);
 	test_mapping_undo(&v->above);

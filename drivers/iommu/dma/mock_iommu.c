@@ -49,6 +49,8 @@
  */
 #define ENTRY_PROT	GENMASK_ULL(7, 0)
 #define ENTRY_STALE	BIT_ULL(8)
+/* Mapped, but the IOMMU has not been told: a device does not get there yet. */
+#define ENTRY_NEW	BIT_ULL(9)
 #define ENTRY_PHYS	GENMASK_ULL(51, 12)
 #define ENTRY_AGE	GENMASK_ULL(59, 52)
 
@@ -275,7 +277,7 @@ static int map_granule(struct mock_domain *mock, unsigned long iova,
 	table = table_get(mock, iova);
 	if (!table)
 		return -ENOMEM;
-	ret = set_entry(mock, iova, phys | prot);
+	ret = set_entry(mock, iova, phys | prot | (mock->eager ? 0 : ENTRY_NEW));
 	if (ret) {
 		table_drop(mock, iova, table);
 		return ret;
@@ -459,12 +461,27 @@ static int mock_iotlb_sync_map(struct iommu_domain *domain, unsigned long iova,
 {
 	struct mock_domain *mock = to_mock(domain);
 	unsigned long flags;
+	unsigned long index, value;
+	void *entry;
 	int ret = 0;
 
 	xa_lock_irqsave(&mock->table, flags);
 	mock->counts.sync_map++;
-	if (fault_is_due(mock, MOCK_FAULT_SYNC_MAP))
+	/* Drivers count on what iommu_map() would tell: whole granules. */
+	if (!size || !IS_ALIGNED(iova | size, granule_of(mock)))
+		mock->counts.wrong++;
+	if (fault_is_due(mock, MOCK_FAULT_SYNC_MAP)) {
 		ret = -ENOMEM;
+		goto unlock;
+	}
+	xa_for_each_range(&mock->table, index, entry, iova >> mock->lg2,
+			  (iova + size - 1) >> mock->lg2) {
+		value = xa_to_value(entry);
+		/* There is an entry already, so this takes no memory. */
+		if (value & ENTRY_NEW)
+			set_entry(mock, index << mock->lg2, value & ~ENTRY_NEW);
+	}
+unlock:
 	xa_unlock_irqrestore(&mock->table, flags);
 	return ret;
 }
@@ -497,10 +514,13 @@ static int mock_attach_dev(struct iommu_domain *domain, struct device *dev)
 static void mock_domain_free(struct iommu_domain *domain)
 {
 	struct mock_domain *mock = to_mock(domain);
+	unsigned int wrong = mock->counts.wrong;
 	struct mock_table *table;
 	unsigned long index;
 
 	limbo_check(mock);
+	WARN(mock->counts.wrong != wrong,
+	     "page tables have been freed before they were invalidated\n");
 	WARN(!list_empty(&mock->limbo), "page tables have not been freed\n");
 	/* Those of what nobody has unmapped, such as doorbells that failed */
 	xa_for_each(&mock->tables, index, table)
@@ -886,7 +906,7 @@ bool mock_iommu_lookup(struct device *dev, dma_addr_t addr, phys_addr_t *phys,
 	struct mock_domain *mock = mock_of(dev);
 	unsigned long entry = entry_at(mock, addr);
 
-	if (!entry_mapped(entry))
+	if (!entry_mapped(entry) || entry & ENTRY_NEW)
 		return false;
 	*phys = (entry & ENTRY_PHYS) + (addr & (granule_of(mock) - 1));
 	*prot = entry & ENTRY_PROT;

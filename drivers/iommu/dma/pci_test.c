@@ -227,6 +227,65 @@ static void untrusted(struct kunit *test)
 	test_device_settled(test, &pci->td, 0);
 }
 
+/* What has to be copied and cannot be, and what nobody wants to have copied back */
+static void untrusted_refused(struct kunit *test)
+{
+	const struct test_env *env = test->param_value;
+	u64 g = BIT(env->granule_lg2);
+	struct mock_iommu_options options = {
+		.pgsizes = g,
+		.aperture_last = 64 * g - 1,
+		.deferred = env->deferred,
+	};
+	struct fake_pci *pci = pci_create(test, mock_iommu_create(test,
+								  &options));
+	struct test_mapping *m = test_mapping_create(test, &pci->td);
+	struct page *page = virt_to_page(m->memory);
+	static const u8 word[4] = { 1, 2, 3, 4 };
+	struct device *dev = pci->td.dev;
+	dma_addr_t addr;
+	u8 bytes[4];
+
+	pci->pdev.untrusted = true;
+	memset(m->memory, FILL, m->room);
+	/* Registers above any memory: the kernel cannot copy them. */
+	addr = iommu_dma_ops.map_page(dev, page, BIT_ULL(43) + 8, 100,
+				      DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+	KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR, addr);
+	/* Also when it is the last of several granules */
+	addr = iommu_dma_ops.map_page(dev, page, BIT_ULL(43), 2 * g + 100,
+				      DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+	KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR, addr);
+	addr = iommu_dma_ops.map_page(dev, page, 8, 0, DMA_TO_DEVICE,
+				      DMA_ATTR_NO_WARN);
+	KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR, addr);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
+
+	/* What the device may read is copied all the same; back it is not. */
+	addr = iommu_dma_ops.map_page(dev, page, 40, 100, DMA_BIDIRECTIONAL,
+				      DMA_ATTR_SKIP_CPU_SYNC);
+	KUNIT_ASSERT_NE(test, addr, DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_read(dev, addr, bytes, 4));
+	KUNIT_EXPECT_NULL(test, memchr_inv(bytes, FILL, 4));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_write(dev, addr, word, 4));
+	iommu_dma_ops.unmap_page(dev, addr, 100, DMA_BIDIRECTIONAL,
+				 DMA_ATTR_SKIP_CPU_SYNC);
+	KUNIT_EXPECT_NULL(test, memchr_inv(m->memory, FILL, m->room));
+	test_device_settled(test, &pci->td, 0);
+
+	/* All of it can be had; and then there is no address for a copy. */
+	addr = iommu_dma_ops.map_resource(dev, BIT_ULL(43),
+					  (63 - test_guard) * g, DMA_TO_DEVICE,
+					  DMA_ATTR_NO_WARN);
+	KUNIT_EXPECT_NE(test, addr, DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_FALSE(test, test_mapping_make(m, TEST_PAGE,
+						   DMA_TO_DEVICE, 8, 100));
+	if (addr != DMA_MAPPING_ERROR)
+		iommu_dma_ops.unmap_resource(dev, addr, (63 - test_guard) * g,
+					     DMA_TO_DEVICE, 0);
+	test_device_settled(test, &pci->td, 0);
+}
+
 /* Whatever the mask, addresses are below 4 GiB while there are any. */
 static void below_4g(struct kunit *test)
 {
@@ -270,6 +329,7 @@ static void below_4g(struct kunit *test)
 static struct kunit_case pci_cases[] = {
 	KUNIT_CASE_PARAM(windows, test_env_gen_params),
 	KUNIT_CASE_PARAM(untrusted, test_env_gen_params),
+	KUNIT_CASE_PARAM(untrusted_refused, test_env_gen_params),
 	KUNIT_CASE_PARAM(below_4g, test_env_gen_params),
 	{ }
 };
