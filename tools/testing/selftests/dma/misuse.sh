@@ -77,6 +77,7 @@ try_reported "unmap of no bytes" 0 1 unmap_zero
 sleep 5
 try_reported "unmap of everything" 1 3 unmap_huge
 try_reported "coherent memory freed twice" 2 2 free_twice
+try_reported "more coherent memory freed than there is" 2 2 free_more
 try_reported "unmap by two at once" 1 200 unmap_race
 try_op "those mappings after all" "$edu" held
 try_op "and they can be unmapped" "$edu" release

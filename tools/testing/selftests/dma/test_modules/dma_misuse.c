@@ -355,6 +355,24 @@ static int misuse_free_twice(struct page *unused)
 	return 0;
 }
 
+/* How much of it is to be freed is not known, so none is: it can still be used. */
+static int misuse_free_more(struct page *unused)
+{
+	static const gfp_t gfps[] = { GFP_KERNEL, GFP_ATOMIC };
+	dma_addr_t dma;
+	void *cpu;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(gfps); i++) {
+		cpu = misuse_ops->alloc(misuse_dev, PAGE_SIZE, &dma, gfps[i], 0);
+		if (!cpu)
+			return -ENOMEM;
+		misuse_ops->free(misuse_dev, 4 * PAGE_SIZE, cpu, dma, 0);
+		memset(cpu, 0x5a, PAGE_SIZE);
+	}
+	return 0;
+}
+
 /* After an unmap by two, no address may have become free twice. */
 static int misuse_distinct(struct page *page)
 {
@@ -608,6 +626,7 @@ static const struct misuse_case misuse_cases[] = {
 	{ "unmap_twice", misuse_unmap_twice },
 	{ "unmap_large_twice", misuse_large_twice },
 	{ "free_twice", misuse_free_twice },
+	{ "free_more", misuse_free_more },
 	{ "unmap_race", misuse_unmap_race },
 	{ "unmap_more", misuse_unmap_more },
 	{ "unmap_live_more", misuse_unmap_live_more },
