@@ -368,6 +368,15 @@ iommu_faults() {
 	dmesg | grep -c -E 'event(: F_TRANSLATION| 0x10 received)|DMAR: \[DMA (Write|Read)|AMD-Vi: Event logged \[IO_PAGE_FAULT|virtio_iommu.* page fault'
 }
 
+# Interrupts by which the IOMMU tells of faults; a virtio-iommu may have one that
+# is named like the device
+fault_irqs() {
+	virtio=$(ls /sys/bus/virtio/drivers/virtio_iommu 2> /dev/null | grep virtio)
+	awk "/arm-smmu-v3-evtq|dmar[0-9]|${virtio:-none}(-event|,|\$)/"' {
+		for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i }
+		END { print n + 0 }' /proc/interrupts
+}
+
 # faults_setup: allocations can be made to fail, those that may sleep, too, and of
 # single pages; without a trace each
 faults_setup() {
