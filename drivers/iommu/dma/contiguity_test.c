@@ -66,6 +66,42 @@ static void plain_contiguous(struct kunit *test)
 	plain_run(test, false);
 }
 
+/* Its end shares a cache line with who knows what, so all of it is copied. */
+static void plain_bounced(struct kunit *test)
+{
+	const size_t size = PIECE + 1020;
+	struct device *dev = mock_plain_device(test, false);
+	struct test_pool *pool = test_pool_create(test, 2 * PIECE);
+	u8 *memory = pool->blocks[0];
+	dma_addr_t addr, next;
+	struct scatterlist *sg;
+	struct sg_table sgt;
+	unsigned int i;
+
+	if (!dma_kmalloc_needs_bounce(dev, 20, DMA_BIDIRECTIONAL))
+		kunit_skip(test, "no memory shares a cache line with a device");
+	memset(memory, FILL, pool->size);
+	sgt_make_cut(test, &sgt, memory, size);
+	KUNIT_ASSERT_EQ(test, 0,
+			test_sgt_map(dev, &sgt, DMA_BIDIRECTIONAL, true, true));
+	addr = sg_dma_address(sgt.sgl);
+	KUNIT_EXPECT_EQ(test, 1, sgt.nents);
+	KUNIT_EXPECT_EQ(test, size, sg_dma_len(sgt.sgl));
+	KUNIT_EXPECT_NE(test, phys_to_dma(dev, virt_to_phys(memory)), addr);
+	KUNIT_EXPECT_NULL(test, memchr_inv(phys_to_virt(dma_to_phys(dev, addr)),
+					   FILL, size));
+	next = addr;
+	for_each_sgtable_sg(&sgt, sg, i) {
+		KUNIT_EXPECT_EQ(test, next, sg_dma_address(sg));
+		next += sg->length;
+	}
+	dma_sync_sgtable_for_cpu(dev, &sgt, DMA_BIDIRECTIONAL);
+	dma_sync_sgtable_for_device(dev, &sgt, DMA_BIDIRECTIONAL);
+	dma_unmap_sgtable(dev, &sgt, DMA_BIDIRECTIONAL, 0);
+	KUNIT_EXPECT_NULL(test, memchr_inv(memory, FILL, pool->size));
+	sg_free_table(&sgt);
+}
+
 static void plain_refused(struct kunit *test)
 {
 	struct device *dev = mock_plain_device(test, true);
@@ -106,6 +142,12 @@ static void plain_refused(struct kunit *test)
 			test_sgt_map(dev, &sgt, DMA_TO_DEVICE, true, true));
 	KUNIT_EXPECT_EQ(test, 1, sgt.nents);
 	dma_unmap_sgtable(dev, &sgt, DMA_TO_DEVICE, 0);
+	sg_free_table(&sgt);
+
+	/* Small enough, but where it is */
+	sgt_make_cut(test, &sgt, pool->blocks[0] + PIECE, 2 * PIECE);
+	dma_set_seg_boundary(dev, 2 * PIECE - 1);
+	test_sgt_refused(test, dev, &sgt, true, -EINVAL, "over a boundary");
 	sg_free_table(&sgt);
 }
 
@@ -181,6 +223,7 @@ static void ops_contiguous(struct kunit *test)
 
 static struct kunit_case contiguity_cases[] = {
 	KUNIT_CASE(plain_contiguous),
+	KUNIT_CASE(plain_bounced),
 	KUNIT_CASE(plain_refused),
 #ifdef CONFIG_ARCH_HAS_DMA_OPS
 	KUNIT_CASE(ops_contiguous),
