@@ -52,7 +52,7 @@ try_reported() {
 }
 
 ktap_print_header
-ktap_set_plan 25
+ktap_set_plan 26
 try_op "mappings that must survive" "$edu" hold
 try_reported "no bytes" 0 0 zero
 try_reported "too many bytes" 0 0 overflow
