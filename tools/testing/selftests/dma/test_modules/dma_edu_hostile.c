@@ -5,7 +5,7 @@
  *   hostile N BITS [SEED]  N transfers, to addresses of at most BITS bits
  *   hostile N BITS SEED small  the same, so small that the IOMMU has little to report
  *
- * Where to, in turn and at random in each:
+ * Where to, in turn and at random in each, as far as the device reaches:
  *
  *   random     anywhere within its reach
  *   other      where another device has a page mapped just now
@@ -20,7 +20,8 @@
  * Pages with known bytes, some mapped for other devices, show a write that went
  * through; and of what a blocked read leaves in the device's buffer each byte is what
  * was there before, or what the bus gives for nothing: 0 or 0xff. "result" has a line
- * for each address.
+ * for each address. What was freed or unmapped must not be translated any more, before
+ * there is a transfer.
  */
 #include <linux/delay.h>
 #include <linux/iommu.h>
@@ -36,6 +37,10 @@
 #define HOSTILE_SEED	101
 #define HOSTILE_LEN	512
 #define HOSTILE_SMALL	4
+
+/* Where there is no such place: out of reach, and so is what is beside it. */
+#define HOSTILE_NOWHERE	BIT_ULL(63)
+#define HOSTILE_BITS	62
 
 /* Deferred: by then the window is over. */
 #define HOSTILE_WINDOW_MS 30
@@ -66,7 +71,7 @@ struct hostile_other {
  * @own: a page of its own that stays mapped
  * @mine: its memory
  * @blocked: transfers that nothing was mapped for
- * @hits: there was a mapping of its own, so there was no transfer
+ * @left_out: it was out of reach, or there was a mapping of its own
  */
 struct hostile {
 	struct edu *edu;
@@ -83,7 +88,7 @@ struct hostile {
 	dma_addr_t own;
 	void *mine;
 	unsigned int blocked;
-	unsigned int hits;
+	unsigned int left_out;
 };
 
 static u64 hostile_random(struct hostile *h, u64 below)
@@ -196,13 +201,13 @@ static int hostile_look(struct hostile *h)
 
 static u64 where_random(struct hostile *h)
 {
-	return hostile_random(h, 0);
+	return hostile_random(h, 0) & h->mask;
 }
 
 static u64 where_other(struct hostile *h)
 {
 	if (!h->nr_others)
-		return where_random(h);
+		return HOSTILE_NOWHERE;
 	return h->others[hostile_random(h, h->nr_others)].dma +
 	       hostile_random(h, PAGE_SIZE);
 }
@@ -227,6 +232,8 @@ static u64 where_zero(struct hostile *h)
 
 static u64 where_doorbell(struct hostile *h)
 {
+	if (!h->doorbells)
+		return HOSTILE_NOWHERE;
 	return h->doorbell + hostile_random(h, h->doorbells);
 }
 
@@ -239,7 +246,7 @@ static u64 where_freed(struct hostile *h)
 
 	cpu = dma_alloc_coherent(dev, size, &dma, GFP_KERNEL);
 	if (!cpu)
-		return where_random(h);
+		return HOSTILE_NOWHERE;
 	memset(cpu, HOSTILE_BYTE, size);
 	dma_free_coherent(dev, size, cpu, dma);
 	if (edu_deferred(h->edu))
@@ -256,7 +263,7 @@ static u64 where_unmapped(struct hostile *h)
 
 	dma = dma_map_page(dev, page, 0, PAGE_SIZE, DMA_BIDIRECTIONAL);
 	if (dma_mapping_error(dev, dma))
-		return where_random(h);
+		return HOSTILE_NOWHERE;
 	edu_read(h->edu, dma, HOSTILE_LEN, 8);
 	dma_unmap_page(dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
 	if (edu_deferred(h->edu))
@@ -266,21 +273,35 @@ static u64 where_unmapped(struct hostile *h)
 
 static u64 where_behind(struct hostile *h)
 {
-	return h->own + h->granule + hostile_random(h, h->granule);
+	u64 addr = h->own + h->granule;
+
+	/* Its interrupt's doorbell may be there. */
+	while (iommu_iova_to_phys(h->domain, addr))
+		addr += h->granule;
+	return addr + hostile_random(h, h->granule);
 }
 
-static const struct hostile_where {
+/**
+ * struct hostile_where - a kind of address
+ * @name: for "result"
+ * @where: one of them, or HOSTILE_NOWHERE
+ * @gone: it was the device's own, so that a translation is the layer's fault
+ */
+struct hostile_where {
 	const char *name;
 	u64 (*where)(struct hostile *h);
-} hostile_wheres[] = {
+	bool gone;
+};
+
+static const struct hostile_where hostile_wheres[] = {
 	{ "random", where_random },
 	{ "other", where_other },
 	{ "beside", where_beside },
 	{ "physical", where_physical },
 	{ "zero", where_zero },
 	{ "doorbell", where_doorbell },
-	{ "freed", where_freed },
-	{ "unmapped", where_unmapped },
+	{ "freed", where_freed, true },
+	{ "unmapped", where_unmapped, true },
 	{ "behind", where_behind },
 };
 
@@ -312,15 +333,21 @@ static int hostile_fetched(struct hostile *h, size_t len)
 
 static int hostile_once(struct hostile *h, const struct hostile_where *where)
 {
-	u64 addr = where->where(h) & h->mask & ~3ULL;
+	u64 addr = where->where(h) & ~3ULL;
 	size_t len = min_t(size_t, ALIGN(1 + hostile_random(h, h->max), 4),
 			   h->granule - (addr & (h->granule - 1)));
 	bool write = hostile_random(h, 2);
+	bool reached = addr <= h->mask;
+	bool mapped = reached && iommu_iova_to_phys(h->domain, addr);
 	int ret;
 
+	if (mapped && where->gone) {
+		edu_note(h->edu, "%#llx %s, and still mapped\n", addr, where->name);
+		return -EPERM;
+	}
 	/* Its own interrupt's doorbell, perhaps: there is nothing to be blocked. */
-	if (iommu_iova_to_phys(h->domain, addr)) {
-		h->hits++;
+	if (mapped || !reached) {
+		h->left_out++;
 		return 0;
 	}
 	edu_note(h->edu, "%#llx %s\n", addr, where->name);
@@ -347,8 +374,8 @@ static int hostile_run(struct hostile *h, unsigned long n)
 	}
 	hostile_end(h);
 	edu_note(h->edu, "%u transfers, %u left out, mapped for %u other devices\n",
-		 h->blocked, h->hits, others);
-	return ret;
+		 h->blocked, h->left_out, others);
+	return ret ?: h->blocked ? 0 : -ENODATA;
 }
 
 static int edu_op_hostile(struct edu *edu, int argc, char **argv)
@@ -358,7 +385,7 @@ static int edu_op_hostile(struct edu *edu, int argc, char **argv)
 	int ret;
 
 	if (edu_arg(argc, argv, 1, 9, &n) || edu_arg(argc, argv, 2, 28, &bits) ||
-	    !bits || bits > 64 || edu_arg(argc, argv, 3, 1, &seed))
+	    !bits || bits > HOSTILE_BITS || edu_arg(argc, argv, 3, 1, &seed))
 		return -EINVAL;
 	if (!edu_domain(edu))
 		return EDU_SKIP;
