@@ -239,6 +239,32 @@ static void late_test(void)
 }
 
 /*
+ * One thread: who unmaps has looked at the epoch just before it ended. Nothing is
+ * known of that range until its epoch comes again, but addresses are needed now.
+ */
+static void stale_test(void)
+{
+	static struct iova_range ranges[GRANULES];
+	struct iova_range claimed, range;
+	unsigned int count = 0;
+
+	begin();
+	dma_flush_enable(&flush, &domain);
+	while (map(&ranges[count], 1))
+		count++;
+	FAIL_IF(!iova_claim(&space, ranges[--count].first, &claimed));
+	store(translation[claimed.first], 0);
+	iova_retire(&space, &claimed, flush.epoch ^ 1);
+	FAIL_IF(!flush_now(&flush));
+	FAIL_IF(!map(&range, 1));
+	unmap(&range);
+	while (count)
+		unmap(&ranges[--count]);
+	end();
+	shim_report("flush: a range behind its epoch");
+}
+
+/*
  * Threads that map and unmap, one that runs what is due, and a switch from
  * strict to deferred on the way.
  */
@@ -330,6 +356,7 @@ int main(int argc, char **argv)
 	shim_seed *= argc > 2 ? 2 * strtoull(argv[2], NULL, 0) + 1 : 1;
 	window_test();
 	late_test();
+	stale_test();
 	thread_test(plain ? 1000000 : 50000);
 	return 0;
 }

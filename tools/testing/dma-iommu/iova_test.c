@@ -771,6 +771,30 @@ static void tight_test(void)
 	shim_report("gaps that just suffice");
 }
 
+/* Chunks that are kept with nothing in them make room for a large range. */
+static void empty_test(void)
+{
+	struct iova_request small = { .size = 1, .align = 1, .limit = 8191 };
+	struct iova_request large = { .size = 6144, .align = 1, .limit = 8191 };
+	static struct iova_range ranges[8192];
+	struct iova_space space;
+	struct iova_range range;
+	unsigned int count = 0;
+
+	FAIL_IF(iova_space_init(&space, 1, 8191, 12));
+	while (iova_alloc(&space, &small, &ranges[count]))
+		count++;
+	FAIL_IF(count != 8191);
+	while (count)
+		iova_release(&space, &ranges[--count]);
+	FAIL_IF(space.nr_empty < 8);
+	FAIL_IF(!iova_alloc(&space, &large, &range));
+	iova_release(&space, &range);
+	iova_space_destroy(&space);
+	FAIL_IF(shim_live());
+	shim_report("room in place of empty chunks");
+}
+
 /*
  * Where only a zone below their own has room left, small ranges fill its chunks
  * like any other's: there is room for large ranges afterwards.
@@ -1032,6 +1056,7 @@ int main(int argc, char **argv)
 	bits_test();
 	class_test();
 	tight_test();
+	empty_test();
 	lower_zones_test();
 	for (i = 0; !tsan && i < ARRAY_SIZE(setups); i++)
 		random_test(&setups[i], divide);
