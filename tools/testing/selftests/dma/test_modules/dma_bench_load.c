@@ -24,6 +24,7 @@
 #include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/dma-map-ops.h>
+#include <linux/hrtimer.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/math64.h>
@@ -526,7 +527,7 @@ static void load_threads_free(struct load *load)
 static int load_threads_run(struct load *load, u64 *ns)
 {
 	u32 count = load->value[LOAD_THREADS], i;
-	long left = 0;
+	ktime_t end;
 	u64 start;
 	int ret;
 
@@ -542,10 +543,14 @@ static int load_threads_run(struct load *load, u64 *ns)
 	for (i = 0; !ret && i < count; i++)
 		if (READ_ONCE(load->threads[i]->error))
 			return 0;
-	if (!ret)
-		left = msleep_interruptible(load->value[LOAD_SECONDS] * 1000);
+	if (!ret) {
+		/* Not in jiffies: they may be behind where this begins. */
+		end = ns_to_ktime(start + load->value[LOAD_SECONDS] * NSEC_PER_SEC);
+		set_current_state(TASK_INTERRUPTIBLE);
+		ret = schedule_hrtimeout(&end, HRTIMER_MODE_ABS);
+	}
 	*ns = ktime_get_ns() - start;
-	return ret || left ? -EINTR : 0;
+	return ret ? -EINTR : 0;
 }
 
 static int load_sum(struct load *load, u64 ns)
