@@ -37,10 +37,10 @@ case $(group_type "$bdf" 2>/dev/null) in
 DMA*) translated=-i ;;
 esac
 
-faults=$(iommu_faults)
+faults=$(fault_irqs)
 ktap_print_header
 ktap_set_plan 3
 try "DMA-BUFs of scattered pages are imported and shown" import
 try "the same after its driver was gone" import_again
-try "the IOMMU had nothing to stop" test "$(iommu_faults)" -eq "$faults"
+try "the IOMMU had nothing to stop" test "$(fault_irqs)" -eq "$faults"
 finish

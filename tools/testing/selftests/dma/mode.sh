@@ -75,7 +75,7 @@ edu_unbound() {
 edu_live() {
 	watch=/sys/kernel/debug/dma_watch
 	edu=/sys/kernel/debug/dma_edu/$bdf
-	before=$(iommu_faults)
+	before=$(fault_irqs)
 	watch_start || return 1
 	[ "$(group_type "$bdf")" = DMA ] || return 1
 	op "$watch" start 4 all || return 1
@@ -93,7 +93,7 @@ edu_live() {
 	EOF
 	[ "$rest" -gt 0 ] && [ "$rest" -lt "$unmaps" ] || return 1
 	[ "$(group_type "$bdf")" = DMA-FQ ] || return 1
-	[ "$(iommu_faults)" = "$before" ]
+	[ "$(fault_irqs)" = "$before" ]
 }
 
 edu_tests() {
