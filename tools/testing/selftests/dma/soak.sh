@@ -12,6 +12,7 @@
 #   DMA_TEST_SEED=N           where all choices come from
 #   DMA_TEST_RATE=SECONDS     how long to measure each rate
 #   DMA_TEST_SOAK_WITHOUT=".."  of: rebind remove type live load cpu memory sleep
+#   DMA_TEST_SOAK_DEVICES=N   how many devices there have to be, at least
 #
 # With DMA_TEST_SOAK=0 only the rates are measured.
 . "$(dirname "$0")/lib.sh"
@@ -125,6 +126,7 @@ find_devices() {
 	while read -r bdf rest; do
 		devices=$((devices + 1))
 	done < "$TMP/devices"
+	[ $devices -ge "${DMA_TEST_SOAK_DEVICES:-1}" ]
 }
 
 # device N: the one of that line, in $bdf, $driver, $class and $first
@@ -238,16 +240,26 @@ act() {
 	} >> "$TMP/broken"
 }
 
-# do_sleep DEPTH: as far as that, a second or two, and awake again
+# do_idle: until the clock wakes the machine. A slow one may not sleep yet by then,
+# and nothing would wake it: after what is written to wakeup_count, an alarm keeps it
+# from falling asleep. The next one is to be later.
+do_idle() {
+	for seconds in 3 10 60; do
+		read -r events < /sys/power/wakeup_count || return 1
+		echo 0 > "$alarm" && echo +$seconds > "$alarm" || return 1
+		echo "$events" > /sys/power/wakeup_count || continue
+		! echo freeze > /sys/power/state || return 0
+	done
+	return 1
+}
+
+# do_sleep DEPTH: as far as that, some seconds, and awake again
 do_sleep() {
-	if [ "$1" = idle ]; then
-		echo 0 > "$alarm" && echo +2 > "$alarm" || return 1
-	else
-		echo "$1" > /sys/power/pm_test || return 1
-	fi
+	[ "$1" != idle ] || { do_idle; return; }
+	echo "$1" > /sys/power/pm_test || return 1
 	echo freeze > /sys/power/state
 	status=$?
-	[ "$1" = idle ] || echo none > /sys/power/pm_test
+	echo none > /sys/power/pm_test
 	return $status
 }
 
@@ -324,8 +336,9 @@ device_step() {
 
 # ---- what happens to the machine --------------------------------------------
 
+# While the machine falls asleep, none comes and none goes.
 do_cpu() {
-	echo "$2" > "/sys/devices/system/cpu/cpu$1/online"
+	echo "$2" > "/sys/devices/system/cpu/cpu$1/online" || grep -q away "$TMP/gen.sleep"
 }
 
 # Take what there is but for some MiB, hold it, give it back.
@@ -355,6 +368,8 @@ machine_step() {
 		set -- /sys/devices/system/cpu/cpu*/online
 		[ -e "$1" ] || return
 		shift $((choice % $#))
+		# The last one stays.
+		[ "$(cat "$1")" = 0 ] || [ "$(nproc)" -gt 1 ] || return
 		cpu=${1%/online}
 		cpu=${cpu##*/cpu}
 		act "CPU $cpu goes or comes" do_cpu "$cpu" $((1 - $(cat "$1"))) ;;
@@ -429,7 +444,8 @@ round_disk() {
 		! grep -q 'verify failed\|verify: bad' "$TMP/worker.$bdf" || return 1
 		return 2
 	fi
-	"$DIR/dma_soak_disk" "$bdf" "/dev/$disk" 0 2097152 "$((SEED + tries))"
+	"$DIR/dma_soak_disk" "$bdf" "/dev/$disk" 0 2097152 \
+		"$((SEED + tries + 1000003 * number))"
 	status=$?
 	[ $status -le 1 ] || status=2
 	return $status
@@ -575,6 +591,14 @@ quiet() {
 	return 1
 }
 
+# The load ran, both actors lived to the end, and they did something.
+took_place() {
+	echo "$ops maps and unmaps, $(cat "$TMP/count.device") actions on devices," \
+		"$(cat "$TMP/count.machine") on the machine"
+	[ "$ops" -gt 0 ] && [ -s "$TMP/count.device" ] && [ -s "$TMP/count.machine" ] &&
+		[ -s "$TMP/actions" ]
+}
+
 # One of each class, at least; in a short time some device has no luck.
 went_on() {
 	cat "$TMP"/rounds.*
@@ -623,12 +647,27 @@ leaks() {
 	[ ! -s "$TMP/leaks" ]
 }
 
+# record_start: keep what the kernel reports from now on. Its log is too small for
+# that; who does not read in time gets an error, and comes to no end mark. It is no
+# child of this shell, which waits for all of them, and has nothing of its output,
+# whose end others wait for.
+record_start() {
+	echo "soak: begin $$" > /dev/kmsg
+	(sed -n -E "1,/soak: begin $$/d; /soak: end $$/{p;q}; /$REPORTS/p" /dev/kmsg \
+		> "$TMP/recorded" 2>&1 &)
+}
+
 nothing_reported() {
-	dmesg | sed "1,/soak: begin $$/d" | grep -E "$REPORTS" > "$TMP/reports"
+	# One sed looks at a line when it has the next.
+	for mark in end ended; do
+		echo "soak: $mark $$" > /dev/kmsg
+	done
+	within 20 grep -q "soak: end $$" "$TMP/recorded" || return 1
+	sed '$d' "$TMP/recorded" > "$TMP/reports"
 	quiet "$TMP/reports"
 }
 
-REPORTS='WARNING:|BUG:|Oops|Call trace:|DMA-API:|DMA unmap of|IOMMU unmapped|no DMA address|dma_soak: wrong|new suspected memory leaks'
+REPORTS='WARNING:|BUG:|Oops|Call trace:|DMA-API:|DMA unmap of|IOMMU unmapped|no DMA address|dma_soak: wrong|new suspected memory leaks|arm-smmu-v3 .*: event|DMAR: .*fault|virtio_iommu.*fault|AMD-Vi: Event'
 
 # ---- rates -------------------------------------------------------------------
 
@@ -724,7 +763,7 @@ chaos() {
 }
 
 tests_of_chaos() {
-	echo "soak: begin $$" > /dev/kmsg
+	record_start
 	for file in broken wrong actions; do
 		: > "$TMP/$file"
 	done
@@ -734,6 +773,7 @@ tests_of_chaos() {
 		echo 1 > /sys/module/suspend/parameters/pm_test_delay
 	# The first time, more is allocated for good than ever after.
 	settle warm > "$TMP/settle" 2>&1
+	try "before: every device is there" test $devices -ge "${DMA_TEST_SOAK_DEVICES:-1}"
 	try "before: every device works" all_work
 	try "before: all drivers go, and come back" settle begin
 	if { echo scan > /sys/kernel/debug/kmemleak; } 2> /dev/null; then
@@ -743,6 +783,7 @@ tests_of_chaos() {
 	chaos
 	wrong=$?
 	try "mappings led where they should" test $wrong = 0
+	try "all of it took place" took_place
 	try "nothing failed that was not disturbed" quiet "$TMP/broken"
 	try "no data was wrong" quiet "$TMP/wrong"
 	try "every device moved data" went_on
@@ -768,12 +809,13 @@ tests_of_chaos() {
 
 load_module dma_edu > /dev/null 2>&1
 load_module dma_soak "seed=$SEED" events=1 || skip_all "the module dma_soak cannot be loaded"
-find_devices
+# Some disks are found late.
+within 20 find_devices > /dev/null
 [ -s "$TMP/devices" ] || skip_all "no device behind an IOMMU may be used"
 rated=$(awk '$3 == "bare" || $3 == "edu" { b = $1 } END { print b }' "$TMP/devices")
 ktap_print_header
 if [ "$DMA_TEST_SOAK" -gt 0 ]; then
-	ktap_set_plan 18
+	ktap_set_plan 20
 	echo "# seed $SEED, $DMA_TEST_SOAK s, $(nproc) CPUs"
 	sed 's/^/# /' "$TMP/devices"
 	tests_of_chaos
