@@ -12,7 +12,7 @@ bdf=$(edu_device) || skip_all "no edu device"
 [ -x "$DIR/dma_disk" ] || skip_all "dma_disk is not built"
 load_translated "$bdf" dma_edu
 edus=/sys/kernel/debug/dma_edu
-seed=${DMA_TEST_SEED:-$(date +%s)}
+seed=${DMA_TEST_SEED:-$(od -A n -N 3 -t u4 /dev/urandom | tr -d ' ')}
 
 # reach BDF: bits of the addresses that a device can send, as far as they matter: a
 # second device is there to have more than QEMU gives it of itself
