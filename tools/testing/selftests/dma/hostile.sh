@@ -92,7 +92,7 @@ looked_at() {
 # all_kinds EDU: of each kind that the device reaches, an address was tried: without
 # another device, or memory for what is to be freed, some are left out
 all_kinds() {
-	kinds="random zero freed unmapped behind"
+	kinds="random zero freed unmapped below"
 	[ "$(reach "$1")" = 28 ] ||
 		kinds="$kinds physical doorbell ${disks:+other beside}"
 	for kind in $kinds; do

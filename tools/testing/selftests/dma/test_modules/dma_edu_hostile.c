@@ -271,13 +271,14 @@ static u64 where_unmapped(struct hostile *h)
 	return dma + hostile_random(h, PAGE_SIZE);
 }
 
-static u64 where_behind(struct hostile *h)
+/* Next below its own, which may be at the top of what it reaches */
+static u64 where_below(struct hostile *h)
 {
-	u64 addr = h->own + h->granule;
+	u64 addr = h->own;
 
-	/* Its interrupt's doorbell may be there. */
-	while (iommu_iova_to_phys(h->domain, addr))
-		addr += h->granule;
+	do {
+		addr -= h->granule;
+	} while (iommu_iova_to_phys(h->domain, addr));
 	return addr + hostile_random(h, h->granule);
 }
 
@@ -302,7 +303,7 @@ static const struct hostile_where hostile_wheres[] = {
 	{ "doorbell", where_doorbell },
 	{ "freed", where_freed, true },
 	{ "unmapped", where_unmapped, true },
-	{ "behind", where_behind },
+	{ "below", where_below },
 };
 
 /*
