@@ -15,7 +15,8 @@
  * An unmap clears the translation before it reads the epoch. If it reads the
  * old one, it did so before step 1, so step 2 covers it, no matter how late it
  * gets to put its range on the list: then the range is merely recycled by that
- * epoch's next flush. If it reads the new one, its range waits for the next.
+ * epoch's next flush, and for pages the timer comes once more. If it reads the new
+ * one, its range waits for the next.
  *
  *   unmap                         flush
  *   clear translation             switch the epoch
@@ -126,6 +127,18 @@ static bool flush_has_pages(struct dma_flush *flush)
 	return more;
 }
 
+/* Whether somebody has put pages on the list of the epoch that was over. */
+static bool flush_is_late(struct dma_flush *flush)
+{
+	unsigned long flags;
+	bool late;
+
+	raw_spin_lock_irqsave(&flush->pages_lock, flags);
+	late = !list_empty(&flush->pages[READ_ONCE(flush->epoch)]);
+	raw_spin_unlock_irqrestore(&flush->pages_lock, flags);
+	return late;
+}
+
 /*
  * Steps 1 and 2.
  * Return: false if the epochs could not switch, as the one before is not done
@@ -159,7 +172,7 @@ static enum hrtimer_restart flush_timer(struct hrtimer *timer)
 
 	atomic_set(&flush->armed, 0);
 	smp_mb(); /* [D] pairs with [C] in flush_arm() */
-	if (!flush_switch(flush))
+	if (!flush_switch(flush) || flush_is_late(flush))
 		flush_arm(flush);
 	if (flush_recycle(flush) || flush_has_pages(flush))
 		queue_work(system_unbound_wq, &flush->work);
