@@ -97,27 +97,34 @@ static inline void scatter(const unsigned char *pool, size_t total,
 	}
 }
 
-/* Once more, when the kernel has them: it may have moved them before. */
-static inline void check_scattered(const unsigned char *map, size_t size)
+/* The first page that is a neighbour of the one before; 0 if none is */
+static inline size_t first_neighbour(const unsigned char *map, size_t size)
 {
 	uint64_t last = 0, pfn;
 	size_t i;
 
 	for (i = 0; i < size / page; i++) {
 		pfn = pfn_of(map + i * page);
-		if (i && neighbours(last, pfn)) {
-			printf("pages %zu and %zu are neighbours\n", i - 1, i);
-			exit(1);
-		}
+		if (i && neighbours(last, pfn))
+			return i;
 		last = pfn;
+	}
+	return 0;
+}
+
+/* Once more, when the kernel has them: it may have moved them before. */
+static inline void check_scattered(const unsigned char *map, size_t size)
+{
+	size_t i = first_neighbour(map, size);
+
+	if (i) {
+		printf("pages %zu and %zu are neighbours\n", i - 1, i);
+		exit(1);
 	}
 }
 
-/*
- * A DMA-BUF of single pages of a memfd. They are mapped at @map, in the order in
- * which the DMA-BUF has them.
- */
-static inline int scattered_udmabuf(size_t size, unsigned char **map)
+/* A DMA-BUF of pages of a memfd that were no neighbours when they were chosen */
+static inline int try_udmabuf(size_t size, unsigned char **map)
 {
 	size_t count = size / page, *chosen = calloc(count, sizeof(*chosen)), i;
 	struct udmabuf_create_list *list;
@@ -158,6 +165,22 @@ static inline int scattered_udmabuf(size_t size, unsigned char **map)
 	free(list);
 	free(chosen);
 	return ret;
+}
+
+/*
+ * A DMA-BUF of single pages of a memfd. They are mapped at @map, in the order in
+ * which the DMA-BUF has them. It pins them; before, some may have been moved.
+ */
+static inline int scattered_udmabuf(size_t size, unsigned char **map)
+{
+	int fd = try_udmabuf(size, map), tries;
+
+	for (tries = 0; tries < 10 && first_neighbour(*map, size); tries++) {
+		munmap(*map, size);
+		close(fd);
+		fd = try_udmabuf(size, map);
+	}
+	return fd;
 }
 
 #endif /* DMA_SCATTERED_H */
