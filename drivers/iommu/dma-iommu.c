@@ -171,8 +171,8 @@ dma_addr_t iommu_dma_map_resource(struct device *dev, phys_addr_t phys,
 				  unsigned long attrs)
 {
 	return dma_map(dev, phys, size, 1,
-			      dma_protection(dir, false, attrs) | IOMMU_MMIO,
-			      dma_get_mask(dev), attrs);
+		       dma_protection(dir, false, attrs) | IOMMU_MMIO,
+		       dma_get_mask(dev), attrs);
 }
 
 /**

@@ -116,27 +116,22 @@ static bool flush_free(struct dma_flush *flush)
 	return more;
 }
 
-static bool flush_has_pages(struct dma_flush *flush)
+/* Whether there is any page on a list that the lock of pages protects */
+static bool flush_has_pages(struct dma_flush *flush, const struct list_head *list)
 {
 	unsigned long flags;
-	bool more;
+	bool any;
 
 	raw_spin_lock_irqsave(&flush->pages_lock, flags);
-	more = !list_empty(&flush->released);
+	any = !list_empty(list);
 	raw_spin_unlock_irqrestore(&flush->pages_lock, flags);
-	return more;
+	return any;
 }
 
 /* Whether somebody has put pages on the list of the epoch that was over. */
 static bool flush_is_late(struct dma_flush *flush)
 {
-	unsigned long flags;
-	bool late;
-
-	raw_spin_lock_irqsave(&flush->pages_lock, flags);
-	late = !list_empty(&flush->pages[READ_ONCE(flush->epoch)]);
-	raw_spin_unlock_irqrestore(&flush->pages_lock, flags);
-	return late;
+	return flush_has_pages(flush, &flush->pages[READ_ONCE(flush->epoch)]);
 }
 
 /*
@@ -174,7 +169,7 @@ static enum hrtimer_restart flush_timer(struct hrtimer *timer)
 	smp_mb(); /* [D] pairs with [C] in flush_arm() */
 	if (!flush_switch(flush) || flush_is_late(flush))
 		flush_arm(flush);
-	if (flush_recycle(flush) || flush_has_pages(flush))
+	if (flush_recycle(flush) || flush_has_pages(flush, &flush->released))
 		queue_work(system_unbound_wq, &flush->work);
 	return HRTIMER_NORESTART;
 }
@@ -233,7 +228,7 @@ bool dma_flush_more(struct dma_flush *flush, unsigned int *flushes)
 		if (*flushes == IOVA_EPOCHS)
 			return false;
 		*flushes += flush_switch(flush);
-		if (flush_has_pages(flush))
+		if (flush_has_pages(flush, &flush->released))
 			queue_work(system_unbound_wq, &flush->work);
 	}
 	flush_recycle(flush);
