@@ -87,21 +87,28 @@ static dma_addr_t granule_map(const struct test_device *td)
 					  DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
 }
 
+/* Behind an IOMMU with so many granules */
+static struct fake_pci *pci_create_small(struct kunit *test, u64 granules)
+{
+	const struct test_env *env = test->param_value;
+	u64 granule = BIT(env->granule_lg2);
+	struct mock_iommu_options options = {
+		.pgsizes = granule,
+		.aperture_last = granules * granule - 1,
+		.deferred = env->deferred,
+	};
+
+	return pci_create(test, mock_iommu_create(test, &options));
+}
+
 /*
  * Registers at granules 32 to 39, seen by the CPU elsewhere; and the host bridge
  * lets 100 to 199 and 20 to 59 through, in no order, and perhaps all from 220 on.
  */
 static void windows_run(struct kunit *test, bool to_the_top)
 {
-	const struct test_env *env = test->param_value;
-	u64 g = BIT(env->granule_lg2);
-	struct mock_iommu_options options = {
-		.pgsizes = g,
-		.aperture_last = 256 * g - 1,
-		.deferred = env->deferred,
-	};
-	struct fake_pci *pci = pci_create(test, mock_iommu_create(test,
-								  &options));
+	struct fake_pci *pci = pci_create_small(test, 256);
+	u64 g = pci->td.granule;
 	struct iommu_domain *domain = iommu_get_domain_for_dev(pci->td.dev);
 	struct list_head *windows = &pci->bridge.windows;
 	struct list_head *ranges = &pci->bridge.dma_ranges;
@@ -120,7 +127,7 @@ static void windows_run(struct kunit *test, bool to_the_top)
 	want += 4;
 	KUNIT_ASSERT_EQ(test, 0, test_access.domain_init(pci->td.dev, domain));
 	while ((addr = granule_map(&pci->td)) != DMA_MAPPING_ERROR) {
-		n = addr >> env->granule_lg2;
+		n = addr / g;
 		KUNIT_EXPECT_TRUE_MSG(test, (n >= 20 && n < 32) ||
 				      (n >= 40 && n < 60) ||
 				      (n >= 100 && n < 200) ||
@@ -230,15 +237,8 @@ static void untrusted(struct kunit *test)
 /* What has to be copied and cannot be, and what nobody wants to have copied back */
 static void untrusted_refused(struct kunit *test)
 {
-	const struct test_env *env = test->param_value;
-	u64 g = BIT(env->granule_lg2);
-	struct mock_iommu_options options = {
-		.pgsizes = g,
-		.aperture_last = 64 * g - 1,
-		.deferred = env->deferred,
-	};
-	struct fake_pci *pci = pci_create(test, mock_iommu_create(test,
-								  &options));
+	struct fake_pci *pci = pci_create_small(test, 64);
+	u64 g = pci->td.granule;
 	struct test_mapping *m = test_mapping_create(test, &pci->td);
 	struct page *page = virt_to_page(m->memory);
 	static const u8 word[4] = { 1, 2, 3, 4 };
