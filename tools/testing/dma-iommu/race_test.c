@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Threads against each other in iova.c, each test at one seam, by the interface
- * alone. A test that takes a minute of CPU time does not come to an end.
+ * alone: as the host runs them, and before that in turns that follow from the seed. A
+ * test that takes a minute of CPU time does not come to an end.
  */
 
 #include <signal.h>
@@ -16,13 +17,14 @@
 #define SECONDS		60
 
 static struct iova_space space;
-static unsigned long space_last;
+static unsigned long space_first, space_last;
 static u8 *owners;			/* per granule: TAKEN or not */
 static unsigned int *reserved_at;	/* per granule: tick, or 0 */
 static unsigned int tick;
 static unsigned int steps, running;
 static int epoch;
 static long successes;
+static bool in_turns;
 
 #define load(x)		__atomic_load_n(&(x), __ATOMIC_ACQUIRE)
 #define add(x, n)	__atomic_add_fetch(&(x), n, __ATOMIC_ACQ_REL)
@@ -43,18 +45,24 @@ static void limit_time(unsigned int seconds)
 	setitimer(ITIMER_PROF, &limit, NULL);
 }
 
-static void begin(const char *name, unsigned long last)
+static void begin(const char *name, unsigned long first, unsigned long last)
 {
 	test_name = name;
 	shim_pause_one_in = 32;
 	limit_time(SECONDS);
+	space_first = first;
 	space_last = last;
 	owners = calloc(1, last + 1);
 	reserved_at = calloc(last + 1, sizeof(*reserved_at));
 	tick = 0;
 	epoch = 0;
 	successes = 0;
-	FAIL_IF(iova_space_init(&space, 1, last, 12));
+	FAIL_IF(iova_space_init(&space, first, last, 12));
+}
+
+static const char *how(void)
+{
+	return in_turns ? ", in turns" : "";
 }
 
 static void recycle_all(void)
@@ -68,26 +76,6 @@ static void recycle_all(void)
 		while (iova_recycle(&space, 100))
 			;
 	}
-}
-
-/* Everything has been given back. */
-static void end(void)
-{
-	struct iova_range range;
-	unsigned long g;
-
-	shim_pause_one_in = 0;
-	recycle_all();
-	for (g = 0; g <= space_last; g++) {
-		FAIL_IF(owners[g]);
-		FAIL_IF(iova_claim(&space, g, &range));
-	}
-	iova_space_destroy(&space);
-	shim_rcu_barrier();
-	FAIL_IF(shim_live());
-	free(owners);
-	free(reserved_at);
-	limit_time(0);
 }
 
 static void own(const struct iova_range *range, u8 from, u8 to)
@@ -136,28 +124,82 @@ static void put(const struct iova_range *expected, bool retire)
 		iova_release(&space, expected);
 }
 
-static void seed(const void *arg)
+/* Everything has been given back, and nothing was lost: all of it can be had again. */
+static void end(void)
 {
-	shim_seed = (u64)arg * 0x9e3779b97f4a7c15;
+	unsigned long g, all = space_last - space_first + 1;
+	unsigned int migrate = shim_migrate_one_in;
+	struct iova_range range;
+
+	shim_pause_one_in = 0;
+	recycle_all();
+	for (g = space_first; g <= space_last; g++) {
+		FAIL_IF(owners[g]);
+		FAIL_IF(iova_claim(&space, g, &range));
+		all -= !!reserved_at[g];
+	}
+	shim_migrate_one_in = 0;
+	for (shim_cpu = 0; shim_cpu < NR_CPUS; shim_cpu++)
+		while (get(1, 1, space_last, &range))
+			all--;
+	FAIL_IF(all);
+	shim_cpu = 0;
+	shim_migrate_one_in = migrate;
+	iova_space_destroy(&space);
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+	free(owners);
+	free(reserved_at);
+	limit_time(0);
 }
 
-static void run(void *(*worker)(void *), void *(*other)(void *))
+struct worker {
+	void (*work)(unsigned int me);
+	unsigned int me;
+	u64 seed;
+};
+
+static void *work(void *arg)
 {
-	pthread_t threads[THREADS], last;
-	unsigned long i;
+	const struct worker *w = arg;
+
+	shim_seed = w->seed;
+	if (in_turns)
+		shim_turn_begin(w->me);
+	w->work(w->me);
+	if (w->me < THREADS)
+		add(running, -1);
+	if (in_turns)
+		shim_turn_end();
+	return NULL;
+}
+
+/* THREADS of @worker, and @other beside them until they have ended */
+static void run(void (*worker)(unsigned int me), void (*other)(unsigned int me))
+{
+	pthread_t threads[THREADS + 1];
+	struct worker workers[THREADS + 1];
+	unsigned int i;
 
 	running = THREADS;
-	for (i = 0; i < THREADS; i++)
-		pthread_create(&threads[i], NULL, worker, (void *)(shim_seed + i));
-	if (other)
-		pthread_create(&last, NULL, other, (void *)(shim_seed + i));
-	for (i = 0; i < THREADS; i++) {
-		pthread_join(threads[i], NULL);
-		add(running, -1);
+	if (in_turns)
+		shim_turns(THREADS + 1, shim_random());
+	for (i = 0; i <= THREADS; i++) {
+		workers[i] = (struct worker) {
+			.work = i < THREADS ? worker : other, .me = i,
+			.seed = shim_random(),
+		};
+		pthread_create(&threads[i], NULL, work, &workers[i]);
 	}
-	if (other)
-		pthread_join(last, NULL);
-	shim_seed += 17;
+	for (i = 0; i <= THREADS; i++)
+		pthread_join(threads[i], NULL);
+}
+
+/* Nobody waits for who flushes; in turns all have their share. */
+static void idle(void)
+{
+	if (!in_turns)
+		sched_yield();
 }
 
 /* The flush: one epoch after the other */
@@ -178,12 +220,11 @@ static void recycle_once(unsigned int budget)
 
 #define MINE	24
 
-static void *churn(void *arg)
+static void churn(unsigned int me)
 {
 	struct iova_range mine[MINE];
 	unsigned int i, k, n = 0;
 
-	seed(arg);
 	for (i = 0; i < steps; i++) {
 		if (n < MINE && shim_one_in(2)) {
 			unsigned long size = 1 + shim_below(shim_one_in(2) ? 128 : 8);
@@ -197,36 +238,36 @@ static void *churn(void *arg)
 	}
 	while (n)
 		put(&mine[--n], false);
-	return NULL;
 }
 
-static void *reserve_here_and_there(void *arg)
+static void reserve_here_and_there(unsigned int me)
 {
 	unsigned long first;
 	unsigned int count = 0;
 
-	seed(arg);
 	while (load(running)) {
 		/* Where the chunks are: at the top */
 		first = space_last - shim_below(16 * IOVA_CHUNK_GRANULES);
 		if (count++ < 1500) {
-			/* Else it may be in a large range, and is not reserved. */
-			if (!iova_reserve(&space, first, first))
-				__atomic_store_n(&reserved_at[first],
-						 add(tick, 1), __ATOMIC_RELEASE);
+			/* In use or not: there are no large ranges here. */
+			int ret = iova_reserve(&space, first, first);
+
+			FAIL_IF(ret && ret != -EBUSY);
+			__atomic_store_n(&reserved_at[first], add(tick, 1),
+					 __ATOMIC_RELEASE);
 		}
 		recycle_once(4);
-		sched_yield();
+		idle();
 	}
-	return NULL;
 }
 
 static void reserve_test(unsigned int count)
 {
-	begin("reserving under load", MAX_LAST);
+	begin("reserving under load", 1, MAX_LAST);
 	steps = count;
 	run(churn, reserve_here_and_there);
-	shim_report("race: reserving: %ld ranges handed out meanwhile", successes);
+	shim_report("race%s: reserving: %ld ranges handed out meanwhile", how(),
+		    successes);
 	end();
 }
 
@@ -241,20 +282,19 @@ static void wait_until(const unsigned int *at, unsigned int value)
 	unsigned int spins = 0;
 
 	while (__atomic_load_n(at, __ATOMIC_ACQUIRE) < value)
-		if (!(++spins % 4096))
-			sched_yield();
+		if (in_turns || !(++spins % 4096))
+			shim_yield();
 }
 
 static struct iova_range claim_range;
 static unsigned int claim_round, claim_done, claim_won;
 static unsigned int claim_won_total;
 
-static void *claim_all(void *arg)
+static void claim_all(unsigned int me)
 {
 	struct iova_range range;
 	unsigned int round;
 
-	seed(arg);
 	for (round = 1; round <= steps; round++) {
 		wait_until(&claim_round, round);
 		if (shim_one_in(16))
@@ -266,15 +306,13 @@ static void *claim_all(void *arg)
 		}
 		add(claim_done, 1);
 	}
-	return NULL;
 }
 
-static void *claim_judge(void *arg)
+static void claim_judge(unsigned int me)
 {
 	struct iova_range keep;
 	unsigned int round;
 
-	seed(arg);
 	FAIL_IF(!get(1, 1, space_last, &keep));
 	for (round = 1; round <= steps; round++) {
 		claim_won = 0;
@@ -294,17 +332,16 @@ static void *claim_judge(void *arg)
 		}
 	}
 	put(&keep, false);
-	return NULL;
 }
 
 static void claim_test(unsigned int count)
 {
-	begin("claiming at once", BIT(16) - 1);
+	begin("claiming at once", 1, BIT(16) - 1);
 	steps = count;
 	claim_round = 0;
 	claim_won_total = 0;
 	run(claim_all, claim_judge);
-	shim_report("race: claims: %u ranges, each by %u threads at once",
+	shim_report("race%s: claims: %u ranges, each by %u threads at once", how(),
 		    claim_won_total, THREADS);
 	end();
 }
@@ -323,27 +360,26 @@ struct pipe {
 };
 
 static struct pipe pipes[THREADS];
-static unsigned int next_worker, ended;
+static unsigned int ended;
 
 static void pipe_drain(struct pipe *in)
 {
 	unsigned int head = load(in->head);
 
 	if (in->tail == head)
-		sched_yield();
+		shim_yield();
 	while (in->tail != head) {
 		put(&in->ranges[in->tail % PIPE], shim_one_in(3));
 		__atomic_store_n(&in->tail, in->tail + 1, __ATOMIC_RELEASE);
 	}
 }
 
-static void *relay(void *arg)
+static void relay(unsigned int me)
 {
-	unsigned int me = add(next_worker, 1) - 1, i;
 	struct pipe *in = &pipes[me], *out = &pipes[(me + 1) % THREADS];
 	struct iova_range range;
+	unsigned int i;
 
-	seed(arg);
 	for (i = 0; i < steps; i++) {
 		unsigned long limit = space_last >> (shim_one_in(2) ? me : 0);
 		unsigned long size = 1 + shim_below(shim_one_in(4) ? 128 : 16);
@@ -362,28 +398,25 @@ static void *relay(void *arg)
 		pipe_drain(in);
 	}
 	pipe_drain(in);
-	return NULL;
 }
 
-static void *flusher(void *arg)
+static void flusher(unsigned int me)
 {
-	seed(arg);
 	while (load(running)) {
 		recycle_once(1 + shim_below(4));
-		sched_yield();
+		idle();
 	}
-	return NULL;
 }
 
 static void relay_test(unsigned int bits, unsigned int count)
 {
-	begin("freeing what others got", BIT(bits - 12) - 1);
+	begin("freeing what others got", 1, BIT(bits - 12) - 1);
 	steps = count;
 	memset(pipes, 0, sizeof(pipes));
-	next_worker = 0;
 	ended = 0;
 	run(relay, flusher);
-	shim_report("race: freed by others, %u bits: %ld ranges", bits, successes);
+	shim_report("race%s: freed by others, %u bits: %ld ranges", how(), bits,
+		    successes);
 	end();
 }
 
@@ -392,46 +425,67 @@ static void relay_test(unsigned int bits, unsigned int count)
  * no room for something large, while others retire into them.
  */
 
-static void *fill_and_empty(void *arg)
+static void fill_and_empty(unsigned int me)
 {
 	struct iova_range mine[160];
-	unsigned int i, n;
+	unsigned int i, n, most;
 
-	seed(arg);
 	for (i = 0; i < steps; i++) {
 		bool retire = shim_one_in(2);
 
-		for (n = 0; n < ARRAY_SIZE(mine); n++)
+		/* Of few chunks, some are often empty but for one range. */
+		most = shim_one_in(16) ? ARRAY_SIZE(mine) : 1 + shim_below(8);
+		for (n = 0; n < most; n++)
 			if (!get(100 + shim_below(29), 1, space_last, &mine[n]))
 				break;
 		while (n)
 			put(&mine[--n], retire);
 	}
-	return NULL;
 }
 
-static void *trim_and_flush(void *arg)
+static void trim_and_flush(unsigned int me)
 {
 	struct iova_range range;
 
-	seed(arg);
 	while (load(running)) {
 		recycle_once(1 + shim_below(4));
 		/* Can be had only when nothing else is taken; trims, then. */
-		if (get(space_last - 2, 1, space_last, &range))
+		if (get(space_last - space_first, 1, space_last, &range))
 			put(&range, false);
 		shim_rcu_barrier();
 	}
-	return NULL;
 }
 
 static void death_test(unsigned int count)
 {
-	begin("chunks that go", BIT(20) - 1);
+	begin("chunks that go", 1, BIT(20) - 1);
 	steps = count;
 	run(fill_and_empty, trim_and_flush);
-	shim_report("race: chunks that go: %ld ranges", successes);
+	shim_report("race%s: chunks that go: %ld ranges", how(), successes);
 	end();
+}
+
+/*
+ * Short rounds in little room: what is lost in a race shows only until something else
+ * of the same chunk is freed. Up to one chunk each, nothing is parked, and all take
+ * from chunks that others own, and fill their hands from, at that moment.
+ */
+static void rounds_test(unsigned int count)
+{
+	unsigned int round, chunks;
+	long total = 0;
+
+	for (round = 0; round < count; round++) {
+		chunks = 1 + shim_below(2 * NR_CPUS);
+		begin("no room", BIT(20) - chunks * IOVA_CHUNK_GRANULES,
+		      BIT(20) - 1);
+		steps = 1 + shim_below(60);
+		run(shim_one_in(2) ? churn : fill_and_empty,
+		    shim_one_in(2) ? flusher : trim_and_flush);
+		total += successes;
+		end();
+	}
+	shim_report("race%s: no room: %ld ranges", how(), total);
 }
 
 /*
@@ -444,7 +498,7 @@ static void foreign_test(void)
 	struct iova_range *all = calloc(last + 1, sizeof(*all));
 	unsigned int cpu;
 
-	begin("what others hold", last);
+	begin("what others hold", 1, last);
 	shim_migrate_one_in = 0;
 	for (cpu = 0; cpu < NR_CPUS; cpu++) {
 		shim_cpu = cpu;
@@ -466,20 +520,35 @@ static void foreign_test(void)
 	shim_report("race: all but %lu granules of others' chunks", last - n);
 }
 
-int main(int argc, char **argv)
+static void all(unsigned int divide, unsigned int rounds)
 {
-	const char *variant = argc > 1 ? argv[1] : "plain";
-	unsigned int divide = !strcmp(variant, "plain") ? 2 :
-			      !strcmp(variant, "tsan") ? 24 : 8;
-
-	shim_seed *= argc > 2 ? 2 * strtoull(argv[2], NULL, 0) + 1 : 1;
-	signal(SIGPROF, too_long);
-	foreign_test();
 	claim_test(20000 / divide);
 	reserve_test(200000 / divide);
 	relay_test(24, 200000 / divide);
 	relay_test(28, 200000 / divide);
 	relay_test(34, 200000 / divide);
-	death_test(400 / divide);
+	death_test(8000 / divide);
+	rounds_test(rounds);
+}
+
+int main(int argc, char **argv)
+{
+	const char *variant = argc > 1 ? argv[1] : "plain";
+	bool plain = !strcmp(variant, "plain"), turns = !strcmp(variant, "turns");
+
+	shim_seed *= argc > 2 ? 2 * strtoull(argv[2], NULL, 0) + 1 : 1;
+	signal(SIGPROF, too_long);
+	foreign_test();
+	/* The short rounds are what turns are best at. */
+	in_turns = strcmp(variant, "tsan");
+	if (in_turns)
+		all(10, plain || turns ? 2000 : 500);
+	if (turns)
+		return 0;
+	in_turns = false;
+	if (plain)
+		all(2, 200);
+	else
+		all(!strcmp(variant, "tsan") ? 24 : 8, 100);
 	return 0;
 }

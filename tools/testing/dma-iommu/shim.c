@@ -76,6 +76,119 @@ long shim_live(void)
 	return __atomic_load_n(&live, __ATOMIC_RELAXED);
 }
 
+/*
+ * Turns: the thread of the highest priority runs. Now and then one of them, whichever,
+ * gets another priority; who waits gets the lowest.
+ */
+
+#ifndef SHIM_PERF
+
+#define TURN_THREADS	8
+
+static struct turn {
+	sem_t go;
+	u64 priority;		/* 0: not there any more */
+} turns[TURN_THREADS];
+static unsigned int nr_turns, turns_missing, turn_steps;
+static cpu_set_t turn_cpu;		/* handing over is cheap on a single one */
+static u64 turn_seed, turn_lowest;
+static __thread struct turn *my_turn;
+
+void shim_turns(unsigned int nr, u64 seed)
+{
+	unsigned int i;
+
+	FAIL_IF(nr > TURN_THREADS);
+	nr_turns = turns_missing = nr;
+	turn_seed = seed;
+	turn_lowest = BIT(32);
+	turn_steps = 0;
+	CPU_ZERO(&turn_cpu);
+	CPU_SET(sched_getcpu(), &turn_cpu);
+	for (i = 0; i < nr; i++) {
+		sem_init(&turns[i].go, 0, 0);
+		turns[i].priority = BIT(32) + i;
+	}
+}
+
+static struct turn *turn_next(void)
+{
+	struct turn *next = &turns[0];
+	unsigned int i;
+
+	for (i = 1; i < nr_turns; i++)
+		if (turns[i].priority > next->priority)
+			next = &turns[i];
+	return next;
+}
+
+static void turn_pass(void)
+{
+	struct turn *next = turn_next();
+
+	if (next == my_turn)
+		return;
+	sem_post(&next->go);
+	while (sem_wait(&my_turn->go))
+		;
+}
+
+void shim_turn_begin(unsigned int nr)
+{
+	my_turn = &turns[nr];
+	sched_setaffinity(0, sizeof(turn_cpu), &turn_cpu);
+	if (!__atomic_sub_fetch(&turns_missing, 1, __ATOMIC_ACQ_REL))
+		sem_post(&turn_next()->go);
+	while (sem_wait(&my_turn->go))
+		;
+}
+
+void shim_turn_end(void)
+{
+	struct turn *next;
+
+	my_turn->priority = 0;
+	my_turn = NULL;
+	next = turn_next();
+	if (next->priority)
+		sem_post(&next->go);
+}
+
+/*
+ * Stretches of all lengths, as what must not be interrupted may be short or long; and
+ * who is held up may be so until all others wait.
+ */
+static void turn_step(void)
+{
+	u64 random;
+
+	if (turn_steps--)
+		return;
+	random = shim_next(&turn_seed);
+	turn_steps = (random >> 32) % BIT(1 + random % 8);
+	if (random & BIT(16)) {
+		my_turn->priority = --turn_lowest;
+	} else {
+		struct turn *other = &turns[(random >> 8) % nr_turns];
+
+		if (other->priority)
+			other->priority = BIT(32) + (shim_next(&turn_seed) >> 32);
+	}
+	turn_pass();
+}
+
+void shim_yield(void)
+{
+	if (!my_turn) {
+		sched_yield();
+		return;
+	}
+	my_turn->priority = --turn_lowest;
+	turn_pass();
+}
+
+#endif
+
 static struct rcu_head *rcu_waiting;
 
 static void rcu_free(struct rcu_head *head)
@@ -93,6 +206,11 @@ static void rcu_free(struct rcu_head *head)
 __thread unsigned int shim_cpu;
 __thread unsigned long shim_irqs_off;
 
+void shim_yield(void)
+{
+	sched_yield();
+}
+
 void shim_rcu_barrier(void)
 {
 	rcu_free(xchg(&rcu_waiting, NULL));
@@ -101,6 +219,7 @@ void shim_rcu_barrier(void)
 #else
 
 static pthread_rwlock_t rcu_lock;
+static unsigned int rcu_waits;		/* who frees, in turns */
 static __thread unsigned int rcu_depth;
 
 __attribute__((constructor)) static void rcu_init(void)
@@ -116,8 +235,11 @@ __attribute__((constructor)) static void rcu_init(void)
 
 void rcu_read_lock(void)
 {
-	if (!rcu_depth++)
-		pthread_rwlock_rdlock(&rcu_lock);
+	if (rcu_depth++)
+		return;
+	while (rcu_waits)
+		shim_yield();
+	pthread_rwlock_rdlock(&rcu_lock);
 }
 
 void rcu_read_unlock(void)
@@ -133,7 +255,14 @@ void shim_rcu_barrier(void)
 
 	FAIL_IF(rcu_depth);
 	head = xchg(&rcu_waiting, NULL);
-	pthread_rwlock_wrlock(&rcu_lock);
+	if (my_turn) {
+		rcu_waits++;
+		while (pthread_rwlock_trywrlock(&rcu_lock))
+			shim_yield();
+		rcu_waits--;
+	} else {
+		pthread_rwlock_wrlock(&rcu_lock);
+	}
 	pthread_rwlock_unlock(&rcu_lock);
 	rcu_free(head);
 }
@@ -219,6 +348,10 @@ void shim_pause(void)
 {
 	unsigned int spins;
 
+	if (my_turn) {
+		turn_step();
+		return;
+	}
 	if (!shim_one_in(shim_pause_one_in))
 		return;
 	for (spins = shim_below(256); spins--; )
@@ -241,7 +374,7 @@ void shim_cpu_get(void)
 	while (__atomic_exchange_n(&cpu_taken[shim_cpu], 1, __ATOMIC_ACQUIRE)) {
 		if (!cpu_pinned)
 			shim_cpu = (shim_cpu + 1) % NR_CPUS;
-		sched_yield();
+		shim_yield();
 	}
 }
 

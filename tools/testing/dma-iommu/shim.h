@@ -11,6 +11,8 @@
  *   RCU       readers hold a lock that freeing waits for, so that the sanitizers
  *             see what is freed too early
  *   memory    allocations fail at random if asked to
+ *   turns     if asked to, threads run one at a time, and where they hand over
+ *             follows from a seed
  *
  * With SHIM_PERF all of that costs about what it costs in a kernel without
  * debugging: a thread is a CPU for good, disabling interrupts is a load and a
@@ -20,10 +22,12 @@
 #ifndef _SHIM_H
 #define _SHIM_H
 
+#define _GNU_SOURCE		/* CPU_SET() */
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -145,33 +149,39 @@ static inline unsigned long roundup_pow_of_two(unsigned long x)
  */
 
 #ifdef SHIM_PERF
-#define shim_load(p, order)	__atomic_load_n(p, order)
+#define shim_step()		barrier()
 #else
-/* If asked to, a thread is often held up after it has looked at something. */
-#define shim_load(p, order)						\
-	({								\
-		typeof(*(p)) seen_ = __atomic_load_n(p, order);		\
-									\
-		if (unlikely(shim_pause_one_in))			\
-			shim_pause();					\
-		seen_;							\
-	})
 extern unsigned int shim_pause_one_in;
 void shim_pause(void);
+
+/* Before any access that others see or could make: if asked to, a thread is held up. */
+static inline void shim_step(void)
+{
+	if (unlikely(shim_pause_one_in))
+		shim_pause();
+}
 #endif
+
+#define shim_load(p, order)						\
+	({ shim_step(); __atomic_load_n(p, order); })
+#define shim_store(p, v, order)						\
+	do { shim_step(); __atomic_store_n(p, v, order); } while (0)
+/* Any of the compiler's that reads and writes */
+#define shim_change(how, p, ...)					\
+	({ shim_step(); __atomic_##how(p, __VA_ARGS__); })
 #define READ_ONCE(x)		shim_load(&(x), __ATOMIC_ACQUIRE)
-#define WRITE_ONCE(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
-#define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define WRITE_ONCE(x, v)	shim_store(&(x), v, __ATOMIC_RELAXED)
+#define smp_load_acquire(p)	shim_load(p, __ATOMIC_ACQUIRE)
+#define smp_store_release(p, v)	shim_store(p, v, __ATOMIC_RELEASE)
 #define rcu_assign_pointer(p, v) smp_store_release(&(p), v)
 #define rcu_dereference_raw(p)	READ_ONCE(p)
 #define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define smp_rmb()		smp_mb()
 #define smp_wmb()		smp_mb()
-#define xchg(p, v)		__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
+#define xchg(p, v)		shim_change(exchange_n, p, v, __ATOMIC_SEQ_CST)
 #define try_cmpxchg(p, old, new) \
-	__atomic_compare_exchange_n(p, old, new, false, __ATOMIC_SEQ_CST, \
-				    __ATOMIC_RELAXED)
+	shim_change(compare_exchange_n, p, old, new, false, __ATOMIC_SEQ_CST, \
+		    __ATOMIC_RELAXED)
 #define cmpxchg(p, old, new)						\
 	({								\
 		typeof(*(p)) was_ = (old);				\
@@ -184,17 +194,17 @@ typedef struct { int counter; } atomic_t;
 #define ATOMIC_INIT(i)		{ i }
 #define atomic_read(v)		shim_load(&(v)->counter, __ATOMIC_RELAXED)
 #define atomic_set(v, i) \
-	__atomic_store_n(&(v)->counter, i, __ATOMIC_RELAXED)
+	shim_store(&(v)->counter, i, __ATOMIC_RELAXED)
 #define atomic_set_release(v, i) \
-	__atomic_store_n(&(v)->counter, i, __ATOMIC_RELEASE)
+	shim_store(&(v)->counter, i, __ATOMIC_RELEASE)
 #define atomic_xchg(v, i)	xchg(&(v)->counter, i)
 #define atomic_inc(v) \
-	((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_RELAXED))
+	((void)shim_change(fetch_add, &(v)->counter, 1, __ATOMIC_RELAXED))
 
 #define atomic_fetch_or(i, v) \
-	__atomic_fetch_or(&(v)->counter, i, __ATOMIC_SEQ_CST)
+	shim_change(fetch_or, &(v)->counter, i, __ATOMIC_SEQ_CST)
 #define atomic_fetch_andnot(i, v) \
-	__atomic_fetch_and(&(v)->counter, ~(i), __ATOMIC_SEQ_CST)
+	shim_change(fetch_and, &(v)->counter, ~(i), __ATOMIC_SEQ_CST)
 #define atomic_cmpxchg(v, old, new)	cmpxchg(&(v)->counter, old, new)
 
 typedef struct { s64 counter; } atomic64_t;
@@ -202,16 +212,16 @@ typedef struct { s64 counter; } atomic64_t;
 #define atomic64_read_acquire(v) \
 	shim_load(&(v)->counter, __ATOMIC_ACQUIRE)
 #define atomic64_set(v, i) \
-	__atomic_store_n(&(v)->counter, i, __ATOMIC_RELAXED)
+	shim_store(&(v)->counter, i, __ATOMIC_RELAXED)
 #define atomic64_xchg(v, i)	xchg(&(v)->counter, i)
 #define atomic64_try_cmpxchg(v, old, new) \
 	try_cmpxchg(&(v)->counter, old, new)
 #define atomic64_fetch_or(i, v) \
-	__atomic_fetch_or(&(v)->counter, i, __ATOMIC_SEQ_CST)
+	shim_change(fetch_or, &(v)->counter, i, __ATOMIC_SEQ_CST)
 #define atomic64_fetch_andnot(i, v) \
-	__atomic_fetch_and(&(v)->counter, ~(i), __ATOMIC_SEQ_CST)
+	shim_change(fetch_and, &(v)->counter, ~(i), __ATOMIC_SEQ_CST)
 #define atomic64_or(i, v) \
-	((void)__atomic_fetch_or(&(v)->counter, i, __ATOMIC_RELAXED))
+	((void)shim_change(fetch_or, &(v)->counter, i, __ATOMIC_RELAXED))
 
 /*
  * Types that the kernel's headers take from <linux/types.h>.
@@ -280,6 +290,18 @@ void rcu_read_lock(void);
 void rcu_read_unlock(void);
 #endif
 
+/*
+ * Turns: between shim_turns() and its end, the threads numbered 0 to @nr - 1 run one
+ * at a time, from shim_turn_begin() to shim_turn_end(). Which of them, and for how many
+ * steps, follows from @seed: whatever they do can be had again. All of them wait by
+ * shim_yield() alone.
+ */
+void shim_turns(unsigned int nr, u64 seed);
+void shim_turn_begin(unsigned int nr);
+void shim_turn_end(void);
+/* Let others run. */
+void shim_yield(void);
+
 /* As a virtual CPU does: the holder may not be running. */
 static inline void shim_lock_wait(raw_spinlock_t *l)
 {
@@ -291,14 +313,14 @@ static inline void shim_lock_wait(raw_spinlock_t *l)
 	if (!__atomic_load_n(&l->held, __ATOMIC_RELAXED))
 		return;
 #endif
-	sched_yield();
+	shim_yield();
 }
 
 /* Whoever holds a raw lock is a reader too, until the lock is let go. */
 static inline void raw_spin_lock(raw_spinlock_t *l)
 {
 	rcu_read_lock();
-	while (unlikely(__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE)))
+	while (unlikely(shim_change(exchange_n, &l->held, 1, __ATOMIC_ACQUIRE)))
 		shim_lock_wait(l);
 	shim_lock_checks(l);
 }
@@ -368,7 +390,7 @@ void on_each_cpu(void (*func)(void *data), void *data, bool wait);
 
 static inline long schedule_timeout_uninterruptible(long timeout)
 {
-	sched_yield();
+	shim_yield();
 	return 0;
 }
 
@@ -407,12 +429,17 @@ void shim_rcu_barrier(void);
 /* Random numbers: xorshift, one sequence per thread. */
 extern __thread u64 shim_seed;
 
+static inline u64 shim_next(u64 *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
 static inline u64 shim_random(void)
 {
-	shim_seed ^= shim_seed << 13;
-	shim_seed ^= shim_seed >> 7;
-	shim_seed ^= shim_seed << 17;
-	return shim_seed;
+	return shim_next(&shim_seed);
 }
 
 static inline u64 shim_below(u64 n)
