@@ -73,12 +73,17 @@ same_room() {
 
 # works: the device moves bytes, wherever the group has got to. There may be a domain
 # and no memory for what is needed to use it: who sets the type is told of the domain,
-# the log tells the rest, and the next type that is set works.
+# the log tells the rest, and the next type that is set works. Until then a driver is
+# refused, or, where the firmware's tables are read but once, goes without.
 works() {
 	read -r is < "$type"
 	[ "$is" != identity ] || in_domain "$first" || return 1
-	if ! edu_bind 2> /dev/null; then
-		unusable && in_domain "$first" && edu_bind || return 1
+	edu_bind 2> /dev/null
+	bound=$?
+	if unusable; then
+		in_domain "$first" && edu_bind || return 1
+	elif [ $bound != 0 ]; then
+		return 1
 	fi
 	# The driver does without debugfs if there is no memory for it.
 	[ -e "$edu/run" ] && [ -e "$edu/result" ] || { edu_unbind && edu_bind; } ||
@@ -227,9 +232,14 @@ try_all "strict to identity" switch DMA identity
 try_all "strict to deferred, with a driver" switch DMA DMA-FQ
 rmmod dma_edu
 
-load_module dma_edu
-try_all "a driver is bound in a new domain" bind_driver
-rmmod dma_edu
+bind="a driver is bound in a new domain"
+if [ -d /sys/firmware/acpi ]; then
+	skip "$bind" "ACPI loses count of its objects when memory fails"
+else
+	load_module dma_edu
+	try_all "$bind" bind_driver
+	rmmod dma_edu
+fi
 in_domain "$first"
 if [ -n "$leaks" ]; then
 	try "kmemleak finds nothing" leaks_none
