@@ -98,9 +98,11 @@ map_benchmark_well() {
 	done
 }
 
+# All to the device: DMA_API_DEBUG forgets a mapping only after its address is free
+# for another thread, takes one for the other, and finds cache lines mapped twice.
 map_benchmarks() {
 	single="dma_map_benchmark: 8 threads, one page"
-	large="dma_map_benchmark: 8 threads, 16 pages, from the device, 64 bits"
+	large="dma_map_benchmark: 8 threads, 16 pages, 64 bits"
 	why=
 	[ -x "$DIR/dma_map_benchmark" ] || why="it is not built"
 	[ -d /sys/bus/pci/drivers/dma_map_benchmark ] ||
@@ -115,8 +117,8 @@ map_benchmarks() {
 		skip "$large" "$why"
 		return
 	fi
-	try "$single" map_benchmark_well
-	try "$large" map_benchmark_well -g 16 -d 2 -b 64
+	try "$single" map_benchmark_well -d 1
+	try "$large" map_benchmark_well -g 16 -d 1 -b 64
 	lend_back "$spare"
 }
 
