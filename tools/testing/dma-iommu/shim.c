@@ -92,23 +92,46 @@ static struct turn {
 static unsigned int nr_turns, turns_missing, turn_steps;
 static cpu_set_t turn_cpu;		/* handing over is cheap on a single one */
 static u64 turn_seed, turn_lowest;
+static bool turns_told;			/* not by the seed, but */
+static unsigned int turn_second, turns_left;
 static __thread struct turn *my_turn;
 
-void shim_turns(unsigned int nr, u64 seed)
+static void turns_init(unsigned int nr)
 {
 	unsigned int i;
 
 	FAIL_IF(nr > TURN_THREADS);
 	nr_turns = turns_missing = nr;
-	turn_seed = seed;
 	turn_lowest = BIT(32);
-	turn_steps = 0;
 	CPU_ZERO(&turn_cpu);
 	CPU_SET(sched_getcpu(), &turn_cpu);
+	/* The first begins. */
 	for (i = 0; i < nr; i++) {
 		sem_init(&turns[i].go, 0, 0);
-		turns[i].priority = BIT(32) + i;
+		turns[i].priority = BIT(33) - i;
 	}
+}
+
+void shim_turns(unsigned int nr, u64 seed)
+{
+	turns_init(nr);
+	turns_told = false;
+	turn_seed = seed;
+	turn_steps = 0;
+}
+
+void shim_turns_at(unsigned int first, unsigned int second)
+{
+	turns_init(2);
+	turns_told = true;
+	turn_steps = first;
+	turn_second = second;
+	turns_left = 2;
+}
+
+unsigned int shim_turns_left(void)
+{
+	return turns_left;
 }
 
 static struct turn *turn_next(void)
@@ -154,26 +177,42 @@ void shim_turn_end(void)
 		sem_post(&next->go);
 }
 
+/* The one that runs is held up, until all others wait. */
+static void turn_told(void)
+{
+	if (!turns_left)
+		return;
+	turns_left--;
+	turn_steps = turn_second;
+	my_turn->priority = --turn_lowest;
+}
+
 /*
  * Stretches of all lengths, as what must not be interrupted may be short or long; and
  * who is held up may be so until all others wait.
  */
+static void turn_by_chance(void)
+{
+	u64 random = shim_next(&turn_seed);
+	struct turn *other = &turns[(random >> 8) % nr_turns];
+
+	turn_steps = (random >> 32) % BIT(1 + random % 8);
+	if (random & BIT(16))
+		my_turn->priority = --turn_lowest;
+	else if (other->priority)
+		other->priority = BIT(32) + (shim_next(&turn_seed) >> 32);
+}
+
 static void turn_step(void)
 {
-	u64 random;
-
-	if (turn_steps--)
+	if (turn_steps) {
+		turn_steps--;
 		return;
-	random = shim_next(&turn_seed);
-	turn_steps = (random >> 32) % BIT(1 + random % 8);
-	if (random & BIT(16)) {
-		my_turn->priority = --turn_lowest;
-	} else {
-		struct turn *other = &turns[(random >> 8) % nr_turns];
-
-		if (other->priority)
-			other->priority = BIT(32) + (shim_next(&turn_seed) >> 32);
 	}
+	if (turns_told)
+		turn_told();
+	else
+		turn_by_chance();
 	turn_pass();
 }
 
@@ -366,6 +405,8 @@ static __thread unsigned int cpu_depth;
 
 void shim_cpu_get(void)
 {
+	if (!cpu_depth)
+		shim_step();
 	rcu_read_lock();
 	if (cpu_depth++)
 		return;

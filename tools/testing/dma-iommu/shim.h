@@ -297,6 +297,13 @@ void rcu_read_unlock(void);
  * shim_yield() alone.
  */
 void shim_turns(unsigned int nr, u64 seed);
+/*
+ * The same for two of them: the first is held up after @first steps, then the second
+ * after @second, unless either ends or waits before. How often that did not happen,
+ * shim_turns_left() tells.
+ */
+void shim_turns_at(unsigned int first, unsigned int second);
+unsigned int shim_turns_left(void);
 void shim_turn_begin(unsigned int nr);
 void shim_turn_end(void);
 /* Let others run. */

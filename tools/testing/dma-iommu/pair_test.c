@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Two operations of iova.c at a time, one held up at each of its steps in turn while
+ * the other goes on for each number of its own: all ways to interleave them in which
+ * either is held up once. A race of a few instructions is met however few they are.
+ *
+ * A step ends before an access that others could see. CPU 0 is the first's, CPU 1 the
+ * second's.
+ */
+
+#include "iova.h"
+
+#define CHUNK		IOVA_CHUNK_GRANULES
+#define PIECE		128		/* of which four fill a chunk */
+#define FIRST		(BIT(20) - 2 * CHUNK)
+#define LAST		(BIT(20) - 1)	/* where CPUs own chunks */
+#define KEPT		16
+
+static struct iova_space space;
+static int epoch;
+static struct iova_range kept[KEPT];	/* in use; size 0: not any more */
+static bool handed_out[2 * CHUNK], reserved[2 * CHUNK];
+static unsigned int won;
+
+static void mark(const struct iova_range *range, bool is)
+{
+	unsigned long g;
+
+	for (g = range->first; g <= range->last; g++) {
+		FAIL_IF(g < FIRST || g > LAST || handed_out[g - FIRST] == is);
+		handed_out[g - FIRST] = is;
+	}
+}
+
+static bool get(unsigned int i, unsigned long size)
+{
+	struct iova_request req = { .size = size, .align = 1, .limit = LAST };
+
+	if (!iova_alloc(&space, &req, &kept[i])) {
+		kept[i].last = kept[i].first - 1;
+		return false;
+	}
+	mark(&kept[i], true);
+	return true;
+}
+
+static void claim(unsigned int i)
+{
+	struct iova_range range;
+
+	FAIL_IF(!iova_claim(&space, kept[i].first, &range));
+	FAIL_IF(range.last != kept[i].last);
+	kept[i] = range;
+	mark(&range, false);
+}
+
+static void forget(unsigned int i)
+{
+	kept[i].last = kept[i].first - 1;
+}
+
+static void release(unsigned int i)
+{
+	claim(i);
+	iova_release(&space, &kept[i]);
+	forget(i);
+}
+
+static void retire(unsigned int i)
+{
+	claim(i);
+	iova_retire(&space, &kept[i], epoch);
+	forget(i);
+}
+
+static void flush(void)
+{
+	int old = epoch;
+
+	epoch ^= 1;
+	iova_recycle_start(&space, old);
+	while (iova_recycle(&space, 1))
+		;
+}
+
+/* What cannot be had gives back the empty chunks. */
+static void trim(void)
+{
+	struct iova_request req = { .size = LAST - FIRST + 1, .align = 1, .limit = LAST };
+	struct iova_range range;
+
+	if (iova_alloc(&space, &req, &range))
+		iova_release(&space, &range);
+}
+
+/*
+ * Two chunks: one that is parked, of pieces 0 to 3, and that of piece 4, CPU 0's.
+ */
+static void two_chunks(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 5; i++)
+		FAIL_IF(!get(i, PIECE));
+}
+
+/* The parked one waits for a flush, and is in use by piece 3 alone. */
+static void nearly_empty(void)
+{
+	two_chunks();
+	retire(0);
+	release(1);
+	release(2);
+}
+
+/* The same, and nothing of it is in use. */
+static void empty(void)
+{
+	nearly_empty();
+	release(3);
+	flush();
+	flush();
+}
+
+/* In use by pieces 2 and 3 */
+static void half_empty(void)
+{
+	two_chunks();
+	release(0);
+	release(1);
+}
+
+static void retire_third(void)
+{
+	retire(2);
+}
+
+static void retire_last(void)
+{
+	retire(3);
+}
+
+static void release_last(void)
+{
+	release(3);
+}
+
+static void flush_and_trim(void)
+{
+	flush();
+	trim();
+	shim_rcu_barrier();
+	flush();
+	trim();
+	shim_rcu_barrier();
+}
+
+/* CPU 0 owns a chunk that is full. */
+static void full(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		FAIL_IF(!get(i, PIECE));
+}
+
+static void get_piece(void)
+{
+	get(5, PIECE);
+}
+
+static void get_other_piece(void)
+{
+	get(6, PIECE);
+}
+
+static void get_one(void)
+{
+	get(7, 1);
+}
+
+/* All are owned, and only the first has room, of pieces 1 and 2. */
+static void crowded(void)
+{
+	unsigned int i;
+
+	get(8, PIECE);
+	for (i = 0; i < 3; i++)
+		get(i, PIECE);
+	shim_cpu = 1;
+	get(3, PIECE);
+	get(4, PIECE);
+	get(9, PIECE);
+	get(10, PIECE);
+	shim_cpu = 0;
+	release(1);
+	release(2);
+}
+
+static void one_of_a_word(void)
+{
+	get(0, 1);
+	get(1, 1);
+}
+
+static void release_first(void)
+{
+	release(0);
+}
+
+static void reserve_first(void)
+{
+	int ret = iova_reserve(&space, kept[0].first, kept[0].first);
+
+	FAIL_IF(ret && ret != -EBUSY);
+	reserved[kept[0].first - FIRST] = true;
+}
+
+static void claim_first(void)
+{
+	struct iova_range range;
+
+	if (iova_claim(&space, kept[0].first, &range)) {
+		FAIL_IF(range.last != kept[0].last);
+		__atomic_add_fetch(&won, 1, __ATOMIC_RELAXED);
+	}
+}
+
+static void one_won(void)
+{
+	FAIL_IF(won != 1);
+	mark(&kept[0], false);
+	iova_release(&space, &kept[0]);
+	forget(0);
+}
+
+static void large(void)
+{
+	FAIL_IF(!get(0, CHUNK));
+}
+
+static void get_large(void)
+{
+	get(1, CHUNK);
+}
+
+static const struct pair {
+	const char *name;
+	void (*prepare)(void), (*first)(void), (*second)(void), (*after)(void);
+} pairs[] = {
+	{ "retiring the last of a chunk, flushing", nearly_empty, retire_last,
+	  flush_and_trim },
+	{ "releasing the last of a chunk, flushing", nearly_empty, release_last,
+	  flush_and_trim },
+	{ "parking a chunk, releasing its last", full, get_piece, release_last },
+	{ "parking a chunk, retiring its last", full, get_piece, retire_last },
+	{ "filling a hand, taking what others own", crowded, get_one, get_other_piece },
+	{ "taking of the own, taking what others own", crowded, get_piece,
+	  get_other_piece },
+	{ "taking of a chunk, trimming", nearly_empty, get_piece, trim },
+	{ "adopting an empty chunk, trimming", empty, get_piece, trim },
+	{ "reserving of an empty chunk, trimming", empty, reserve_first, trim },
+	{ "retiring two at once", half_empty, retire_third, retire_last },
+	{ "flushing, handing out", nearly_empty, flush, get_piece },
+	{ "making two chunks", NULL, get_piece, get_other_piece },
+	{ "releasing, reserving", one_of_a_word, release_first, reserve_first },
+	{ "handing out, reserving", one_of_a_word, get_one, reserve_first },
+	{ "claiming twice", two_chunks, claim_first, claim_first, one_won },
+	{ "claiming a large range twice", large, claim_first, claim_first, one_won },
+	{ "releasing a large range, getting one", large, release_first, get_large },
+};
+
+/* What is free can be had, all of it and nothing else. */
+static void have_all(void)
+{
+	struct iova_request req = { .size = 1, .align = 1, .limit = LAST };
+	unsigned long g, free = 0, got = 0;
+	struct iova_range range;
+
+	for (g = 0; g < 2 * CHUNK; g++)
+		free += !handed_out[g] && !reserved[g];
+	for (shim_cpu = 0; shim_cpu < NR_CPUS; shim_cpu++) {
+		while (iova_alloc(&space, &req, &range)) {
+			FAIL_IF(reserved[range.first - FIRST]);
+			mark(&range, true);
+			got++;
+		}
+	}
+	shim_cpu = 0;
+	FAIL_IF(got != free);
+}
+
+struct worker {
+	void (*work)(void);
+	unsigned int nr;
+};
+
+static void *work(void *arg)
+{
+	const struct worker *w = arg;
+
+	shim_cpu = w->nr;
+	shim_turn_begin(w->nr);
+	w->work();
+	shim_turn_end();
+	return NULL;
+}
+
+/* Return: whether both came so far that they were held up. */
+static bool run(const struct pair *p, unsigned int held_up, unsigned int then)
+{
+	struct worker workers[] = { { p->first, 0 }, { p->second, 1 } };
+	pthread_t threads[2];
+	unsigned int i;
+
+	epoch = 0;
+	won = 0;
+	for (i = 0; i < KEPT; i++)
+		kept[i] = (struct iova_range) { .first = 1, .last = 0 };
+	memset(handed_out, 0, sizeof(handed_out));
+	memset(reserved, 0, sizeof(reserved));
+	FAIL_IF(iova_space_init(&space, FIRST, LAST, 12));
+	if (p->prepare)
+		p->prepare();
+
+	shim_turns_at(held_up, then);
+	shim_pause_one_in = 1;
+	for (i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, work, &workers[i]);
+	for (i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	shim_pause_one_in = 0;
+
+	if (p->after)
+		p->after();
+	flush();
+	flush();
+	have_all();
+	iova_space_destroy(&space);
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+	return !shim_turns_left();
+}
+
+int main(void)
+{
+	unsigned int held_up, then, i;
+	const struct pair *p;
+	unsigned long runs;
+
+	shim_migrate_one_in = 0;
+	for (i = 0; i < ARRAY_SIZE(pairs); i++) {
+		p = &pairs[i];
+		runs = 0;
+		for (held_up = 0; ; held_up++) {
+			for (then = 0; run(p, held_up, then); then++)
+				runs++;
+			runs++;
+			if (!then)
+				break;
+		}
+		FAIL_IF(!held_up);
+		shim_report("pair: %s: %lu ways, %u steps", p->name, runs, held_up);
+	}
+	return 0;
+}
