@@ -711,7 +711,7 @@ static int edu_full_make(struct edu *edu, struct edu_full *full)
 	full->n = 0;
 	full->size = 1UL << __ffs(domain->pgsize_bitmap);
 	max = (1UL << EDU_NARROW) / full->size + 1;
-	full->page = alloc_pages(GFP_KERNEL, get_order(full->size));
+	full->page = alloc_pages(GFP_KERNEL | __GFP_ZERO, get_order(full->size));
 	full->dma = kvcalloc(max, sizeof(*full->dma), GFP_KERNEL);
 	if (!full->page || !full->dma)
 		return -ENOMEM;

@@ -150,7 +150,7 @@ static void edu_churn_step(struct edu_churn *churn, struct edu_churn_slot *slot)
 	if (!slot->page) {
 		slot->order = get_random_u32_below(EDU_CHURN_ORDER + 1);
 		slot->pages = 1 + get_random_u32_below(1 << slot->order);
-		slot->page = alloc_pages(GFP_KERNEL | __GFP_NOWARN, slot->order);
+		slot->page = alloc_pages(GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN, slot->order);
 		if (!slot->page)
 			return;
 		if (irqs_off)

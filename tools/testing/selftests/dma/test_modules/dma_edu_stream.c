@@ -855,7 +855,7 @@ static int edu_op_mask(struct edu *edu, int argc, char **argv)
 
 	if (!edu_domain(edu))
 		return EDU_SKIP;
-	page = alloc_pages(GFP_KERNEL, 4);
+	page = alloc_pages(GFP_KERNEL | __GFP_ZERO, 4);
 	if (!page)
 		return -ENOMEM;
 	for (i = 0; !ret && i < ARRAY_SIZE(bits); i++) {
