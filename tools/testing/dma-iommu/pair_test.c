@@ -18,7 +18,7 @@
 
 static struct iova_space space;
 static int epoch;
-static struct iova_range kept[KEPT];	/* in use; size 0: not any more */
+static struct iova_range kept[KEPT];	/* what was had last under each number */
 static bool handed_out[2 * CHUNK], reserved[2 * CHUNK];
 static unsigned int won;
 
@@ -36,10 +36,8 @@ static bool get(unsigned int i, unsigned long size)
 {
 	struct iova_request req = { .size = size, .align = 1, .limit = LAST };
 
-	if (!iova_alloc(&space, &req, &kept[i])) {
-		kept[i].last = kept[i].first - 1;
+	if (!iova_alloc(&space, &req, &kept[i]))
 		return false;
-	}
 	mark(&kept[i], true);
 	return true;
 }
@@ -54,23 +52,16 @@ static void claim(unsigned int i)
 	mark(&range, false);
 }
 
-static void forget(unsigned int i)
-{
-	kept[i].last = kept[i].first - 1;
-}
-
 static void release(unsigned int i)
 {
 	claim(i);
 	iova_release(&space, &kept[i]);
-	forget(i);
 }
 
 static void retire(unsigned int i)
 {
 	claim(i);
 	iova_retire(&space, &kept[i], epoch);
-	forget(i);
 }
 
 static void flush(void)
@@ -231,7 +222,6 @@ static void one_won(void)
 	FAIL_IF(won != 1);
 	mark(&kept[0], false);
 	iova_release(&space, &kept[0]);
-	forget(0);
 }
 
 static void large(void)
@@ -315,8 +305,7 @@ static bool run(const struct pair *p, unsigned int held_up, unsigned int then)
 
 	epoch = 0;
 	won = 0;
-	for (i = 0; i < KEPT; i++)
-		kept[i] = (struct iova_range) { .first = 1, .last = 0 };
+	memset(kept, 0, sizeof(kept));
 	memset(handed_out, 0, sizeof(handed_out));
 	memset(reserved, 0, sizeof(reserved));
 	FAIL_IF(iova_space_init(&space, FIRST, LAST, 12));

@@ -534,16 +534,17 @@ static void all(unsigned int divide, unsigned int rounds)
 int main(int argc, char **argv)
 {
 	const char *variant = argc > 1 ? argv[1] : "plain";
-	bool plain = !strcmp(variant, "plain");
+	bool plain = !strcmp(variant, "plain"), tsan = !strcmp(variant, "tsan");
 
 	shim_seed *= argc > 2 ? 2 * strtoull(argv[2], NULL, 0) + 1 : 1;
 	signal(SIGPROF, too_long);
 	foreign_test();
 	/* Threads that take turns have nothing to show to a sanitizer of threads. */
-	in_turns = strcmp(variant, "tsan");
-	if (in_turns)
+	if (!tsan) {
+		in_turns = true;
 		all(10, 300);
-	in_turns = false;
-	all(plain ? 2 : !strcmp(variant, "tsan") ? 24 : 8, 100);
+		in_turns = false;
+	}
+	all(plain ? 2 : tsan ? 24 : 8, 100);
 	return 0;
 }
