@@ -8,7 +8,8 @@
  * space are extents themselves, which are always there.
  *
  * "Large" has two meanings, since most requests are for chunks: so many granules,
- * and so many whole aligned chunks. For both the tree knows for certain.
+ * and so many whole aligned chunks. For both the tree knows for certain, unless a
+ * range may cross a boundary, and has to be told where not.
  *
  * No function here takes a lock, sleeps or allocates: the caller serialises.
  */
@@ -235,9 +236,12 @@ bool extents_place(struct iova_extents *extents, struct iova_extent *x,
 	struct iova_gaps tight = { .granules = req->size }, roomy = {};
 	struct iova_extent *above;
 
+	/* It begins with whole chunks then. */
+	if (req->align >= IOVA_CHUNK_GRANULES)
+		tight.chunks = req->size / IOVA_CHUNK_GRANULES;
 	if (req->align == IOVA_CHUNK_GRANULES && !req->boundary &&
 	    IS_ALIGNED(req->size, IOVA_CHUNK_GRANULES))
-		roomy.chunks = req->size / IOVA_CHUNK_GRANULES;
+		roomy.chunks = tight.chunks;
 	else
 		roomy.granules = req->size + req->align - 1 +
 				 (req->boundary ? req->size : 0);
