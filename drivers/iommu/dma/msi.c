@@ -42,14 +42,21 @@ static int msi_page_add(struct iommu_dma_cookie *cookie,
 	return 0;
 }
 
+/* One that is mapped for another device may be where this one does not reach. */
+static bool msi_page_reached(const struct dma_msi_page *page, u64 last)
+{
+	return !page->mapped || page->iova + page->size - 1 <= last;
+}
+
 static const struct dma_msi_page *
-msi_page_find(struct iommu_dma_cookie *cookie, phys_addr_t addr)
+msi_page_find(struct iommu_dma_cookie *cookie, phys_addr_t addr, u64 last)
 {
 	const struct dma_msi_page *page;
 
 	lockdep_assert_held(&cookie->lock);
 	list_for_each_entry(page, &cookie->msi_pages, list)
-		if (addr >= page->phys && addr - page->phys < page->size)
+		if (addr >= page->phys && addr - page->phys < page->size &&
+		    msi_page_reached(page, last))
 			return page;
 	return NULL;
 }
@@ -67,7 +74,7 @@ int dma_msi_reserve(struct iommu_dma_cookie *cookie, phys_addr_t start,
 		    size_t length)
 {
 	size_t offset = dma_granule_offset(cookie, start);
-	const struct dma_msi_page *page = msi_page_find(cookie, start);
+	const struct dma_msi_page *page = msi_page_find(cookie, start, U64_MAX);
 
 	if (page && start - page->phys + length <= page->size)
 		return 0;
@@ -137,6 +144,7 @@ int iommu_dma_prepare_msi(struct msi_desc *desc, phys_addr_t msi_addr)
 	const struct dma_msi_page *page;
 	struct dma_msi_page new;
 	unsigned int lg2;
+	u64 last;
 	int ret;
 
 	if (!cookie) {
@@ -150,7 +158,10 @@ int iommu_dma_prepare_msi(struct msi_desc *desc, phys_addr_t msi_addr)
 	msi_addr = ALIGN_DOWN(msi_addr, BIT_ULL(lg2));
 
 	guard(mutex)(&cookie->lock);
-	page = msi_page_find(cookie, msi_addr);
+	/* Whose window it is sees to that. */
+	last = cookie->type == DMA_COOKIE_IOVA ?
+	       dma_limit(dev, cookie, dma_get_mask(dev)) : U64_MAX;
+	page = msi_page_find(cookie, msi_addr, last);
 	if (!page) {
 		new = (struct dma_msi_page) {
 			.phys = msi_addr,
