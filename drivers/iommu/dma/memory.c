@@ -44,21 +44,26 @@ static void pages_free(struct page **pages, unsigned long count)
 	kvfree(pages);
 }
 
-/* A block of at most @count pages; of @orders the largest that can be had */
+/*
+ * A block of at most @count pages; of @orders the largest that can be had. One that
+ * cannot be had is struck off: asking again for each block would take long, and
+ * others' memory.
+ */
 static struct page *block_alloc(int nid, unsigned int count,
-				unsigned long orders, gfp_t gfp,
+				unsigned long *orders, gfp_t gfp,
 				unsigned int *order)
 {
-	unsigned long fit = orders & GENMASK(__fls(count), 0);
+	unsigned long fit = *orders & GENMASK(__fls(count), 0);
 	struct page *page;
 
-	for (; fit; fit &= ~BIT(*order)) {
+	for (; fit; fit &= *orders) {
 		*order = __fls(fit);
 		/* Large blocks are nice to have, but not worth an effort. */
 		page = alloc_pages_node(nid, fit == BIT(*order) ? gfp :
 					gfp | __GFP_NORETRY, *order);
 		if (page)
 			return page;
+		*orders &= ~BIT(*order);
 	}
 	return NULL;
 }
@@ -78,7 +83,7 @@ static struct page **pages_alloc(struct device *dev, unsigned int count,
 	if (!pages)
 		return NULL;
 	while (done < count) {
-		page = block_alloc(dev_to_node(dev), count - done, orders,
+		page = block_alloc(dev_to_node(dev), count - done, &orders,
 				   gfp | __GFP_NOWARN | __GFP_HIGHMEM, &order);
 		if (!page) {
 			pages_free(pages, done);
@@ -156,8 +161,8 @@ static struct page **pages_create(struct device *dev, size_t size, u64 align,
 	unsigned int i;
 	int ret;
 
-	/* A list has no more entries than an int can count. */
-	if (!size || mapped < size || count > INT_MAX ||
+	/* A list has no more entries than an int can count; whole pages may wrap. */
+	if (!size || mapped < size || !count || count > INT_MAX ||
 	    dma_domain_attach(dev, cookie->domain))
 		return NULL;
 	pages = pages_alloc(dev, count, block_orders(cookie, attrs), gfp);
