@@ -27,9 +27,13 @@
 
 static int copy_part(struct dma_job *job)
 {
+	int ret = dma_copy_add(job->dev, job->cookie, job->part.addr,
+			       job->part.phys, job->part.size);
+
 	job->mixed = true;
-	return dma_copy_add(job->dev, job->cookie, job->part.addr,
-			    job->part.phys, job->part.size);
+	/* The IOMMU driver may have that error for another reason. */
+	job->no_memory = ret == -EFAULT;
+	return ret;
 }
 
 /* Nothing more comes for the granule of the part. */

@@ -316,9 +316,11 @@ static int list_map_range(struct dma_list *list)
 	list_undo_entries(list);
 	dma_job_undo_end(&list->job);
 	dma_iova_abandon(list->job.dev, list->job.cookie, &range);
-	return ret == -EFAULT ?
-	       list_refuse(list, "what has to be copied is not memory") :
-	       -ENOMEM;
+	if (list->job.no_memory)
+		return list_refuse(list, "what has to be copied is not memory");
+	/* Anything else would fail again, and callers are not to try. */
+	return ret == -ENOMEM ? ret :
+	       list_refuse(list, "the IOMMU driver refuses to map it");
 }
 
 /*
@@ -453,8 +455,9 @@ void iommu_dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
  * Context: Any.
  * Return: the number of segments; -EINVAL if the list has no entry, or fewer
  * than @nents, or one without bytes or that is no memory, or if it is to be one
- * segment and cannot; -EREMOTEIO if it has memory of another device that @dev
- * cannot reach; -ENOMEM if there is no memory or no address for it.
+ * segment and cannot, or if the IOMMU driver refuses it; -EREMOTEIO if it has
+ * memory of another device that @dev cannot reach; -ENOMEM if there is no memory or
+ * no address for it.
  */
 int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		     enum dma_data_direction dir, unsigned long attrs)
@@ -474,9 +477,11 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	};
 	int ret;
 
-	if (nents < 1 || !dma_allowed(list.job.prot) ||
-	    dma_domain_attach(dev, cookie->domain))
+	if (nents < 1 || !dma_allowed(list.job.prot))
 		return -EINVAL;
+	ret = dma_domain_attach(dev, cookie->domain);
+	if (ret)
+		return ret == -ENOMEM ? ret : -EINVAL;
 
 	ret = list_measure(&list);
 	if (ret)
