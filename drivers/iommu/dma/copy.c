@@ -21,6 +21,7 @@
 
 #include <linux/dma-iommu.h>
 #include <linux/highmem.h>
+#include <linux/kmsan-checks.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
@@ -97,10 +98,13 @@ static void copy_bytes(const struct dma_copy *copy,
 		struct page *page = pfn_to_page(PHYS_PFN(phys));
 
 		n = min_t(size_t, len, PAGE_SIZE - offset_in_page(phys));
-		if (in)
+		if (in) {
 			memcpy_from_page(buf, page, offset_in_page(phys), n);
-		else
-			memcpy_to_page(page, offset_in_page(phys), buf, n);
+			continue;
+		}
+		/* A device wrote it, or may have: KMSAN cannot see that. */
+		kmsan_unpoison_memory(buf, n);
+		memcpy_to_page(page, offset_in_page(phys), buf, n);
 	}
 }
 
