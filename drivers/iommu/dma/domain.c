@@ -256,8 +256,9 @@ int dma_claim_unit(struct device *dev, struct dma_teardown *td,
 	dma_addr_t start;
 	u64 skip;
 
-	/* Perhaps @addr is in the middle of the device's unit. */
+	/* Perhaps @addr is in the middle of the device's unit; it is mapped then. */
 	if (unit <= dma_granule(td->cookie) ||
+	    !iommu_iova_to_phys(td->cookie->domain, addr) ||
 	    !dma_claim(td->cookie, ALIGN_DOWN(addr, unit), size, &td->range)) {
 		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: no mapping begins there, or it has been unmapped before\n",
 				    &addr, size);
@@ -616,12 +617,16 @@ EXPORT_SYMBOL(iommu_get_msi_cookie);
 void iommu_put_dma_cookie(struct iommu_domain *domain)
 {
 	struct iommu_dma_cookie *cookie = domain->iova_cookie;
+	LIST_HEAD(pages);
 
 	if (!cookie)
 		return;
 	dma_msi_destroy(cookie);
 	if (cookie->granule_lg2) {
 		dma_flush_destroy(&cookie->flush);
+		/* Of mappings that their drivers have left behind */
+		dma_copy_drop(cookie, 0, cookie->last, &pages);
+		iommu_put_pages_list(&pages);
 		iova_space_destroy(&cookie->space);
 		xa_destroy(&cookie->copies);
 	}
