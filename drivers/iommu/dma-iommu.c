@@ -103,6 +103,18 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 	return addr;
 }
 
+/*
+ * Whether the end of a range is where it is expected in memory: a list is not in one
+ * piece there, nor are mappings that happen to follow each other.
+ */
+static bool ends_at(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+		    phys_addr_t phys, size_t size)
+{
+	return dma_granule_offset(cookie, addr) + size <= dma_granule(cookie) ||
+	       iommu_iova_to_phys(cookie->domain, addr + size - 1) ==
+	       phys + size - 1;
+}
+
 /* Nothing to do for coherent devices, and no page table walk for them */
 static noinline void sync_single(struct device *dev,
 				 struct iommu_dma_cookie *cookie,
@@ -121,6 +133,8 @@ static noinline void sync_single(struct device *dev,
 	if (!phys)
 		dev_err_ratelimited(dev, "DMA sync of %pad, %zu bytes: nothing is mapped there\n",
 				    &addr, size);
+	else if (!ends_at(cookie, addr, phys, size))
+		dma_copy_sync(dev, addr, size, dir, for_cpu);
 	else if (for_cpu)
 		arch_sync_dma_for_cpu(phys, size, dir);
 	else
