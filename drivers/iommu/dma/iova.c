@@ -790,8 +790,8 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
  * @space: address space
  * @epoch: which one
  *
- * Its ranges become free in iova_recycle(). The caller serialises the two, and
- * lets no new range retire into @epoch until iova_recycle() is through.
+ * Its ranges become free in iova_recycle(). The caller serialises the two. A range
+ * that is late and retires into @epoch from now on waits for the next flush of it.
  *
  * Context: Any.
  */
