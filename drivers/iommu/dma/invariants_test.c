@@ -14,13 +14,13 @@
 
 #include <linux/dma-iommu.h>
 #include <linux/hrtimer.h>
-#include <linux/kmsg_dump.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/prandom.h>
 #include <linux/slab.h>
 
 #include "extents.h"
+#include "test_access.h"
 #include "test_list.h"
 #include "test_mapping.h"
 
@@ -710,6 +710,94 @@ static void invariant_7_cost_is_bounded(struct kunit *test)
 }
 
 /*
+ * The same of addresses alone, where nothing else hides what looking for them costs:
+ * holes that are too small for it, few or thousands, and then one that is not.
+ */
+
+#define HOLES		2000
+#define FEW_HOLES	8
+#define HOLE		(IOVA_SMALL_MAX + 1)
+#define WANTED		(3 * HOLE)
+
+struct holes {
+	struct kunit *test;
+	struct iova_space space;
+	struct iova_range ranges[2 * HOLES];
+	unsigned int count;
+};
+
+static bool extent_alloc(struct holes *holes, unsigned long size,
+			 struct iova_range *range)
+{
+	struct iova_request req = {
+		.size = size,
+		.align = 1,
+		.limit = BIT(30) - 1,
+	};
+
+	return test_access.alloc(&holes->space, &req, range);
+}
+
+static void extent_free(struct holes *holes, const struct iova_range *range)
+{
+	struct iova_range claimed;
+
+	if (!test_access.claim_large(&holes->space, range->first, &claimed))
+		KUNIT_FAIL(holes->test, "%#lx is nobody's", range->first);
+	else
+		test_access.release(&holes->space, &claimed);
+}
+
+/* Until there are so many; every second of the new ones becomes a hole. */
+static void holes_add(struct holes *holes, unsigned int count)
+{
+	unsigned int first = holes->count, i;
+
+	for (i = first; i < 2 * count; i++)
+		KUNIT_ASSERT_TRUE(holes->test,
+				  extent_alloc(holes, HOLE, &holes->ranges[i]));
+	for (i = first; i < 2 * count; i += 2)
+		extent_free(holes, &holes->ranges[i]);
+	holes->count = 2 * count;
+}
+
+static u64 search_time(struct holes *holes, u64 enough)
+{
+	u64 least = U64_MAX, start;
+	struct iova_range range;
+	unsigned int i;
+
+	for (i = 0; i < TRIES || (least > enough && i < MAX_TRIES); i++) {
+		start = ktime_get_ns();
+		KUNIT_ASSERT_TRUE(holes->test,
+				  extent_alloc(holes, WANTED, &range));
+		extent_free(holes, &range);
+		least = min(least, ktime_get_ns() - start);
+	}
+	return least;
+}
+
+static void invariant_7_search_is_bounded(struct kunit *test)
+{
+	struct holes *holes = kunit_kzalloc(test, sizeof(*holes), GFP_KERNEL);
+	unsigned int i;
+	u64 few, many;
+
+	KUNIT_ASSERT_NOT_NULL(test, holes);
+	holes->test = test;
+	KUNIT_ASSERT_EQ(test, 0, test_access.space_init(&holes->space, 1,
+							BIT(30) - 1, 12));
+	holes_add(holes, FEW_HOLES);
+	few = search_time(holes, U64_MAX);
+	holes_add(holes, HOLES);
+	many = search_time(holes, 3 * few);
+	KUNIT_EXPECT_LE(test, many, 3 * few);
+	for (i = 1; i < holes->count; i += 2)
+		extent_free(holes, &holes->ranges[i]);
+	test_access.space_destroy(&holes->space);
+}
+
+/*
  * 8. The log is read back. What it says is limited to so many lines in a while, so
  * there are few of each sort here.
  */
@@ -724,22 +812,9 @@ struct victims {
 	unsigned int said;
 };
 
-/* Lines so far in which the layer complains about an unmap of this device */
 static unsigned int complaints(const struct test_device *td)
 {
-	struct kmsg_dump_iter iter = {};
-	static char line[512];
-	unsigned int count = 0;
-	char want[64];
-	size_t len;
-
-	snprintf(want, sizeof(want), "%s: DMA unmap", dev_name(td->dev));
-	kmsg_dump_rewind(&iter);
-	while (kmsg_dump_get_line(&iter, false, line, sizeof(line) - 1, &len)) {
-		line[len] = '\0';
-		count += !!strstr(line, want);
-	}
-	return count;
+	return test_said(td, "DMA unmap");
 }
 
 /* What was wrong has been said, and both neighbours are there. */
@@ -797,17 +872,27 @@ static void wrong_addresses(struct victims *v)
 	expect_complaint(v, &v->td, 0, "twice");
 }
 
+/* Of a small mapping and of one that is too large for a chunk, in turns */
 static void wrong_sizes(struct victims *v)
 {
-	const size_t sizes[] = {
-		0, v->td.granule, VICTIM_SIZE(v) + 1, SIZE_MAX,
+	static const char * const whats[] = {
+		"no bytes", "one granule", "a byte too many", "everything",
 	};
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		victim_make(v, TEST_PAGE);
+	for (i = 0; i < ARRAY_SIZE(whats); i++) {
+		bool large = test_env_turn(v->test, i, 2);
+		size_t size = large ? (IOVA_SMALL_MAX + 60) * v->td.granule :
+				      VICTIM_SIZE(v);
+		const size_t sizes[] = { 0, v->td.granule, size + 1, SIZE_MAX };
+
+		KUNIT_ASSERT_TRUE(v->test,
+				  test_mapping_make(&v->victim,
+						    large ? TEST_RESOURCE :
+							    TEST_PAGE,
+						    DMA_TO_DEVICE, 0, size));
 		victim_unmap(v, &v->td, v->victim.addr, sizes[i]);
-		expect_complaint(v, &v->td, 0, "a wrong size");
+		expect_complaint(v, &v->td, 0, whats[i]);
 		if (!is_deferred(v->test))
 			KUNIT_EXPECT_EQ(v->test, 0,
 					test_mapping_reached(&v->victim));
@@ -824,9 +909,14 @@ static void wrong_units(struct victims *v)
 	victim_make(v, TEST_PAGE);
 	victim_unmap(v, &v->td, v->victim.addr + granule, granule);
 	expect_complaint(v, &v->td, 0, "in the middle of what begins a unit");
-	victim_make(v, TEST_PAGE);
-	victim_unmap(v, &v->td, v->victim.addr + VICTIM_SIZE(v), granule);
-	expect_complaint(v, &v->td, 0, "behind it in its unit");
+	/* The log takes so many lines of a sort and no more. */
+	if (is_deferred(v->test)) {
+		victim_make(v, TEST_PAGE);
+		victim_unmap(v, &v->td, v->victim.addr + VICTIM_SIZE(v),
+			     granule);
+		expect_complaint(v, &v->td, 3, "behind it in its unit");
+		test_mapping_undo(&v->victim);
+	}
 
 	KUNIT_ASSERT_TRUE(v->test, test_mapping_make(&v->victim, TEST_PAGE,
 						     DMA_TO_DEVICE, granule,
@@ -938,6 +1028,7 @@ static struct kunit_case invariants_cases[] = {
 	KUNIT_CASE_PARAM(invariant_5_contiguous_or_error, test_env_gen_params),
 	KUNIT_CASE_PARAM(invariant_6_nothing_outside, test_env_gen_params),
 	KUNIT_CASE_PARAM(invariant_7_cost_is_bounded, test_mode_gen_params),
+	KUNIT_CASE(invariant_7_search_is_bounded),
 	KUNIT_CASE_PARAM(invariant_8_wrong_unmap, test_mode_gen_params),
 	{ }
 };

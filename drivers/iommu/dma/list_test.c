@@ -185,7 +185,10 @@ static void list_counts(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, env->deferred, !!after.flush);
 }
 
-/* Each mapping of a page fails in turn, then telling of them does. */
+/*
+ * Each mapping of a page fails in turn, or telling of them does. What is refused for
+ * any other reason than memory will be again, so that is another error.
+ */
 static void failures_run(struct kunit *test, struct test_list *list,
 			 bool contiguous, enum mock_iommu_fault fault)
 {
@@ -199,7 +202,8 @@ static void failures_run(struct kunit *test, struct test_list *list,
 		mock_iommu_fail(dev, fault, -1);
 		if (!ret)
 			break;
-		KUNIT_EXPECT_EQ(test, -ENOMEM, ret);
+		KUNIT_EXPECT_EQ(test, fault == MOCK_FAULT_REFUSE ? -EINVAL :
+								   -ENOMEM, ret);
 		KUNIT_EXPECT_TRUE(test, test_list_is_untouched(list));
 		KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
 		KUNIT_ASSERT_LT(test, after, 1000);
@@ -224,6 +228,10 @@ static void list_failures(struct kunit *test)
 		list_make_shape(list, &shapes[i / (2 * MOCK_MAP_FAULTS)],
 				test_dirs[i % TEST_DIRS]);
 		failures_run(test, list, i & 1, i / 2 % MOCK_MAP_FAULTS);
+		test_list_free(list);
+		list_make_shape(list, &shapes[i / (2 * MOCK_MAP_FAULTS)],
+				test_dirs[i % TEST_DIRS]);
+		failures_run(test, list, i & 1, MOCK_FAULT_REFUSE);
 		test_list_free(list);
 		test_device_settled(test, &td, 0);
 	}

@@ -78,16 +78,23 @@ struct mock_table {
  * @iommu: to the IOMMU core
  * @pdev: itself as a device; its fwnode is what devices name
  * @options: what it is like
+ * @test: the test that it was made for
+ * @wrong: &mock_iommu_counts.wrong of domains that have gone
+ * @limbo: page tables that have not been given back, likewise
  */
 struct mock_iommu {
 	struct iommu_device iommu;
 	struct platform_device *pdev;
 	struct mock_iommu_options options;
+	struct kunit *test;
+	unsigned int wrong;
+	unsigned long limbo;
 };
 
 /**
  * struct mock_domain - an address space
  * @domain: to the IOMMU core
+ * @iommu: whose it is
  * @table: entries by granule; its lock protects all of the below
  * @tables: &struct mock_table by their place; protected by the lock of @table
  * @limbo: those that have gone
@@ -102,6 +109,7 @@ struct mock_iommu {
  */
 struct mock_domain {
 	struct iommu_domain domain;
+	struct mock_iommu *iommu;
 	struct xarray table;
 	struct xarray tables;
 	struct list_head limbo;
@@ -338,6 +346,9 @@ static int map_page(struct mock_domain *mock, unsigned long iova,
 
 	if (fault_is_due(mock, MOCK_FAULT_MAP))
 		return -ENOMEM;
+	/* An error that others have for other reasons */
+	if (fault_is_due(mock, MOCK_FAULT_REFUSE))
+		return -EFAULT;
 	if (!in_reach(mock, iova, phys, size)) {
 		mock->counts.wrong++;
 		return -EINVAL;
@@ -514,14 +525,12 @@ static int mock_attach_dev(struct iommu_domain *domain, struct device *dev)
 static void mock_domain_free(struct iommu_domain *domain)
 {
 	struct mock_domain *mock = to_mock(domain);
-	unsigned int wrong = mock->counts.wrong;
 	struct mock_table *table;
 	unsigned long index;
 
 	limbo_check(mock);
-	WARN(mock->counts.wrong != wrong,
-	     "page tables have been freed before they were invalidated\n");
-	WARN(!list_empty(&mock->limbo), "page tables have not been freed\n");
+	mock->iommu->wrong += mock->counts.wrong;
+	mock->iommu->limbo += list_count_nodes(&mock->limbo);
 	/* Those of what nobody has unmapped, such as doorbells that failed */
 	xa_for_each(&mock->tables, index, table)
 		iommu_free_page(table);
@@ -562,7 +571,7 @@ static struct iommu_domain *mock_domain_alloc(struct device *dev)
 {
 	/* Its lock is taken with that of the other one held. */
 	static struct lock_class_key tables_key;
-	const struct mock_iommu *iommu = dev_iommu_priv_get(dev);
+	struct mock_iommu *iommu = dev_iommu_priv_get(dev);
 	const struct mock_iommu_options *options = &iommu->options;
 	struct mock_domain *mock = kzalloc(sizeof(*mock), GFP_KERNEL);
 
@@ -572,6 +581,7 @@ static struct iommu_domain *mock_domain_alloc(struct device *dev)
 	xa_init(&mock->tables);
 	lockdep_set_class(&mock->tables.xa_lock, &tables_key);
 	INIT_LIST_HEAD(&mock->limbo);
+	mock->iommu = iommu;
 	mock->lg2 = __ffs(options->pgsizes);
 	mock->delay_us = options->delay_us;
 	mock->eager = options->eager;
@@ -618,6 +628,8 @@ static void mock_get_resv_regions(struct device *dev, struct list_head *list)
 	struct iommu_resv_region *region;
 	unsigned int i;
 
+	/* As drivers do; no firmware has anything to say of these devices. */
+	iommu_dma_get_resv_regions(dev, list);
 	for (i = 0; i < MOCK_REGIONS; i++) {
 		if (!mock->options.regions[i].size)
 			continue;
@@ -672,6 +684,11 @@ static void mock_iommu_destroy(void *data)
 {
 	struct mock_iommu *mock = data;
 
+	/* Its devices have gone before, and their domains with them. */
+	KUNIT_EXPECT_EQ_MSG(mock->test, 0, mock->wrong,
+			    "the IOMMU was used wrongly, at the latest when its domains went");
+	KUNIT_EXPECT_EQ_MSG(mock->test, 0, mock->limbo,
+			    "page tables have not been given back");
 	iommu_device_unregister(&mock->iommu);
 	iommu_device_sysfs_remove(&mock->iommu);
 	platform_device_unregister(mock->pdev);
@@ -698,6 +715,7 @@ struct mock_iommu *mock_iommu_create(struct kunit *test,
 
 	KUNIT_ASSERT_NOT_NULL(test, mock);
 	mock->options = *options;
+	mock->test = test;
 	mock->pdev = platform_device_register_full(&info);
 	if (IS_ERR(mock->pdev))
 		goto free_mock;

@@ -86,6 +86,7 @@ enum mock_iommu_fault {
 	MOCK_FAULT_TABLE,	/* when the next page table but N is needed */
 	MOCK_MAP_FAULTS,	/* those above are all that mapping has */
 	MOCK_FAULT_UNMAP = MOCK_MAP_FAULTS, /* at the next page but N, which stays */
+	MOCK_FAULT_REFUSE,	/* as MOCK_FAULT_MAP, but not for want of memory */
 	MOCK_FAULT_ATTACH,	/* when the next device but N is attached */
 	MOCK_FAULTS
 };

@@ -91,7 +91,7 @@ static void sizes(struct kunit *test)
 		{ 0, 0 }, { 1, 1 }, { granule - 1, 1 }, { granule, 1 },
 		{ granule + 1, 2 }, { 2 * granule - 1, 2 }, { 2 * granule, 2 },
 		{ 2 * granule + 1, 3 }, { SIZE_MAX, 0 }, { SIZE_MAX / 2, 0 },
-		{ SIZE_MAX - granule, 0 },
+		{ SIZE_MAX - granule, 0 }, { SIZE_MAX - 2 * granule + 1, 0 },
 	};
 	struct mock_iommu_options options = env_options(test);
 	struct test_device td;
@@ -122,12 +122,36 @@ static void sizes(struct kunit *test)
 	addr = ops->map_resource(td.dev, ~(phys_addr_t)0 - 5, 7, DMA_TO_DEVICE,
 				 0);
 	KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR, addr);
-	KUNIT_EXPECT_NULL(test, dma_alloc_noncontiguous(td.dev, SIZE_MAX / 2,
-							DMA_BIDIRECTIONAL,
-							GFP_KERNEL | __GFP_NOWARN,
-							0));
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		if (!rows[i].granules)
+			KUNIT_EXPECT_NULL(test, dma_alloc_noncontiguous(td.dev,
+					  rows[i].size, DMA_BIDIRECTIONAL,
+					  GFP_KERNEL | __GFP_NOWARN, 0));
 	test_device_settled(test, &td, 0);
 	test_device_all_free(test, &td, SPACE);
+}
+
+/* A device that reaches nothing but what is never used */
+static void none_reached(struct kunit *test, struct test_device *td)
+{
+	u64 masks[] = { td->granule / 2 - 1, td->granule - 1 };
+	struct test_mapping *m = test_mapping_create(test, td);
+	enum test_kind kind;
+	unsigned int i;
+
+	test_device_limit(td, &test_limits[0]);
+	for (i = 0; i < ARRAY_SIZE(masks); i++) {
+		*td->dev->dma_mask = masks[i];
+		td->dev->coherent_dma_mask = masks[i];
+		KUNIT_EXPECT_EQ(test, 0, dma_max_mapping_size(td->dev));
+		KUNIT_EXPECT_EQ(test, 0, dma_max_contiguous_size(td->dev));
+		for (kind = 0; kind < TEST_KINDS; kind++)
+			KUNIT_EXPECT_FALSE_MSG(test,
+					       test_mapping_make(m, kind,
+								 DMA_TO_DEVICE,
+								 0, 8),
+					       "%s", test_kinds[kind]);
+	}
 }
 
 /* The largest size that there is, and a byte more */
@@ -160,6 +184,7 @@ static void largest(struct kunit *test)
 					 DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
 		KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR, addr);
 	}
+	none_reached(test, &td);
 	test_device_limit(&td, &test_limits[0]);
 	dma_set_mask(td.dev, DMA_BIT_MASK(32));
 	KUNIT_EXPECT_GT(test, SIZE_MAX, ops->max_mapping_size(td.dev));
@@ -194,7 +219,42 @@ static void nonsense(struct kunit *test)
 	/* Nothing is there: it is said, or there is nothing to do. */
 	ops->sync_single_for_cpu(td.dev, td.granule, 8, DMA_FROM_DEVICE);
 	ops->sync_single_for_device(td.dev, td.granule, 8, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_EQ(test, td.noncoherent ? 2 : 0,
+			test_said(&td, "DMA sync of "));
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).map);
+	test_device_settled(test, &td, 0);
+}
+
+/* The first entries of a list alone */
+static void list_prefix(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct test_mapping *m;
+	struct scatterlist *sgl, *rest;
+	struct test_device td;
+	int nents;
+
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	m = test_mapping_create(test, &td);
+	KUNIT_ASSERT_TRUE(test, test_mapping_make(m, TEST_LIST,
+						  DMA_BIDIRECTIONAL, 0,
+						  3 * td.granule));
+	test_mapping_undo(m);
+	test_device_settled(test, &td, 0);
+	sgl = m->list.sgl;
+	rest = sg_next(sg_next(sgl));
+	sg_dma_address(rest) = 0x1234;
+	sg_dma_len(rest) = 77;
+
+	nents = ops->map_sg(td.dev, sgl, 2, DMA_BIDIRECTIONAL, 0);
+	KUNIT_EXPECT_GE(test, nents, 1);
+	KUNIT_EXPECT_LE(test, nents, 2);
+	KUNIT_EXPECT_EQ(test, 2, mock_iommu_counts(td.dev).mapped);
+	ops->sync_sg_for_cpu(td.dev, sgl, 2, DMA_BIDIRECTIONAL);
+	ops->sync_sg_for_device(td.dev, sgl, 2, DMA_BIDIRECTIONAL);
+	ops->unmap_sg(td.dev, sgl, 2, DMA_BIDIRECTIONAL, 0);
+	KUNIT_EXPECT_EQ(test, 0x1234, sg_dma_address(rest));
+	KUNIT_EXPECT_EQ(test, 77, sg_dma_len(rest));
 	test_device_settled(test, &td, 0);
 }
 
@@ -316,17 +376,18 @@ static void get_sgtable(struct kunit *test)
  * Failures.
  */
 
-/* Each allocation that cannot wait, in each kind of mapping */
+/* Each allocation, in each kind of mapping */
 static void memory_fails(struct kunit *test)
 {
 	struct mock_iommu_options options = env_options(test);
 	struct test_mapping *m;
 	struct test_device td;
-	unsigned int nth, i, errors = 0;
+	unsigned int errors[TEST_KINDS] = {};
+	unsigned int nth, i;
 	bool more;
 
-	if (!IS_ENABLED(CONFIG_FAULT_INJECTION))
-		kunit_skip(test, "this kernel has no fault injection");
+	if (!test_fail_works())
+		kunit_skip(test, "this kernel cannot let all memory fail, or was not told to");
 	test_device_init(test, mock_iommu_create(test, &options), &td);
 	m = test_mapping_create(test, &td);
 	for (i = 0; i < 2 * TEST_KINDS; i++) {
@@ -337,7 +398,7 @@ static void memory_fails(struct kunit *test)
 					  i & 1 ? 60 : 3 * td.granule - 100);
 			more = !test_fail_left();
 			test_fail_next(0);
-			errors += !m->mapped;
+			errors[i / 2] += !m->mapped;
 			if (m->mapped)
 				test_mapping_undo(m);
 			KUNIT_EXPECT_EQ_MSG(test, 0,
@@ -347,8 +408,9 @@ static void memory_fails(struct kunit *test)
 		}
 		KUNIT_EXPECT_LT(test, nth, 200);
 	}
-	/* Some find another way. */
-	KUNIT_EXPECT_GE(test, errors, 3);
+	/* Other kinds may find another way, or all that they need is there. */
+	for (i = TEST_COHERENT; i < TEST_KINDS; i++)
+		KUNIT_EXPECT_GE_MSG(test, errors[i], 2, "%s", test_kinds[i]);
 	test_device_settled(test, &td, 0);
 	test_device_all_free(test, &td, SPACE);
 }
@@ -382,6 +444,9 @@ static void unmap_falls_short(struct kunit *test)
 						   0, 3 * td.granule));
 	mock_iommu_fail(td.dev, MOCK_FAULT_UNMAP, -1);
 
+	/* The log takes so many lines of a sort and no more. */
+	if (test_env_turn(test, 0, 5))
+		KUNIT_EXPECT_GE(test, test_said(&td, "IOMMU unmapped "), 1);
 	counts = mock_iommu_counts(td.dev);
 	KUNIT_EXPECT_GE(test, counts.mapped, TEST_STREAMING);
 	/* Had any of it been handed out again, that would be wrong. */
@@ -409,6 +474,9 @@ static void undo_falls_short(struct kunit *test)
 	test_device_init(test, mock_iommu_create(test, &options), &td);
 	m = test_mapping_create(test, &td);
 	for (kind = 0; kind < TEST_KINDS; kind++) {
+		/* The DMA core gives its pages back, whatever became of the map. */
+		if (kind == TEST_PAGES)
+			continue;
 		mock_iommu_fail(td.dev, MOCK_FAULT_UNMAP, 0);
 		mock_iommu_fail(td.dev, MOCK_FAULT_SYNC_MAP, 0);
 		KUNIT_EXPECT_FALSE_MSG(test,
@@ -440,6 +508,7 @@ static void free_falls_short(struct kunit *test)
 {
 	struct mock_iommu_options options = env_options(test);
 	struct test_device td;
+	struct sg_table *sgt;
 	struct page *page;
 	dma_addr_t addr;
 	void *cpu_addr;
@@ -458,6 +527,19 @@ static void free_falls_short(struct kunit *test)
 
 	/* What the layer has kept, nobody else is going to give back. */
 	vunmap(cpu_addr);
+	if (page_ref_count(page) == 2)
+		put_page(page);
+	put_page(page);
+
+	sgt = dma_alloc_noncontiguous(td.dev, PAGE_SIZE, DMA_BIDIRECTIONAL,
+				      GFP_KERNEL, 0);
+	KUNIT_ASSERT_NOT_NULL(test, sgt);
+	page = sg_page(sgt->sgl);
+	get_page(page);
+	mock_iommu_fail(td.dev, MOCK_FAULT_UNMAP, 0);
+	dma_free_noncontiguous(td.dev, PAGE_SIZE, sgt, DMA_BIDIRECTIONAL);
+	mock_iommu_fail(td.dev, MOCK_FAULT_UNMAP, -1);
+	KUNIT_EXPECT_EQ(test, 2, page_ref_count(page));
 	if (page_ref_count(page) == 2)
 		put_page(page);
 	put_page(page);
@@ -593,6 +675,8 @@ static void undeferrable_iommu(struct kunit *test)
 	domain = iommu_get_domain_for_dev(td.dev);
 	KUNIT_EXPECT_EQ(test, IOMMU_DOMAIN_DMA, domain->type);
 	KUNIT_EXPECT_EQ(test, -EINVAL, test_access.init_fq(domain));
+	KUNIT_EXPECT_EQ(test, options.deferred,
+			test_said(&td, "the IOMMU cannot put off invalidation"));
 	all_kinds_work(test, test_mapping_create(test, &td));
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).stale);
 	test_device_settled(test, &td, 0);
@@ -602,9 +686,11 @@ static void undeferrable_iommu(struct kunit *test)
 static void expensive_iommu(struct kunit *test)
 {
 	struct mock_iommu_options options = env_options(test);
+	struct mock_iommu_counts counts;
 	struct test_mapping *m;
 	struct test_device td;
 	unsigned int i;
+	u64 start;
 
 	options.expensive = true;
 	options.deferred = true;
@@ -612,10 +698,15 @@ static void expensive_iommu(struct kunit *test)
 	m = test_mapping_create(test, &td);
 	KUNIT_ASSERT_TRUE(test, test_mapping_make(m, TEST_PAGE, DMA_TO_DEVICE, 0,
 						  3 * td.granule));
+	start = ktime_get_ns();
 	test_mapping_undo(m);
 	msleep(30);
-	KUNIT_EXPECT_EQ(test, 3, mock_iommu_counts(td.dev).stale);
-	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).flush);
+	counts = mock_iommu_counts(td.dev);
+	/* It may be over where all is slow; then this says nothing. */
+	if (ktime_get_ns() - start < 900 * NSEC_PER_MSEC) {
+		KUNIT_EXPECT_EQ(test, 3, counts.stale);
+		KUNIT_EXPECT_EQ(test, 0, counts.flush);
+	}
 	for (i = 0; i < SPACE; i++) {
 		KUNIT_ASSERT_TRUE(test, test_mapping_make(m, i % TEST_STREAMING,
 							  DMA_TO_DEVICE, 0,
@@ -708,8 +799,10 @@ static void domain_unfit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EFAULT, test_access.domain_init(td.dev, domain));
 	map[0] = (struct bus_dma_region) { .dma_start = 0, .size = 16 };
 	KUNIT_EXPECT_EQ(test, -EFAULT, test_access.domain_init(td.dev, domain));
+	KUNIT_EXPECT_EQ(test, 2, test_said(&td, "its dma-ranges "));
 	test_access.setup_dma_ops(td.dev);
 	KUNIT_EXPECT_FALSE(test, td.dev->dma_iommu);
+	KUNIT_EXPECT_EQ(test, 1, test_said(&td, "its IOMMU domain cannot be used"));
 	map[0] = (struct bus_dma_region) { .dma_start = 0, .size = SZ_1G };
 	KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev, domain));
 	td.dev->dma_range_map = NULL;
@@ -718,6 +811,7 @@ static void domain_unfit(struct kunit *test)
 	domain->pgsize_bitmap = pgsizes << 1;
 	KUNIT_EXPECT_EQ(test, -EFAULT, test_access.domain_init(td.dev, domain));
 	domain->pgsize_bitmap = pgsizes;
+	KUNIT_EXPECT_EQ(test, 1, test_said(&td, "its IOMMU domain is in use with another page size"));
 	test_access.setup_dma_ops(td.dev);
 	KUNIT_EXPECT_TRUE(test, td.dev->dma_iommu);
 
@@ -770,6 +864,7 @@ static void reserved_late(struct kunit *test)
 								 domain));
 		KUNIT_EXPECT_EQ(test, size / td.granule,
 				mock_iommu_counts(td.dev).mapped);
+		KUNIT_EXPECT_EQ(test, i + 1, test_said(&td, "DMA addresses ["));
 		test_mapping_undo(m);
 	}
 	/* All of it, then beyond it, and what has no bytes */
@@ -866,6 +961,31 @@ static void doorbells(struct kunit *test)
 	doorbell(test, td.dev, DOORBELL + 2 * granule, -ENOSPC);
 }
 
+/* A doorbell is where each device of a domain reaches it. */
+static void doorbells_in_reach(struct kunit *test)
+{
+	const struct test_env *env = test->param_value;
+	struct mock_iommu_options options = {
+		.pgsizes = BIT(env->granule_lg2),
+		.deferred = env->deferred,
+		.shared = true,
+	};
+	struct mock_iommu *mock = mock_iommu_create(test, &options);
+	struct test_device wide, narrow;
+	u64 high, low;
+
+	test_device_init(test, mock, &wide);
+	test_device_init(test, mock, &narrow);
+	KUNIT_ASSERT_EQ(test, 0, dma_set_mask(narrow.dev, DMA_BIT_MASK(30)));
+	high = doorbell(test, wide.dev, DOORBELL, 0);
+	KUNIT_ASSERT_GE(test, high, BIT_ULL(30));
+	low = doorbell(test, narrow.dev, DOORBELL, 0);
+	KUNIT_EXPECT_LT(test, low, BIT_ULL(30));
+	expect_doorbell(test, narrow.dev, low, DOORBELL);
+	KUNIT_EXPECT_EQ(test, low, doorbell(test, narrow.dev, DOORBELL, 0));
+	KUNIT_EXPECT_EQ(test, 2, mock_iommu_counts(wide.dev).mapped);
+}
+
 /* A domain whose addresses somebody else hands out */
 static void doorbells_of_others(struct kunit *test)
 {
@@ -894,6 +1014,14 @@ static void doorbells_of_others(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, base + PAGE_SIZE + DOORBELL - page,
 			doorbell(test, td.dev, DOORBELL + SZ_1M, 0));
 	KUNIT_EXPECT_EQ(test, 2, mock_iommu_counts(td.dev).mapped);
+	/* They go with what the layer keeps of the domain. */
+	test_access.put_cookie(domain);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).mapped);
+
+	/* One that no device has been set up for: who is to give out addresses? */
+	KUNIT_EXPECT_EQ(test, 0, test_access.get_cookie(domain));
+	doorbell(test, td.dev, DOORBELL, -ENODEV);
+	test_access.put_cookie(domain);
 	iommu_detach_device(domain, td.dev);
 	iommu_domain_free(domain);
 	test_device_settled(test, &td, 0);
@@ -904,6 +1032,7 @@ static struct kunit_case ops_cases[] = {
 	KUNIT_CASE_PARAM(sizes, test_env_gen_params),
 	KUNIT_CASE_PARAM(largest, test_env_gen_params),
 	KUNIT_CASE_PARAM(nonsense, test_env_gen_params),
+	KUNIT_CASE_PARAM(list_prefix, test_env_gen_params),
 	KUNIT_CASE_PARAM(attributes, test_env_gen_params),
 	KUNIT_CASE_PARAM(get_sgtable, test_env_gen_params),
 	KUNIT_CASE_PARAM(memory_fails, test_env_gen_params),
@@ -922,6 +1051,7 @@ static struct kunit_case ops_cases[] = {
 	KUNIT_CASE_PARAM(reserved_late, test_env_gen_params),
 #ifdef CONFIG_IRQ_MSI_IOMMU
 	KUNIT_CASE_PARAM(doorbells, test_env_gen_params),
+	KUNIT_CASE_PARAM(doorbells_in_reach, test_mode_gen_params),
 	KUNIT_CASE_PARAM(doorbells_of_others, test_mode_gen_params),
 #endif
 	{ }

@@ -8,6 +8,7 @@
  */
 
 #include <linux/dma-iommu.h>
+#include <linux/dma-map-ops.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
 
@@ -20,12 +21,14 @@
 /**
  * struct fake_pci - a device and its host bridge
  * @td: as other suites know it
+ * @lender: the device that the IOMMU knows
  * @pdev: the device
  * @bus: the bus that it is on
  * @bridge: what leads there
  */
 struct fake_pci {
 	struct test_device td;
+	struct device *lender;
 	struct pci_dev pdev;
 	struct pci_bus bus;
 	struct pci_host_bridge bridge;
@@ -34,7 +37,7 @@ struct fake_pci {
 static struct fake_pci *pci_create(struct kunit *test, struct mock_iommu *mock)
 {
 	struct fake_pci *pci = kunit_kzalloc(test, sizeof(*pci), GFP_KERNEL);
-	struct device *dev, *lender;
+	struct device *dev;
 
 	KUNIT_ASSERT_NOT_NULL(test, pci);
 	test_device_init(test, mock, &pci->td);
@@ -43,7 +46,7 @@ static struct fake_pci *pci_create(struct kunit *test, struct mock_iommu *mock)
 	pci->bus.bridge = &pci->bridge.dev;
 	pci->pdev.bus = &pci->bus;
 	pci->pdev.dma_mask = DMA_BIT_MASK(64);
-	lender = pci->td.dev;
+	pci->lender = pci->td.dev;
 	dev = &pci->pdev.dev;
 	*dev = (struct device) {
 		.bus = &pci_bus_type,
@@ -51,13 +54,13 @@ static struct fake_pci *pci_create(struct kunit *test, struct mock_iommu *mock)
 		.dma_mask = &pci->pdev.dma_mask,
 		.coherent_dma_mask = DMA_BIT_MASK(64),
 		.dma_parms = &pci->pdev.dma_parms,
-		.iommu = lender->iommu,
-		.iommu_group = lender->iommu_group,
+		.iommu = pci->lender->iommu,
+		.iommu_group = pci->lender->iommu_group,
 		.dma_iommu = true,
 	};
 	set_dev_node(dev, NUMA_NO_NODE);
 #ifdef CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE
-	dev->dma_coherent = lender->dma_coherent;
+	dev->dma_coherent = pci->lender->dma_coherent;
 #endif
 	pci->td.dev = dev;
 	test_device_set(&pci->td);
@@ -216,6 +219,13 @@ static void untrusted_spoilt(struct kunit *test, struct test_mapping *m)
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
 }
 
+static void expect_skips_sync(struct kunit *test, struct device *dev, bool want)
+{
+#ifdef CONFIG_DMA_NEED_SYNC
+	KUNIT_EXPECT_EQ(test, want, !!dev->dma_skip_sync);
+#endif
+}
+
 static void untrusted(struct kunit *test)
 {
 	struct fake_pci *pci = pci_create(test, test_iommu(test, 0, false));
@@ -225,13 +235,39 @@ static void untrusted(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, bytes);
 	pci->pdev.untrusted = true;
+	/* As long as nothing has been copied, the DMA core may skip syncs. */
+	KUNIT_ASSERT_EQ(test, 0, dma_set_mask(pci->td.dev, DMA_BIT_MASK(64)));
+	expect_skips_sync(test, pci->td.dev, dev_is_dma_coherent(pci->td.dev));
 	untrusted_run(test, m, TEST_PAGE, 700, bytes);
+	expect_skips_sync(test, pci->td.dev, false);
 	untrusted_run(test, m, TEST_PAGE, granule - 40, bytes);
 	untrusted_run(test, m, TEST_PAGE, 3 * granule, bytes);
 	untrusted_run(test, m, TEST_LIST, 3 * granule, bytes);
 	untrusted_run(test, m, TEST_CONTIGUOUS, 2 * granule + 300, bytes);
 	untrusted_spoilt(test, m);
 	test_device_settled(test, &pci->td, 0);
+}
+
+/* A driver goes without unmapping: its copies go with the domain. */
+static void untrusted_left(struct kunit *test)
+{
+	struct fake_pci *pci = pci_create_small(test, 64);
+	struct test_mapping *m = test_mapping_create(test, &pci->td);
+	struct page *page;
+	phys_addr_t phys;
+	int prot;
+
+	pci->pdev.untrusted = true;
+	KUNIT_ASSERT_TRUE(test, test_mapping_make(m, TEST_PAGE, DMA_TO_DEVICE,
+						  8, 100));
+	KUNIT_ASSERT_TRUE(test, mock_iommu_lookup(pci->td.dev, m->addr, &phys,
+						  &prot));
+	KUNIT_EXPECT_NE(test, virt_to_phys(m->memory + 8), phys);
+	page = pfn_to_page(PHYS_PFN(phys));
+	get_page(page);
+	mock_iommu_remove(test, pci->lender);
+	KUNIT_EXPECT_EQ(test, 1, page_ref_count(page));
+	put_page(page);
 }
 
 /* What has to be copied and cannot be, and what nobody wants to have copied back */
@@ -304,8 +340,16 @@ static void below_4g(struct kunit *test)
 
 	test_access.setup_dma_ops(pci->td.dev);
 	KUNIT_ASSERT_TRUE(test, pci->td.dev->dma_iommu);
-	if (!pci->td.dev->iommu->pci_32bit_workaround)
-		kunit_skip(test, "the kernel was started with iommu.forcedac");
+	if (test_forcedac) {
+		/* Then that is nothing to care for. */
+		addrs[0] = granule_map(&pci->td);
+		KUNIT_EXPECT_GE(test, addrs[0], SZ_4G);
+		iommu_dma_ops.unmap_resource(pci->td.dev, addrs[0], g,
+					     DMA_TO_DEVICE, 0);
+		test_device_settled(test, &pci->td, 0);
+		return;
+	}
+	KUNIT_EXPECT_TRUE(test, pci->td.dev->iommu->pci_32bit_workaround);
 	for (i = 0; i < ARRAY_SIZE(addrs) / (1 + test_guard); i++) {
 		addrs[i] = granule_map(&pci->td);
 		KUNIT_ASSERT_NE(test, addrs[i], DMA_MAPPING_ERROR);
@@ -320,6 +364,7 @@ static void below_4g(struct kunit *test)
 	KUNIT_EXPECT_GE(test, below, 16 / (1 + test_guard) - 1);
 	KUNIT_EXPECT_GT(test, above, 0);
 	KUNIT_EXPECT_FALSE(test, pci->td.dev->iommu->pci_32bit_workaround);
+	KUNIT_EXPECT_EQ(test, 1, test_said(&pci->td, "DMA addresses below 4 GiB are used up"));
 	while (i--)
 		iommu_dma_ops.unmap_resource(pci->td.dev, addrs[i], g,
 					     DMA_TO_DEVICE, 0);
@@ -329,6 +374,7 @@ static void below_4g(struct kunit *test)
 static struct kunit_case pci_cases[] = {
 	KUNIT_CASE_PARAM(windows, test_env_gen_params),
 	KUNIT_CASE_PARAM(untrusted, test_env_gen_params),
+	KUNIT_CASE_PARAM(untrusted_left, test_env_gen_params),
 	KUNIT_CASE_PARAM(untrusted_refused, test_env_gen_params),
 	KUNIT_CASE_PARAM(below_4g, test_env_gen_params),
 	{ }

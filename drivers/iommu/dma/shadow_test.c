@@ -18,6 +18,7 @@
 #include <linux/prandom.h>
 #include <linux/slab.h>
 
+#include "chunk.h"
 #include "extents.h"
 #include "test_mapping.h"
 
@@ -138,11 +139,19 @@ static void slot_make(struct shadow *s, struct test_mapping *m, int owner,
 	size_t granule = s->td.granule;
 	size_t offset = how & 1 ? how / 256 % granule : 0;
 	size_t size = granule * (1 + how / 16 % (TEST_PIECES - 1));
+	bool made;
 
 	if (how & 2)
 		size = 1 + prandom_u32_state(rnd) % size;
-	if (!test_mapping_make(m, kind, test_dirs[how / 4 % TEST_DIRS],
-			       kind < TEST_STREAMING ? offset : 0, size)) {
+	/* Registers may be more than a chunk is for. */
+	if (kind == TEST_RESOURCE && !(how >> 16 & 3))
+		size += IOVA_SMALL_MAX * granule;
+	if (!(how >> 18 & 7))
+		test_fail_next(1 + (how >> 21 & 3));
+	made = test_mapping_make(m, kind, test_dirs[how / 4 % TEST_DIRS],
+				 kind < TEST_STREAMING ? offset : 0, size);
+	test_fail_next(0);
+	if (!made) {
 		atomic_inc(&s->refused);
 		return;
 	}

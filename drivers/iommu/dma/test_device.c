@@ -9,6 +9,8 @@
 #include <linux/completion.h>
 #include <linux/cpu.h>
 #include <linux/delay.h>
+#include <linux/gfp.h>
+#include <linux/kmsg_dump.h>
 #include <linux/kthread.h>
 #include <linux/log2.h>
 #include <linux/moduleparam.h>
@@ -18,6 +20,10 @@
 unsigned int test_guard;
 module_param_named(guard, test_guard, uint, 0444);
 MODULE_PARM_DESC(guard, "what the kernel was started with as iommu.dma_guard");
+
+bool test_forcedac;
+module_param_named(forcedac, test_forcedac, bool, 0444);
+MODULE_PARM_DESC(forcedac, "likewise, as iommu.forcedac");
 
 /* A granule above the size of a page is memory that others share, too. */
 static const struct test_env envs[] = {
@@ -68,6 +74,26 @@ const void *test_mode_gen_params(const void *prev, char *desc)
 	do {
 		env = env_gen_params(env, desc);
 	} while (env && env->granule_lg2 > 12);
+	return env;
+}
+
+/**
+ * test_noncoherent_gen_params - the environments whose devices do not snoop
+ * @prev: the one before, or NULL
+ * @desc: where to store its name
+ *
+ * Context: Any.
+ * Return: the next, or NULL; if there are none, one that is not of that kind.
+ */
+const void *test_noncoherent_gen_params(const void *prev, char *desc)
+{
+	const struct test_env *env = prev;
+
+	if (!IS_ENABLED(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE))
+		return env ? NULL : env_gen_params(env, desc);
+	do {
+		env = env_gen_params(env, desc);
+	} while (env && !env->noncoherent);
 	return env;
 }
 
@@ -156,7 +182,10 @@ void test_device_init(struct kunit *test, struct mock_iommu *mock,
 		      struct test_device *td)
 {
 	const struct test_env *env = test->param_value;
+	struct kmsg_dump_iter iter = {};
 
+	kmsg_dump_rewind(&iter);
+	td->log = iter.next_seq;
 	td->dev = mock_iommu_device(test, mock, !env->noncoherent);
 	td->granule = BIT(env->granule_lg2);
 	td->noncoherent = env->noncoherent;
@@ -287,6 +316,36 @@ void test_device_all_free(struct kunit *test, const struct test_device *td,
 }
 
 /**
+ * test_said - lines in the log about a device
+ * @td: the device
+ * @what: how they begin, after its name
+ *
+ * That is since it was made. There are few of each sort in a while: the log has a
+ * limit.
+ *
+ * Context: Process; the caller serialises.
+ * Return: how many there are so far.
+ */
+unsigned int test_said(const struct test_device *td, const char *what)
+{
+	struct kmsg_dump_iter iter = {};
+	static char line[512];
+	unsigned int count = 0;
+	char want[96];
+	size_t len;
+
+	snprintf(want, sizeof(want), "%s: %s", dev_name(td->dev), what);
+	kmsg_dump_rewind(&iter);
+	/* Another device may have had its name. */
+	iter.cur_seq = max(iter.cur_seq, td->log);
+	while (kmsg_dump_get_line(&iter, false, line, sizeof(line) - 1, &len)) {
+		line[len] = '\0';
+		count += !!strstr(line, want);
+	}
+	return count;
+}
+
+/**
  * test_fill - fill memory with what looks like noise
  * @buf: memory
  * @len: bytes
@@ -385,4 +444,25 @@ unsigned int test_fail_left(void)
 #else
 	return 0;
 #endif
+}
+
+/**
+ * test_fail_works - whether all memory can be made to fail
+ *
+ * By default a kernel with fault injection spares single pages, and all that may
+ * sleep; the selftest that loads this module changes that (kunit.sh).
+ *
+ * Context: Process; may sleep.
+ * Return: whether it can.
+ */
+bool test_fail_works(void)
+{
+	struct page *page;
+
+	test_fail_next(1);
+	page = alloc_page(GFP_KERNEL | __GFP_NOWARN);
+	test_fail_next(0);
+	if (page)
+		__free_page(page);
+	return !page;
 }

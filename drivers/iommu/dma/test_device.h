@@ -23,9 +23,10 @@ struct test_env {
 	bool noncoherent;
 };
 
-/* For KUNIT_CASE_PARAM(): all of them, or one of each mode */
+/* For KUNIT_CASE_PARAM(): all of them, one of each mode, those that do not snoop */
 const void *test_env_gen_params(const void *prev, char *desc);
 const void *test_mode_gen_params(const void *prev, char *desc);
+const void *test_noncoherent_gen_params(const void *prev, char *desc);
 
 bool test_env_turn(const struct kunit *test, unsigned int n, unsigned int of);
 
@@ -68,6 +69,7 @@ extern const unsigned int test_limits_count;
  * @boundary: a power of two, or 0 for none
  * @unit: bits of addresses below this are those of memory; at least @granule
  * @last: highest address for it
+ * @log: where the kernel's log was before there was this device
  */
 struct test_device {
 	struct device *dev;
@@ -77,10 +79,13 @@ struct test_device {
 	u64 boundary;
 	u64 unit;
 	u64 last;
+	u64 log;
 };
 
 /* Granules behind each mapping, by iommu.dma_guard */
 extern unsigned int test_guard;
+/* PCI devices need not have addresses below 4 GiB, by iommu.forcedac */
+extern bool test_forcedac;
 
 struct mock_iommu *test_iommu(struct kunit *test, dma_addr_t aperture_last,
 			      bool shared);
@@ -96,10 +101,12 @@ void test_device_settled(struct kunit *test, const struct test_device *td,
 			 unsigned long mapped);
 void test_device_all_free(struct kunit *test, const struct test_device *td,
 			  unsigned int granules);
+unsigned int test_said(const struct test_device *td, const char *what);
 void test_fill(void *buf, size_t len, u64 *seed);
 void test_on_cpus(struct kunit *test, void (*work)(void *data, unsigned int i),
 		  void *data);
 void test_fail_next(unsigned int nth);
 unsigned int test_fail_left(void);
+bool test_fail_works(void);
 
 #endif /* _DMA_TEST_DEVICE_H */

@@ -29,6 +29,7 @@ const char * const test_kinds[TEST_KINDS] = {
 	[TEST_ATOMIC] = "atomic memory",
 	[TEST_COHERENT] = "coherent memory",
 	[TEST_FORCED] = "coherent memory in one piece",
+	[TEST_PAGES] = "pages",
 	[TEST_NONCONTIGUOUS] = "non-contiguous memory",
 };
 
@@ -176,6 +177,36 @@ static bool memory_alloc(struct test_mapping *m)
 	return m->cpu;
 }
 
+/* Whole pages, which the DMA core sees to */
+static bool pages_alloc(struct test_mapping *m)
+{
+	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN;
+	struct device *dev = m->td->dev;
+	struct page *page;
+
+	if (m->direct)
+		page = iommu_dma_ops.alloc_pages_op(dev, PAGE_ALIGN(m->size),
+						    &m->addr, DMA_BIDIRECTIONAL,
+						    gfp);
+	else
+		page = dma_alloc_pages(dev, m->size, &m->addr,
+				       DMA_BIDIRECTIONAL, gfp);
+	m->cpu = page ? page_address(page) : NULL;
+	return page;
+}
+
+static void pages_free(struct test_mapping *m)
+{
+	struct page *page = virt_to_page(m->cpu);
+	struct device *dev = m->td->dev;
+
+	if (m->direct)
+		iommu_dma_ops.free_pages(dev, PAGE_ALIGN(m->size), page,
+					 m->addr, DMA_BIDIRECTIONAL);
+	else
+		dma_free_pages(dev, m->size, page, m->addr, DMA_BIDIRECTIONAL);
+}
+
 /**
  * test_mapping_make - make a mapping
  * @m: not mapped
@@ -203,6 +234,8 @@ bool test_mapping_make(struct test_mapping *m, enum test_kind kind,
 						   GFP_KERNEL | __GFP_NOWARN, 0);
 		m->mapped = m->pages;
 		m->addr = m->pages ? sg_dma_address(m->pages->sgl) : 0;
+	} else if (kind == TEST_PAGES) {
+		m->mapped = pages_alloc(m);
 	} else if (kind < TEST_STREAMING) {
 		m->mapped = address_map(m, offset);
 	} else {
@@ -252,6 +285,8 @@ void test_mapping_undo(struct test_mapping *m)
 	else if (m->kind == TEST_NONCONTIGUOUS)
 		dma_free_noncontiguous(dev, m->size, m->pages,
 				       DMA_BIDIRECTIONAL);
+	else if (m->kind == TEST_PAGES)
+		pages_free(m);
 	else if (m->kind < TEST_STREAMING)
 		address_unmap(m);
 	else if (m->direct)

@@ -18,6 +18,7 @@ enum test_kind {
 	TEST_ATOMIC = TEST_STREAMING,
 	TEST_COHERENT,
 	TEST_FORCED,		/* coherent and physically contiguous */
+	TEST_PAGES,		/* by dma_alloc_pages() */
 	TEST_NONCONTIGUOUS,
 	TEST_KINDS
 };

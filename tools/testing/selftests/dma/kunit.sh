@@ -35,10 +35,13 @@ cases() {
 }
 
 [ -e /sys/bus/platform ] || skip_all "no platform bus"
+# Where memory is to fail in a suite, any of it may. Without: those are skipped.
+faults_setup || :
 echo "$MARK" > /dev/kmsg
 grep -q '^kunit ' /proc/modules || load_module kunit ||
 	skip_all "the module kunit cannot be loaded"
-load_module dma_iommu_test "guard=$(guard)" ||
+forcedac=$(sed -n 's/.*\biommu\.forcedac=\([01]\).*/\1/p' /proc/cmdline)
+load_module dma_iommu_test "guard=$(guard)" "forcedac=${forcedac:-0}" ||
 	skip_all "the module dma_iommu_test cannot be loaded"
 cases > "$TMP/cases"
 said > "$TMP/said"
@@ -66,7 +69,7 @@ done < "$TMP/cases"
 # A suite that breaks off has no cases that could fail.
 all_suites() {
 	suites="dma_layout dma_list dma_mapping dma_contiguity"
-	suites="$suites dma_invariants dma_ops dma_shadow dma_space"
+	suites="$suites dma_cache dma_invariants dma_ops dma_shadow dma_space"
 	[ ! -e /sys/bus/pci ] || suites="$suites dma_pci"
 	for suite in $suites; do
 		grep -q -E "^suite ok [0-9]+ $suite\$" "$TMP/cases" && continue
