@@ -2,7 +2,8 @@
 /*
  * dma_mmap FILE SIZE SEEN WRITE: map a buffer of the module dma_edu, check the
  * three pieces that the device wrote with the seed SEEN, and write them anew
- * with the seed WRITE. See test_modules/dma_edu_alloc.c.
+ * with the seed WRITE. The last of them is also looked at in its page alone. See
+ * test_modules/dma_edu_alloc.c.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -32,6 +33,22 @@ static int check(const volatile unsigned char *p, size_t at, unsigned char seed)
 	return 0;
 }
 
+static int check_last_page(int fd, size_t size, unsigned char seed)
+{
+	size_t page = getpagesize(), start = (size - 1) / page * page;
+	unsigned char *p;
+	int ret;
+
+	p = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, start);
+	if (p == MAP_FAILED) {
+		perror("mmap of the last page");
+		return -1;
+	}
+	ret = check(p, size - PIECE - start, seed);
+	munmap(p, page);
+	return ret;
+}
+
 int main(int argc, char **argv)
 {
 	size_t size, at[3], i, k;
@@ -57,6 +74,8 @@ int main(int argc, char **argv)
 		printf("a mapping of more than the buffer succeeded\n");
 		return 1;
 	}
+	if (check_last_page(fd, size, atoi(argv[3])))
+		return 1;
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED) {
 		perror("mmap");

@@ -144,15 +144,16 @@ all_named() {
 }
 
 disks=
-for kind in nvme virtio-blk; do
+for kind in nvme virtio-blk ahci usb-storage; do
 	disks="$disks $(disk_of_kind $kind)"
 done
 disks=$(echo $disks)
 nets=
-net=$(net_of_driver virtio_net)
-if [ -n "$net" ] && fetch_file "$net" > /dev/null 2>&1; then
-	nets=$net
-fi
+for driver in virtio_net e1000e; do
+	net=$(net_of_driver $driver)
+	[ -z "$net" ] || ! fetch_file "$net" > /dev/null 2>&1 || nets="$nets $net"
+done
+nets=$(echo $nets)
 second=
 for dir in "$edus"/*; do
 	[ "${dir##*/}" = "$bdf" ] || second=${dir##*/}

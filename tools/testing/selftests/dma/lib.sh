@@ -186,14 +186,14 @@ net_down() {
 	ip link set "$1" down
 }
 
-# fetch_file IFACE: get a file, compare its checksum
+# fetch_file IFACE: get a file, compare its checksum; the same for each
 fetch_file() {
 	url=$(net_url "$1") || { echo "no network on $1"; return 1; }
-	timeout 60 wget -q -O "$TMP/blob" "$url/blob" || return 1
+	timeout 60 wget -q -O "$TMP/blob.new" "$url/blob" || return 1
 	want=$(timeout 20 wget -q -O - "$url/blob.sha256")
-	sum=$(sha256sum < "$TMP/blob")
+	sum=$(sha256sum < "$TMP/blob.new")
 	echo "received ${sum%% *}, should be $want"
-	[ -n "$want" ] && [ "${sum%% *}" = "$want" ]
+	[ -n "$want" ] && [ "${sum%% *}" = "$want" ] && mv "$TMP/blob.new" "$TMP/blob"
 }
 
 # post FILE URL: some wget, busybox's among them, cannot send a file
@@ -222,9 +222,9 @@ send_file() {
 # fetch_part IFACE: the beginning of the file, compared with what $TMP/blob has
 fetch_part() {
 	url=$(net_url "$1") || { echo "no network on $1"; return 1; }
-	head -c 1048576 "$TMP/blob" > "$TMP/part"
+	head -c 1048576 "$TMP/blob" > "$TMP/part.$1"
 	timeout 60 wget -q -O - "$url/blob" 2> /dev/null | head -c 1048576 |
-		cmp - "$TMP/part"
+		cmp - "$TMP/part.$1"
 }
 
 # group_type BDF: DMA, DMA-FQ, identity, ...

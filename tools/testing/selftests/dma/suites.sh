@@ -392,7 +392,7 @@ net_part() {
 net_file() {
 	[ -p "$TMP/silence" ] || mkfifo "$TMP/silence"
 	exec 9<> "$TMP/silence"
-	head -c "$((1048576 * $(seconds 2 64)))" /dev/urandom > "$TMP/net.file"
+	head -c "$((1048576 * $(seconds 2 32)))" /dev/urandom > "$TMP/net.file"
 	sum=$(sha256sum < "$TMP/net.file")
 	if [ "$1" = here ]; then
 		there timeout 200 nc -l -p 7001 <&9 > "$TMP/net.back" &

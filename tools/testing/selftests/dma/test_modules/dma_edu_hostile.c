@@ -15,7 +15,7 @@
  *   doorbell   what the IOMMU's driver sets aside for interrupts
  *   freed      where it had memory that was freed
  *   unmapped   where a page of its own was mapped until now
- *   behind     behind a page of its own that is mapped
+ *   below      below a page of its own that is mapped
  *
  * Pages with known bytes, some mapped for other devices, show a write that went
  * through; and of what a blocked read leaves in the device's buffer each byte is what

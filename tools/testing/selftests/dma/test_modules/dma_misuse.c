@@ -732,6 +732,9 @@ static int misuse_make_live(void)
 	return 0;
 }
 
+/* Syncs of misuse_sync() that have something to do, and cannot: lines in the log */
+static u32 misuse_syncs;
+
 static int __init misuse_init(void)
 {
 	int ret;
@@ -748,6 +751,8 @@ static int __init misuse_init(void)
 		return ret;
 	}
 	misuse_dir = debugfs_create_dir("dma_misuse", NULL);
+	misuse_syncs = dev_is_dma_coherent(misuse_dev) ? 0 : 5;
+	debugfs_create_u32("syncs", 0400, misuse_dir, &misuse_syncs);
 	dma_command_init(&misuse_command, misuse_dir, misuse_run);
 	return 0;
 }
