@@ -13,7 +13,7 @@ help:
 	@echo '  make check-all                and all slower ones there are, each of which can be had alone:'
 	@echo '  make check-KIND               on kernels with pages of 64 KiB (64k), KASAN, KCSAN, KMSAN, PREEMPT_RT (rt)'
 	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; also CASE=lists; see lab/bench --help'
-	@echo '  make check-user               the tests that need no kernel built, in two minutes; a part of make check'
+	@echo '  make check-user               the tests that need no kernel built, in three minutes; a part of make check'
 	@echo '  make mutations                break the layer in ways that are listed, see a test notice each'
 	@echo '  make coverage                 which lines and branches of the layer the tests reach; see lab/coverage --help'
 	@echo '  make soak MINUTES=10          everything at once for that long; SEED=N repeats a run; see lab/soak --help'
