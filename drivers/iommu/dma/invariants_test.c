@@ -875,12 +875,12 @@ static void wrong_addresses(struct victims *v)
 /* Of a small mapping and of one that is too large for a chunk, in turns */
 static void wrong_sizes(struct victims *v)
 {
-	static const char * const whats[] = {
+	static const char * const how[] = {
 		"no bytes", "one granule", "a byte too many", "everything",
 	};
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(whats); i++) {
+	for (i = 0; i < ARRAY_SIZE(how); i++) {
 		bool large = test_env_turn(v->test, i, 2);
 		size_t size = large ? (IOVA_SMALL_MAX + 60) * v->td.granule :
 				      VICTIM_SIZE(v);
@@ -892,7 +892,7 @@ static void wrong_sizes(struct victims *v)
 							    TEST_PAGE,
 						    DMA_TO_DEVICE, 0, size));
 		victim_unmap(v, &v->td, v->victim.addr, sizes[i]);
-		expect_complaint(v, &v->td, 0, whats[i]);
+		expect_complaint(v, &v->td, 0, how[i]);
 		if (!is_deferred(v->test))
 			KUNIT_EXPECT_EQ(v->test, 0,
 					test_mapping_reached(&v->victim));

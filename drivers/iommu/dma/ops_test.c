@@ -94,6 +94,7 @@ static void sizes(struct kunit *test)
 		{ SIZE_MAX - granule, 0 }, { SIZE_MAX - 2 * granule + 1, 0 },
 	};
 	struct mock_iommu_options options = env_options(test);
+	struct sg_table *sgt;
 	struct test_device td;
 	dma_addr_t addr;
 	unsigned int i;
@@ -122,11 +123,14 @@ static void sizes(struct kunit *test)
 	addr = ops->map_resource(td.dev, ~(phys_addr_t)0 - 5, 7, DMA_TO_DEVICE,
 				 0);
 	KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR, addr);
-	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		if (!rows[i].granules)
-			KUNIT_EXPECT_NULL(test, dma_alloc_noncontiguous(td.dev,
-					  rows[i].size, DMA_BIDIRECTIONAL,
-					  GFP_KERNEL | __GFP_NOWARN, 0));
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].granules)
+			continue;
+		sgt = dma_alloc_noncontiguous(td.dev, rows[i].size,
+					      DMA_BIDIRECTIONAL,
+					      GFP_KERNEL | __GFP_NOWARN, 0);
+		KUNIT_EXPECT_NULL(test, sgt);
+	}
 	test_device_settled(test, &td, 0);
 	test_device_all_free(test, &td, SPACE);
 }
@@ -811,7 +815,8 @@ static void domain_unfit(struct kunit *test)
 	domain->pgsize_bitmap = pgsizes << 1;
 	KUNIT_EXPECT_EQ(test, -EFAULT, test_access.domain_init(td.dev, domain));
 	domain->pgsize_bitmap = pgsizes;
-	KUNIT_EXPECT_EQ(test, 1, test_said(&td, "its IOMMU domain is in use with another page size"));
+	KUNIT_EXPECT_EQ(test, 1,
+			test_said(&td, "its IOMMU domain is in use with another"));
 	test_access.setup_dma_ops(td.dev);
 	KUNIT_EXPECT_TRUE(test, td.dev->dma_iommu);
 
