@@ -36,6 +36,7 @@ void machine_setup(unsigned int granule_lg2, bool sync)
 	machine.cookie.granule_lg2 = granule_lg2;
 	machine.memory_end = MACHINE_COPIES;
 	machine.fail_nth = 0;
+	machine.error = 0;
 	machine.stick_nth = 0;
 }
 

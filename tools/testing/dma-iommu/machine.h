@@ -115,6 +115,7 @@ struct machine_slot {		/* of a granule of the range */
  * @start: first byte of the range
  * @end: behind its last
  * @fail_nth: this call fails, see machine_error(); 0: none
+ * @error: with this error; 0: one of its own
  * @calls: that can fail
  * @maps: of them, to dma_pages_map()
  * @unmaps: calls to iommu_unmap()
@@ -138,6 +139,7 @@ struct machine {
 	u64 start;
 	u64 end;
 	unsigned int fail_nth;
+	int error;
 	unsigned int calls;
 	unsigned int maps;
 	unsigned int unmaps;
@@ -161,10 +163,10 @@ static inline u64 granule(void)
 	return 1ULL << machine.cookie.granule_lg2;
 }
 
-/* Each call that is made to fail has an error of its own. */
+/* Each call that is made to fail has an error of its own, unless told otherwise. */
 static inline int machine_error(unsigned int call)
 {
-	return -(int)(1000 + call);
+	return machine.error ?: -(int)(1000 + call);
 }
 
 void machine_setup(unsigned int granule_lg2, bool sync_map);
