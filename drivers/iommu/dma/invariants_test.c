@@ -77,7 +77,7 @@ static void reuse_run(void *data, unsigned int thread)
 	unsigned int i;
 	u32 number;
 
-	prandom_seed_state(&rnd, 20151103 + thread);
+	prandom_seed_state(&rnd, test_seed + thread);
 	for (i = 0; i < REUSE_ROUNDS; i++) {
 		m = &reuse->slots[thread][i % REUSE_SLOTS];
 		if (m->mapped)
@@ -688,7 +688,7 @@ static void invariant_7_cost_is_bounded(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, crowd);
 	crowd->test = test;
-	prandom_seed_state(&rnd, 20151103);
+	prandom_seed_state(&rnd, test_seed);
 	test_device_init(test, test_iommu(test, 0, false), &crowd->td);
 	while (crowd->count < FEW)
 		crowd_add(crowd, 1 + prandom_u32_state(&rnd) % 3);

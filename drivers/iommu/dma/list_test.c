@@ -571,7 +571,7 @@ static void list_random(struct kunit *test)
 	unsigned int i, round, rounds, count = 0;
 	unsigned long live = 0;
 	struct rnd_state rnd;
-	u32 seed = 20151103, how;
+	u32 seed = test_seed, how;
 
 	kunit_info(test, "seed %u\n", seed);
 	prandom_seed_state(&rnd, seed);

@@ -966,6 +966,37 @@ static void doorbells(struct kunit *test)
 	doorbell(test, td.dev, DOORBELL + 2 * granule, -ENOSPC);
 }
 
+/* Each allocation for the first one in a domain fails, until there are no more. */
+static void doorbells_fail(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	unsigned int nth, errors = 0;
+	struct test_device td;
+	bool more = true;
+	int ret;
+
+	if (!test_fail_works())
+		kunit_skip(test, "this kernel cannot let all memory fail, or was not told to");
+	for (nth = 1; more && nth < 50; nth++) {
+		struct msi_desc desc;
+
+		test_device_init(test, mock_iommu_create(test, &options), &td);
+		desc = (struct msi_desc) { .dev = td.dev };
+		test_fail_next(nth);
+		ret = test_access.prepare_msi(&desc, DOORBELL);
+		more = !test_fail_left();
+		test_fail_next(0);
+		/* Some find another way; for some, addresses are what is short. */
+		KUNIT_EXPECT_TRUE_MSG(test, !ret || (more && (ret == -ENOMEM ||
+							      ret == -ENOSPC)),
+				      "allocation %u: %d", nth, ret);
+		KUNIT_EXPECT_EQ(test, !ret, mock_iommu_counts(td.dev).mapped);
+		errors += !!ret;
+	}
+	KUNIT_EXPECT_FALSE(test, more);
+	KUNIT_EXPECT_GE(test, errors, 2);
+}
+
 /* A doorbell is where each device of a domain reaches it. */
 static void doorbells_in_reach(struct kunit *test)
 {
@@ -1056,6 +1087,7 @@ static struct kunit_case ops_cases[] = {
 	KUNIT_CASE_PARAM(reserved_late, test_env_gen_params),
 #ifdef CONFIG_IRQ_MSI_IOMMU
 	KUNIT_CASE_PARAM(doorbells, test_env_gen_params),
+	KUNIT_CASE_PARAM(doorbells_fail, test_env_gen_params),
 	KUNIT_CASE_PARAM(doorbells_in_reach, test_mode_gen_params),
 	KUNIT_CASE_PARAM(doorbells_of_others, test_mode_gen_params),
 #endif

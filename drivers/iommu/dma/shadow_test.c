@@ -248,7 +248,7 @@ static void shadow_books(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, s);
 	s->test = test;
-	s->seed = 20151103;
+	s->seed = test_seed;
 	test_device_init(test, mock_iommu_create(test, &options), &s->td);
 	for (i = 0; i < TEST_CPUS * SLOTS; i++) {
 		test_mapping_init(test, &s->td,

@@ -204,7 +204,7 @@ static void world_run(void *data, unsigned int thread)
 	struct rnd_state rnd;
 	unsigned int round;
 
-	prandom_seed_state(&rnd, 20151103 + thread);
+	prandom_seed_state(&rnd, test_seed + thread);
 	for (round = 1; round <= ROUNDS && !READ_ONCE(w->failed); round++) {
 		range = &w->live[thread][prandom_u32_state(&rnd) % LIVE];
 		if (range->first)

@@ -21,6 +21,10 @@ unsigned int test_guard;
 module_param_named(guard, test_guard, uint, 0444);
 MODULE_PARM_DESC(guard, "what the kernel was started with as iommu.dma_guard");
 
+u32 test_seed = 20151103;
+module_param_named(seed, test_seed, uint, 0444);
+MODULE_PARM_DESC(seed, "of all that is random; another one tries other things");
+
 bool test_forcedac;
 module_param_named(forcedac, test_forcedac, bool, 0444);
 MODULE_PARM_DESC(forcedac, "likewise, as iommu.forcedac");

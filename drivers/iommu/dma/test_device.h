@@ -84,6 +84,8 @@ struct test_device {
 
 /* Granules behind each mapping, by iommu.dma_guard */
 extern unsigned int test_guard;
+/* Of all that is random */
+extern u32 test_seed;
 /* PCI devices need not have addresses below 4 GiB, by iommu.forcedac */
 extern bool test_forcedac;
 

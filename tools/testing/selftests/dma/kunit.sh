@@ -3,7 +3,7 @@
 #
 # The layer's KUnit suites: a module that runs them as it is loaded, on an IOMMU
 # and devices of its own. Each suite's cases become tests here; of one that
-# fails, what it said is shown.
+# fails, what it said is shown. With DMA_TEST_SEED other things are tried at random.
 . "$(dirname "$0")/lib.sh"
 
 MARK="dma kunit.sh $$"
@@ -41,7 +41,8 @@ echo "$MARK" > /dev/kmsg
 grep -q '^kunit ' /proc/modules || load_module kunit ||
 	skip_all "the module kunit cannot be loaded"
 forcedac=$(sed -n 's/.*\biommu\.forcedac=\([01]\).*/\1/p' /proc/cmdline)
-load_module dma_iommu_test "guard=$(guard)" "forcedac=${forcedac:-0}" ||
+load_module dma_iommu_test "guard=$(guard)" "forcedac=${forcedac:-0}" \
+	${DMA_TEST_SEED:+"seed=$DMA_TEST_SEED"} ||
 	skip_all "the module dma_iommu_test cannot be loaded"
 cases > "$TMP/cases"
 said > "$TMP/said"
