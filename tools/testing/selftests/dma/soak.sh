@@ -398,18 +398,21 @@ run_actor() {
 
 # ---- who moves data ----------------------------------------------------------
 
-# generation: what has happened so far to who uses $gen, in $generation
+# generation: what has happened so far to $bdf and what it $needs, in $generation: the
+# machine is awake, and for a network card no other comes or goes
 generation() {
-	read -r generation < "$gen"
-	read -r asleep < "$TMP/gen.sleep"
-	generation="$generation $asleep"
+	read -r generation < "$TMP/gen.$bdf"
+	for needed in $needs; do
+		read -r other < "$TMP/gen.$needed"
+		generation="$generation $other"
+	done
 }
 
 # worker BDF CLASS NUMBER: rounds of verified transfers, until told to stop
 worker() {
 	bdf=$1 class=$2 number=$3 good=0 tries=0
-	gen=$TMP/gen.$bdf
-	[ "$class" != net ] || gen=$TMP/gen.net
+	needs=sleep
+	[ "$class" != net ] || needs="sleep net"
 	while [ ! -e "$TMP/stop" ]; do
 		generation
 		before=$generation
@@ -435,8 +438,10 @@ worker() {
 round_disk() {
 	disk_of "$bdf" || return 2
 	if [ $((tries % 6)) = 3 ] && command -v fio > /dev/null; then
-		# If the name is another's by now, then at a place of our own.
+		# If the name is another's by now, then at a place of our own. If it is
+		# nobody's, a file of that name would be in the way of the next disk.
 		timeout 120 fio --name=soak --filename="/dev/$disk" --rw=randwrite \
+			--allow_file_create=0 \
 			--bsrange=512-64k --size=2M --offset="$((24 + 3 * number))M" \
 			--direct=1 --ioengine=libaio --iodepth=4 --iomem_align=512 \
 			--verify=crc32c --verify_fatal=1 --verify_dump=0 \
