@@ -154,11 +154,12 @@ is_ready() {
 	esac
 }
 
-# leave: take $bdf from whoever has it, who is kept in $now
+# leave: take $bdf from whoever has it, who is kept in $now; nobody has what was not
+# given back to its driver, which was noted then
 leave() {
 	now=dma_soak
 	is_driver "$bdf" dma_soak || now=$driver
-	echo "$bdf" > "/sys/bus/pci/drivers/$now/unbind"
+	[ ! -e "$PCI/$bdf/driver" ] || echo "$bdf" > "/sys/bus/pci/drivers/$now/unbind"
 }
 
 # give DRIVER: bind $bdf to it, which may be dma_soak
@@ -309,7 +310,7 @@ device_step() {
 	[ $step != sleep ] || { sleep_step; return; }
 	case $step in type | live) alone "$bdf" || return ;; esac
 	# 28 bits of address do not reach memory, where nothing translates.
-	[ $class:$to != edu:identity ] || to=DMA
+	[ $driver:$to != dma_edu:identity ] || to=DMA
 	case $step in
 	live)
 		type_of "$bdf"
@@ -440,13 +441,16 @@ round_disk() {
 	if [ $((tries % 6)) = 3 ] && command -v fio > /dev/null; then
 		# If the name is another's by now, then at a place of our own. If it is
 		# nobody's, a file of that name would be in the way of the next disk.
-		timeout 120 fio --name=soak --filename="/dev/$disk" --rw=randwrite \
+		timeout 600 fio --name=soak --filename="/dev/$disk" --rw=randwrite \
 			--allow_file_create=0 \
 			--bsrange=512-64k --size=2M --offset="$((24 + 3 * number))M" \
 			--direct=1 --ioengine=libaio --iodepth=4 --iomem_align=512 \
 			--verify=crc32c --verify_fatal=1 --verify_dump=0 \
 			--randseed="$tries" --thread && return 0
-		! grep -q 'verify failed\|verify: bad' "$TMP/worker.$bdf" || return 1
+		# It opens the disk by its name, once to write and once to read.
+		generation
+		[ "$generation" != "$before" ] ||
+			! grep -q 'verify failed\|verify: bad' "$TMP/worker.$bdf" || return 1
 		return 2
 	fi
 	"$DIR/dma_soak_disk" "$bdf" "/dev/$disk" 0 2097152 \
