@@ -412,7 +412,7 @@ generation() {
 # worker BDF CLASS NUMBER: rounds of verified transfers, until told to stop
 worker() {
 	bdf=$1 class=$2 number=$3 good=0 tries=0
-	needs=sleep
+	needs="sleep"
 	[ "$class" != net ] || needs="sleep net"
 	while [ ! -e "$TMP/stop" ]; do
 		generation
