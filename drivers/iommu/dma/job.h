@@ -32,10 +32,10 @@ struct dma_piece {
  * @part: what is known of the granule behind @run, if not all is
  * @mixed: that granule is a copy that has @part and more already
  * @copied: there are copies
- * @no_memory: what was to be copied is not memory
  * @done: all below this device address is mapped
  * @undo: where the span to unmap begins, when it has failed; see job.c
  * @undo_end: where that ends
+ * @no_memory: what was to be copied is not memory
  *
  * All but the first five are zero to begin with.
  */
@@ -47,12 +47,12 @@ struct dma_job {
 	bool shared;
 	bool mixed;
 	bool copied;
-	bool no_memory;
 	struct dma_piece run;
 	struct dma_piece part;
 	dma_addr_t done;
 	dma_addr_t undo;
 	dma_addr_t undo_end;
+	bool no_memory;
 };
 
 static inline bool dma_piece_follows(const struct dma_piece *piece,

@@ -291,6 +291,15 @@ static void list_undo_entries(struct dma_list *list)
 				     sg->length);
 }
 
+/* What is not for want of memory would fail again: callers are not to try. */
+static noinline int list_failed(const struct dma_list *list, int ret)
+{
+	if (list->job.no_memory)
+		return list_refuse(list, "what has to be copied is not memory");
+	return ret == -ENOMEM ? ret :
+	       list_refuse(list, "the IOMMU driver refuses to map it");
+}
+
 static int list_map_range(struct dma_list *list)
 {
 	struct dma_need need = {
@@ -316,11 +325,7 @@ static int list_map_range(struct dma_list *list)
 	list_undo_entries(list);
 	dma_job_undo_end(&list->job);
 	dma_iova_abandon(list->job.dev, list->job.cookie, &range);
-	if (list->job.no_memory)
-		return list_refuse(list, "what has to be copied is not memory");
-	/* Anything else would fail again, and callers are not to try. */
-	return ret == -ENOMEM ? ret :
-	       list_refuse(list, "the IOMMU driver refuses to map it");
+	return list_failed(list, ret);
 }
 
 /*
