@@ -275,6 +275,11 @@ nvme_back() {
 		is_driver "$bdf" nvme || { give nvme && back $actions; }
 }
 
+# A disk behind a bus that has to be looked through again comes late.
+awake() {
+	! is_driver "$bdf" "$driver" || within 60 is_ready
+}
+
 # do_asleep COMMAND: connections may break meanwhile
 do_asleep() {
 	echo "away $actions" > "$TMP/gen.sleep"
@@ -282,6 +287,7 @@ do_asleep() {
 	"$@"
 	status=$?
 	[ ! -e /proc/lockdep ] || each nvme_back || status=1
+	each awake || status=1
 	echo "there $actions" > "$TMP/gen.sleep"
 	return $status
 }
@@ -437,7 +443,7 @@ worker() {
 # A round returns 1 if data was not what it should be, 2 if it failed otherwise.
 
 round_disk() {
-	disk_of "$bdf" || return 2
+	disk_of "$bdf" || { echo "no disk"; return 2; }
 	if [ $((tries % 6)) = 3 ] && command -v fio > /dev/null; then
 		# If the name is another's by now, then at a place of our own. If it is
 		# nobody's, a file of that name would be in the way of the next disk.
@@ -570,6 +576,7 @@ settle() {
 	sleep 0.2
 	iommu_pages > "$TMP/pages.$1"
 	free_kb > "$TMP/free.$1"
+	cp /proc/meminfo "$TMP/meminfo.$1"
 	rm -f "$TMP/unparked".*
 	each start_unpark
 	wait
@@ -643,6 +650,10 @@ page_tables_back() {
 memory_back() {
 	lost=$(($(cat "$TMP/free.begin") - $(cat "$TMP/free.end")))
 	echo "free: $(cat "$TMP/free.begin") KiB before, $(cat "$TMP/free.end") after: $lost lost"
+	awk 'NR == FNR { before[$1] = $2; next }
+		$2 - before[$1] > 512 || before[$1] - $2 > 512 {
+			print $1, before[$1], "KiB before,", $2, "after" }' \
+		"$TMP/meminfo.begin" "$TMP/meminfo.end"
 	[ $lost -le $LOST_KB ]
 }
 
