@@ -469,7 +469,7 @@ static void cache_parts(struct kunit *test)
 
 /*
  * Mappings whose addresses follow each other, of memory that does not: networks sync
- * what crosses from one to the next (xsk_buff_pool.c). The same of a list.
+ * what crosses from one to the next (xsk_buff_pool.c).
  */
 static void cache_neighbours(struct kunit *test)
 {

@@ -19,7 +19,6 @@
 #include <linux/slab.h>
 
 #include "chunk.h"
-#include "extents.h"
 #include "test_mapping.h"
 
 /*
