@@ -143,44 +143,27 @@ static struct kprobe begun[] = {
 	{ .symbol_name = "arch_sync_dma_wait", .pre_handler = waited },
 };
 
-static int probes_set(struct kprobe *probes, unsigned int count)
-{
-	unsigned int i;
-	int ret = 0;
+static struct kprobe *probes[] = {
+	&waiting[0], &waiting[1], &waiting[2], &begun[0], &begun[1], &begun[2],
+};
 
-	for (i = 0; i < count && !ret; i++)
-		ret = register_kprobe(&probes[i]);
-	while (ret && i-- > 1)
-		unregister_kprobe(&probes[i - 1]);
-	return ret;
-}
-
-static void probes_clear(struct kprobe *probes, unsigned int count)
-{
-	while (count--) {
-		unregister_kprobe(&probes[count]);
-		/* As it was, or it could not be set again */
-		probes[count].addr = NULL;
-		probes[count].flags = 0;
-	}
-}
+static_assert(ARRAY_SIZE(probes) == ARRAY_SIZE(waiting) + ARRAY_SIZE(begun));
 
 static int cache_suite_init(struct kunit_suite *suite)
 {
-	int ret = probes_set(waiting, ARRAY_SIZE(waiting));
-
-	if (ret)
-		return ret;
-	ret = probes_set(begun, ARRAY_SIZE(begun));
-	if (ret)
-		probes_clear(waiting, ARRAY_SIZE(waiting));
-	return ret;
+	return register_kprobes(probes, ARRAY_SIZE(probes));
 }
 
 static void cache_suite_exit(struct kunit_suite *suite)
 {
-	probes_clear(begun, ARRAY_SIZE(begun));
-	probes_clear(waiting, ARRAY_SIZE(waiting));
+	unsigned int i;
+
+	unregister_kprobes(probes, ARRAY_SIZE(probes));
+	/* As they were, or they could not be set again */
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		probes[i]->addr = NULL;
+		probes[i]->flags = 0;
+	}
 }
 
 static void watch(void)
