@@ -9,7 +9,10 @@
 
 #include <linux/dma-iommu.h>
 #include <linux/dma-map-ops.h>
+#include <linux/ioport.h>
+#include <linux/memremap.h>
 #include <linux/pci.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "test_access.h"
@@ -322,6 +325,98 @@ static void untrusted_refused(struct kunit *test)
 	test_device_settled(test, &pci->td, 0);
 }
 
+#ifdef CONFIG_ZONE_DEVICE
+/**
+ * struct device_memory - memory of a device, with pages but with nothing behind them
+ * @res: where it is
+ * @map: its pages
+ */
+struct device_memory {
+	struct resource res;
+	struct dev_pagemap map;
+};
+
+static void device_memory_free(void *data)
+{
+	struct device_memory *memory = data;
+
+	memunmap_pages(&memory->map);
+	release_resource(&memory->res);
+}
+
+static struct page *device_memory(struct kunit *test)
+{
+	struct device_memory *memory =
+		kunit_kzalloc(test, sizeof(*memory), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, memory);
+	memory->res.name = "dma_iommu_test";
+	memory->res.flags = IORESOURCE_MEM;
+	KUNIT_ASSERT_EQ(test, 0,
+			allocate_resource(&iomem_resource, &memory->res, SZ_2M,
+					  16ULL * SZ_4G, BIT_ULL(40) - 1, SZ_2M,
+					  NULL, NULL));
+	memory->map.type = MEMORY_DEVICE_GENERIC;
+	memory->map.range.start = memory->res.start;
+	memory->map.range.end = memory->res.end;
+	memory->map.nr_range = 1;
+	if (IS_ERR(memremap_pages(&memory->map, NUMA_NO_NODE))) {
+		release_resource(&memory->res);
+		KUNIT_FAIL(test, "no pages for %pR", &memory->res);
+		return NULL;
+	}
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, device_memory_free,
+						  memory));
+	return pfn_to_page(PHYS_PFN(memory->res.start));
+}
+#else
+static struct page *device_memory(struct kunit *test)
+{
+	kunit_skip(test, "this kernel is without CONFIG_ZONE_DEVICE");
+	return NULL;
+}
+#endif
+
+/* Memory of a device, as files may be in: it is mapped, but cannot be copied. */
+static void untrusted_no_memory(struct kunit *test)
+{
+	struct fake_pci *pci = pci_create_small(test, 64);
+	struct page *page = device_memory(test);
+	struct device *dev = pci->td.dev;
+	size_t size = 2 * pci->td.granule;
+	struct scatterlist sg;
+	phys_addr_t phys;
+	int i, prot;
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	pci->pdev.untrusted = true;
+	sg_init_table(&sg, 1);
+	sg_set_page(&sg, page, size, 8);
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				iommu_dma_ops.map_sg(dev, &sg, 1, DMA_TO_DEVICE,
+						     i ? DMA_ATTR_CONTIGUOUS :
+							 0));
+	KUNIT_EXPECT_EQ(test, 2, test_said(&pci->td, "DMA map of a list of 1 entries: what has"));
+	KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR,
+			iommu_dma_ops.map_page(dev, page, 8, 100, DMA_TO_DEVICE,
+					       0));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
+
+	/* Of whole granules nothing is next to the buffer. */
+	sg_set_page(&sg, page, size, 0);
+	KUNIT_ASSERT_EQ(test, 1,
+			iommu_dma_ops.map_sg(dev, &sg, 1, DMA_TO_DEVICE,
+					     DMA_ATTR_SKIP_CPU_SYNC));
+	KUNIT_EXPECT_TRUE(test, mock_iommu_lookup(dev, sg_dma_address(&sg) +
+						  size - 1, &phys, &prot));
+	KUNIT_EXPECT_EQ(test, page_to_phys(page) + size - 1, phys);
+	iommu_dma_ops.unmap_sg(dev, &sg, 1, DMA_TO_DEVICE,
+			       DMA_ATTR_SKIP_CPU_SYNC);
+	test_device_settled(test, &pci->td, 0);
+}
+
 /* Whatever the mask, addresses are below 4 GiB while there are any. */
 static void below_4g(struct kunit *test)
 {
@@ -376,6 +471,7 @@ static struct kunit_case pci_cases[] = {
 	KUNIT_CASE_PARAM(untrusted, test_env_gen_params),
 	KUNIT_CASE_PARAM(untrusted_left, test_env_gen_params),
 	KUNIT_CASE_PARAM(untrusted_refused, test_env_gen_params),
+	KUNIT_CASE_PARAM(untrusted_no_memory, test_env_gen_params),
 	KUNIT_CASE_PARAM(below_4g, test_env_gen_params),
 	{ }
 };
