@@ -67,7 +67,7 @@ is_driver() {
 	[ -e "/sys/bus/pci/drivers/$2/$1" ]
 }
 
-# disk_of BDF: the disk behind it that is ready, in $disk
+# disk_of BDF: the disk behind it that is ready, in $disk, and its place in $block
 disk_of() {
 	for block in "$PCI/$1"/nvme/nvme*/nvme*n1 "$PCI/$1"/virtio*/block/* \
 		"$PCI/$1"/ata*/host*/target*/*/block/* \
@@ -459,15 +459,19 @@ worker() {
 round_disk() {
 	disk_of "$bdf" || { no_disk "$bdf"; return 2; }
 	if [ $((tries % 6)) = 3 ] && command -v fio > /dev/null; then
-		# If the name is another's by now, then at a place of our own. If it is
-		# nobody's, a file of that name would be in the way of the next disk.
-		timeout 600 fio --name=soak --filename="/dev/$disk" --rw=randwrite \
-			--allow_file_create=0 \
+		# By a name of our own: what fio does not find it takes for a file, which
+		# it unlinks before it makes it anew, and by then it may be the next disk's.
+		# If the numbers are another's by now, then at a place of our own.
+		node=/dev/dma_soak$number
+		rm -f "$node"
+		IFS=: read -r major minor < "$block/dev" &&
+			mknod "$node" b "$major" "$minor" || return 2
+		timeout 600 fio --name=soak --filename="$node" --rw=randwrite \
 			--bsrange=512-64k --size=2M --offset="$((24 + 3 * number))M" \
 			--direct=1 --ioengine=libaio --iodepth=4 --iomem_align=512 \
 			--verify=crc32c --verify_fatal=1 --verify_dump=0 \
 			--randseed="$tries" --thread && return 0
-		# It opens the disk by its name, once to write and once to read.
+		# It opens the disk twice, once to write and once to read.
 		generation
 		[ "$generation" != "$before" ] ||
 			! grep -q 'verify failed\|verify: bad' "$TMP/worker.$bdf" || return 1
@@ -808,6 +812,7 @@ chaos() {
 		[ "$(cat "$cpu")" = 1 ] || echo 1 > "$cpu"
 	done
 	wait $workers
+	rm -f /dev/dma_soak[0-9]*
 	counted || wrong=$?
 	tell_rate $ops $ns "in the middle of all that"
 	echo "# at the IOMMU, by all drivers: $others;" \
