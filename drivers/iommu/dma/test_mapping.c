@@ -332,7 +332,10 @@ unsigned int test_mapping_ranges(const struct test_mapping *m,
 	int i;
 
 	if (m->kind != TEST_LIST && m->kind != TEST_CONTIGUOUS) {
-		ranges[0] = (struct test_range) { m->addr, m->size };
+		ranges[0] = (struct test_range) {
+			m->addr,
+			m->kind == TEST_PAGES ? PAGE_ALIGN(m->size) : m->size,
+		};
 		return 1;
 	}
 	for_each_sgtable_dma_sg(&m->list, sg, i)
