@@ -358,8 +358,13 @@ device_step() {
 # ---- what happens to the machine --------------------------------------------
 
 # While the machine falls asleep, none comes and none goes.
-do_cpu() {
+set_cpu() {
 	echo "$2" > "/sys/devices/system/cpu/cpu$1/online" || grep -q away "$TMP/gen.sleep"
+}
+
+# None goes or comes while the machine sleeps; nor while a PCI device is probed.
+do_cpu() {
+	within 60 set_cpu "$@"
 }
 
 # Take what there is but for some MiB, hold it, give it back.
