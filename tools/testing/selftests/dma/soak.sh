@@ -67,11 +67,17 @@ is_driver() {
 	[ -e "/sys/bus/pci/drivers/$2/$1" ]
 }
 
+# blocks_of BDF: where its disks are in sysfs, in $blocks; patterns if it has none
+blocks_of() {
+	blocks=$(echo "$PCI/$1"/nvme/nvme*/nvme*n1 "$PCI/$1"/virtio*/block/* \
+		"$PCI/$1"/ata*/host*/target*/*/block/* \
+		"$PCI/$1"/usb*/*/*/host*/target*/*/block/*)
+}
+
 # disk_of BDF: the disk behind it that is ready, in $disk, and its place in $block
 disk_of() {
-	for block in "$PCI/$1"/nvme/nvme*/nvme*n1 "$PCI/$1"/virtio*/block/* \
-		"$PCI/$1"/ata*/host*/target*/*/block/* \
-		"$PCI/$1"/usb*/*/*/host*/target*/*/block/*; do
+	blocks_of "$1"
+	for block in $blocks; do
 		disk=${block##*/}
 		[ -b "/dev/$disk" ] && read -r size < "$block/size" &&
 			[ "$size" -gt 0 ] && return
@@ -82,12 +88,11 @@ disk_of() {
 # no_disk BDF: what there is instead
 no_disk() {
 	echo "no disk; the driver of $1 is $(driver_of "$1")"
-	for size in "$PCI/$1"/nvme/nvme*/nvme*n1/size "$PCI/$1"/virtio*/block/*/size \
-		"$PCI/$1"/ata*/host*/target*/*/block/*/size \
-		"$PCI/$1"/usb*/*/*/host*/target*/*/block/*/size; do
-		[ -e "$size" ] || continue
-		disk=${size%/size}
-		echo "$disk: $(cat "$size") sectors; $(ls -l "/dev/${disk##*/}" 2>&1)"
+	blocks_of "$1"
+	for block in $blocks; do
+		[ ! -e "$block" ] ||
+			echo "$block: $(cat "$block/size") sectors;" \
+				"$(ls -l "/dev/${block##*/}" 2>&1)"
 	done
 }
 
@@ -357,12 +362,11 @@ device_step() {
 
 # ---- what happens to the machine --------------------------------------------
 
-# While the machine falls asleep, none comes and none goes.
 set_cpu() {
 	echo "$2" > "/sys/devices/system/cpu/cpu$1/online" || grep -q away "$TMP/gen.sleep"
 }
 
-# None goes or comes while the machine sleeps; nor while a PCI device is probed.
+# None comes or goes while the machine falls asleep, or a PCI device is probed.
 do_cpu() {
 	within 60 set_cpu "$@"
 }
