@@ -12,7 +12,8 @@
  *   beside     next to that
  *   physical   the physical address of memory, as if there were no IOMMU
  *   zero       the first page
- *   doorbell   what the IOMMU's driver sets aside for interrupts
+ *   doorbell   what the IOMMU's driver sets aside for interrupts; only read where
+ *              that passes by the IOMMU
  *   freed      where it had memory that was freed
  *   unmapped   where a page of its own was mapped until now
  *   below      below a page of its own that is mapped
@@ -68,6 +69,7 @@ struct hostile_other {
  * @nr_others: how many
  * @doorbell: where doorbells may be
  * @doorbells: bytes of that
+ * @untranslated: messages to them pass by the IOMMU
  * @own: a page of its own that stays mapped
  * @mine: its memory
  * @blocked: transfers that nothing was mapped for
@@ -85,6 +87,7 @@ struct hostile {
 	unsigned int nr_others;
 	u64 doorbell;
 	size_t doorbells;
+	bool untranslated;
 	dma_addr_t own;
 	void *mine;
 	unsigned int blocked;
@@ -176,6 +179,7 @@ static int hostile_begin(struct hostile *h)
 		    region->type == IOMMU_RESV_SW_MSI) {
 			h->doorbell = region->start;
 			h->doorbells = region->length;
+			h->untranslated = region->type == IOMMU_RESV_MSI;
 		}
 	iommu_put_resv_regions(dev, &regions);
 	return edu_load(h->edu, HOSTILE_SEED);
@@ -310,6 +314,17 @@ static const struct hostile_where hostile_wheres[] = {
  * A transfer.
  */
 
+/*
+ * What is written there is a message, and not the DMA layer's to stop but interrupt
+ * remapping's, of which an emulated IOMMU may have only a part: with QEMU's VT-d our
+ * pattern is an SMI, from which a CPU other than the first never returns.
+ */
+static bool hostile_is_message(struct hostile *h, u64 addr)
+{
+	return h->untranslated && addr >= h->doorbell &&
+	       addr - h->doorbell < h->doorbells;
+}
+
 /* Each byte was there before, or is nothing. */
 static int hostile_fetched(struct hostile *h, size_t len)
 {
@@ -337,7 +352,7 @@ static int hostile_once(struct hostile *h, const struct hostile_where *where)
 	u64 addr = where->where(h) & ~3ULL;
 	size_t len = min_t(size_t, ALIGN(1 + hostile_random(h, h->max), 4),
 			   h->granule - (addr & (h->granule - 1)));
-	bool write = hostile_random(h, 2);
+	bool write = hostile_random(h, 2) && !hostile_is_message(h, addr);
 	bool reached = addr <= h->mask;
 	bool mapped = reached && iommu_iova_to_phys(h->domain, addr);
 	int ret;
