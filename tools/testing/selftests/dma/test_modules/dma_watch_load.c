@@ -446,7 +446,7 @@ static int watch_op_rate(struct watch *watch, int argc, char **argv)
 	if (watch_arg(argc, argv, 1, 2, &seconds) || !seconds || seconds > 600 ||
 	    watch_arg(argc, argv, 2, 110, &most))
 		return -EINVAL;
-	page = alloc_page(GFP_KERNEL);
+	page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	if (!page)
 		return -ENOMEM;
 	watch_begin(watch);
