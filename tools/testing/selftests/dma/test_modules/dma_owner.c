@@ -153,7 +153,7 @@ static int list_new(struct sg_table *sgt)
 	ret = sg_alloc_table(sgt, OWNER_PAGES, GFP_KERNEL);
 	if (ret)
 		return ret;
-	pages = alloc_pages(GFP_KERNEL, order);
+	pages = alloc_pages(GFP_KERNEL | __GFP_ZERO, order);
 	if (!pages) {
 		sg_free_table(sgt);
 		sgt->sgl = NULL;
