@@ -552,7 +552,7 @@ static void shared_domain(struct kunit *test)
 		.shared = true,
 	};
 	struct mock_iommu *mock = mock_iommu_create(test, &options);
-	u8 *page = (u8 *)kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
+	u8 *page = (u8 *)kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
 	struct test_device devices[2];
 	dma_addr_t addrs[2][32];
 	unsigned int i, failed = 0, count[2] = {};

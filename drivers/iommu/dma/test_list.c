@@ -65,7 +65,7 @@ struct test_pool *test_pool_create(struct kunit *test, size_t granule)
 	KUNIT_ASSERT_NOT_NULL(test, pool);
 	pool->size = TEST_BLOCK * granule;
 	for (i = 0; i < TEST_ENTRIES; i++)
-		pool->blocks[i] = (u8 *)__get_free_pages(GFP_KERNEL,
+		pool->blocks[i] = (u8 *)__get_free_pages(GFP_KERNEL | __GFP_ZERO,
 							 get_order(pool->size));
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, pool_free, pool));
