@@ -412,9 +412,12 @@ static void memory_fails(struct kunit *test)
 		}
 		KUNIT_EXPECT_LT(test, nth, 200);
 	}
-	/* Other kinds may find another way, or all that they need is there. */
+	/*
+	 * What is sure to fail is a small one for want of its memory. Other kinds have
+	 * theirs, large ones may be from CMA, and all else that they need may be there.
+	 */
 	for (i = TEST_COHERENT; i < TEST_KINDS; i++)
-		KUNIT_EXPECT_GE_MSG(test, errors[i], 2, "%s", test_kinds[i]);
+		KUNIT_EXPECT_GE_MSG(test, errors[i], 1, "%s", test_kinds[i]);
 	test_device_settled(test, &td, 0);
 	test_device_all_free(test, &td, SPACE);
 }
