@@ -529,6 +529,16 @@ dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
 			 kept);
 }
 
+static bool unmap_claimed(struct device *dev, struct dma_teardown *td,
+			  dma_addr_t addr)
+{
+	bool expected = !td->failed;
+
+	dma_teardown_rest(dev, td, addr);
+	dma_teardown_end(dev, td);
+	return expected && !td->failed;
+}
+
 /**
  * dma_domain_unmap - take down what dma_domain_map() made
  * @dev: device
@@ -543,14 +553,41 @@ dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
 bool dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size)
 {
 	struct dma_teardown td __uninitialized;
-	bool expected;
 
-	if (!dma_teardown_begin(dev, &td, addr, size))
+	return dma_teardown_begin(dev, &td, addr, size) &&
+	       unmap_claimed(dev, &td, addr);
+}
+
+/**
+ * dma_domain_unmap_memory - dma_domain_unmap() that knows what is mapped there
+ * @dev: device
+ * @addr: what dma_domain_map() returned
+ * @size: what dma_domain_map() was given
+ * @page: first page of the memory; NULL if there is none any more
+ *
+ * Memory that is freed twice may find its address in use by somebody else, whose
+ * mapping stays.
+ *
+ * Context: Any.
+ * Return: as dma_domain_unmap().
+ */
+bool dma_domain_unmap_memory(struct device *dev, dma_addr_t addr, size_t size,
+			     struct page *page)
+{
+	struct dma_teardown td __uninitialized;
+
+	if (!dma_teardown_claim(dev, &td, addr, size))
 		return false;
-	expected = !td.failed;
-	dma_teardown_rest(dev, &td, addr);
-	dma_teardown_end(dev, &td);
-	return expected && !td.failed;
+	/* What is mapped for somebody else has other memory. */
+	if (!page || iommu_iova_to_phys(td.cookie->domain, addr) !=
+		     page_to_phys(page)) {
+		iova_unclaim(&td.cookie->space, &td.range);
+		dev_err_ratelimited(dev, "DMA free of %pad: size %zu, but other memory is mapped there\n",
+				    &addr, size);
+		return false;
+	}
+	dma_teardown_check(dev, &td, addr, size);
+	return unmap_claimed(dev, &td, addr);
 }
 
 /*

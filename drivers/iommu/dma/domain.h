@@ -248,6 +248,8 @@ dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
 			  u64 align, int prot, u64 mask, unsigned long attrs,
 			  bool *kept);
 bool dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size);
+bool dma_domain_unmap_memory(struct device *dev, dma_addr_t addr, size_t size,
+			     struct page *page);
 dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
 			phys_addr_t phys, size_t size, u64 align, int prot,
 			u64 mask, unsigned long attrs);
@@ -418,6 +420,20 @@ static __always_inline bool dma_teardown_claim(struct device *dev,
 	return true;
 }
 
+/* Whether what has been claimed is as large as the caller thinks */
+static __always_inline void dma_teardown_check(struct device *dev,
+					       struct dma_teardown *td,
+					       dma_addr_t addr, size_t size)
+{
+	/* Also if it is too large: then the difference wraps. */
+	if (unlikely(!size || dma_teardown_limit(td) - addr - size >=
+			      dma_granule(td->cookie))) {
+		if (!td->failed)
+			dma_report_size(dev, td, addr, size);
+		td->failed = true;
+	}
+}
+
 /**
  * dma_teardown_begin - claim a mapping whose size is known
  * @dev: device that the mapping was made for
@@ -437,13 +453,7 @@ static __always_inline bool dma_teardown_begin(struct device *dev,
 {
 	if (!dma_teardown_claim(dev, td, addr, size))
 		return false;
-	/* Also if it is too large: then the difference wraps. */
-	if (unlikely(!size || dma_teardown_limit(td) - addr - size >=
-			      dma_granule(td->cookie))) {
-		if (!td->failed)
-			dma_report_size(dev, td, addr, size);
-		td->failed = true;
-	}
+	dma_teardown_check(dev, td, addr, size);
 	return true;
 }
 

@@ -635,6 +635,29 @@ bool iova_claim(struct iova_space *space, unsigned long first,
 	return likely(claimed) ? true : claim_hard(space, first, range);
 }
 
+/**
+ * iova_unclaim - leave a claimed range to whoever has it
+ * @space: address space
+ * @range: from iova_claim(); its translation is as it was
+ *
+ * Whoever claimed the range has found that it is not theirs. A claim of the
+ * rightful owner in between has failed.
+ *
+ * Context: Any. Never fails and never allocates memory.
+ */
+void iova_unclaim(struct iova_space *space, const struct iova_range *range)
+{
+	struct iova_extent *x = range->extent;
+
+	if (x->kind != IOVA_KIND_LARGE) {
+		WRITE_ONCE(to_chunk(x)->size[range->first % IOVA_CHUNK_GRANULES],
+			   range->last - range->first + 1);
+		return;
+	}
+	guard(raw_spinlock_irqsave)(&space->lock);
+	x->mapped = true;
+}
+
 static noinline void free_large(struct iova_space *space,
 				struct iova_extent *x)
 {

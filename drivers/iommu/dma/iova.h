@@ -84,6 +84,7 @@ bool iova_claim(struct iova_space *space, unsigned long first,
 		struct iova_range *range);
 bool iova_claim_large(struct iova_space *space, unsigned long first,
 		      struct iova_range *range);
+void iova_unclaim(struct iova_space *space, const struct iova_range *range);
 void iova_release(struct iova_space *space, const struct iova_range *range);
 void iova_retire(struct iova_space *space, const struct iova_range *range,
 		 unsigned int epoch);

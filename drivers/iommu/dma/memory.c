@@ -254,27 +254,42 @@ static struct page *alloc_contiguous(struct device *dev, size_t size,
 	return page;
 }
 
-/* Free memory of any kind by its CPU address; it is unmapped. */
-static void memory_free(struct device *dev, size_t size, void *cpu_addr)
-{
-	struct page **pages = NULL;
-	struct page *page = NULL;
+/**
+ * struct backing - what is behind the CPU address of coherent memory
+ * @pages: of the first kind of memory all pages, else NULL
+ * @page: the first page; NULL if there is none, as the memory has been freed
+ */
+struct backing {
+	struct page **pages;
+	struct page *page;
+};
 
+static struct backing backing_of(void *cpu_addr)
+{
+	struct backing b = {};
+
+	if (!is_vmalloc_addr(cpu_addr)) {
+		b.page = virt_to_page(cpu_addr);
+		return b;
+	}
+	b.pages = dma_common_find_pages(cpu_addr);
+	b.page = b.pages ? b.pages[0] : vmalloc_to_page(cpu_addr);
+	return b;
+}
+
+/* Free memory of any kind; it is unmapped. */
+static void memory_free(struct device *dev, size_t size, void *cpu_addr,
+			const struct backing *b)
+{
 	if (IS_ENABLED(CONFIG_DMA_DIRECT_REMAP) &&
 	    dma_free_from_pool(dev, cpu_addr, PAGE_ALIGN(size)))
 		return;
-	if (is_vmalloc_addr(cpu_addr)) {
-		pages = dma_common_find_pages(cpu_addr);
-		if (!pages)
-			page = vmalloc_to_page(cpu_addr);
+	if (is_vmalloc_addr(cpu_addr))
 		dma_common_free_remap(cpu_addr, PAGE_ALIGN(size));
-	} else {
-		page = virt_to_page(cpu_addr);
-	}
-	if (pages)
-		pages_free(pages, pages_created(dev, size));
+	if (b->pages)
+		pages_free(b->pages, pages_created(dev, size));
 	else
-		dma_free_contiguous(dev, page, PAGE_ALIGN(size));
+		dma_free_contiguous(dev, b->page, PAGE_ALIGN(size));
 }
 
 /**
@@ -312,7 +327,7 @@ void *dma_memory_alloc(struct device *dev, size_t size, dma_addr_t *addr,
 	if (*addr != DMA_MAPPING_ERROR)
 		return cpu_addr;
 	if (!kept)
-		memory_free(dev, size, cpu_addr);
+		memory_free(dev, size, cpu_addr, &(struct backing) { .page = page });
 	return NULL;
 }
 
@@ -328,9 +343,11 @@ void *dma_memory_alloc(struct device *dev, size_t size, dma_addr_t *addr,
 void dma_memory_free(struct device *dev, size_t size, void *cpu_addr,
 		     dma_addr_t addr)
 {
+	struct backing b = backing_of(cpu_addr);
+
 	/* Freed before, perhaps, and not ours; or still within reach. */
-	if (dma_domain_unmap(dev, addr, size))
-		memory_free(dev, size, cpu_addr);
+	if (dma_domain_unmap_memory(dev, addr, size, b.page))
+		memory_free(dev, size, cpu_addr, &b);
 }
 
 /**
@@ -347,8 +364,8 @@ void dma_memory_free(struct device *dev, size_t size, void *cpu_addr,
 int dma_memory_mmap(struct device *dev, struct vm_area_struct *vma,
 		    void *cpu_addr, size_t size, unsigned long attrs)
 {
-	unsigned long count = page_count_of(size), pfn;
-	struct page **pages = NULL;
+	unsigned long count = page_count_of(size);
+	struct backing b;
 	int ret;
 
 	vma->vm_page_prot = dma_pgprot(dev, vma->vm_page_prot, attrs);
@@ -357,15 +374,11 @@ int dma_memory_mmap(struct device *dev, struct vm_area_struct *vma,
 	if (vma->vm_pgoff >= count || vma_pages(vma) > count - vma->vm_pgoff)
 		return -ENXIO;
 
-	if (is_vmalloc_addr(cpu_addr)) {
-		pages = dma_common_find_pages(cpu_addr);
-		pfn = vmalloc_to_pfn(cpu_addr);
-	} else {
-		pfn = page_to_pfn(virt_to_page(cpu_addr));
-	}
-	if (pages)
-		return vm_map_pages(vma, pages, count);
-	return remap_pfn_range(vma, vma->vm_start, pfn + vma->vm_pgoff,
+	b = backing_of(cpu_addr);
+	if (b.pages)
+		return vm_map_pages(vma, b.pages, count);
+	return remap_pfn_range(vma, vma->vm_start,
+			       page_to_pfn(b.page) + vma->vm_pgoff,
 			       vma->vm_end - vma->vm_start, vma->vm_page_prot);
 }
 
@@ -380,22 +393,16 @@ int dma_memory_mmap(struct device *dev, struct vm_area_struct *vma,
  */
 int dma_memory_sgtable(struct sg_table *sgt, void *cpu_addr, size_t size)
 {
-	struct page **pages, *page;
+	struct backing b = backing_of(cpu_addr);
 	int ret;
 
-	if (is_vmalloc_addr(cpu_addr)) {
-		pages = dma_common_find_pages(cpu_addr);
-		if (pages)
-			return sg_alloc_table_from_pages(sgt, pages,
-							 page_count_of(size), 0,
-							 size, GFP_KERNEL);
-		page = vmalloc_to_page(cpu_addr);
-	} else {
-		page = virt_to_page(cpu_addr);
-	}
+	if (b.pages)
+		return sg_alloc_table_from_pages(sgt, b.pages,
+						 page_count_of(size), 0, size,
+						 GFP_KERNEL);
 	ret = sg_alloc_table(sgt, 1, GFP_KERNEL);
 	if (!ret)
-		sg_set_page(sgt->sgl, page, PAGE_ALIGN(size), 0);
+		sg_set_page(sgt->sgl, b.page, PAGE_ALIGN(size), 0);
 	return ret;
 }
 

@@ -597,6 +597,73 @@ static void free_wrong_size(struct kunit *test)
 	put_page(pages[0]);
 }
 
+/* Map somebody else's pages until one of them has @addr; return their number. */
+static unsigned int take_address(struct kunit *test, struct test_device *td,
+				 dma_addr_t addr, dma_addr_t *others)
+{
+	unsigned int n;
+
+	for (n = 0; n < SPACE; n++) {
+		others[n] = ops->map_resource(td->dev, BIT_ULL(43) +
+					      n * td->granule, td->granule,
+					      DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+		KUNIT_ASSERT_NE(test, others[n], DMA_MAPPING_ERROR);
+		if (others[n] == addr)
+			return n + 1;
+	}
+	KUNIT_FAIL(test, "nobody got %pad", &addr);
+	return n;
+}
+
+/*
+ * Memory that is freed twice: once nobody has its address, once somebody else has,
+ * who keeps it.
+ */
+static void free_twice(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	static const struct {
+		gfp_t gfp;
+		unsigned long attrs;
+	} kinds[] = {
+		{ GFP_KERNEL, 0 },
+		{ GFP_KERNEL, DMA_ATTR_FORCE_CONTIGUOUS },
+		{ GFP_ATOMIC, 0 },
+	};
+	dma_addr_t others[SPACE], addr;
+	struct test_device td;
+	unsigned int i, n;
+	phys_addr_t phys;
+	void *cpu_addr;
+	int prot;
+
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		cpu_addr = ops->alloc(td.dev, td.granule, &addr, kinds[i].gfp,
+				      kinds[i].attrs);
+		KUNIT_ASSERT_NOT_NULL(test, cpu_addr);
+		ops->free(td.dev, td.granule, cpu_addr, addr, kinds[i].attrs);
+		ops->free(td.dev, td.granule, cpu_addr, addr, kinds[i].attrs);
+		n = take_address(test, &td, addr, others);
+		/* By its own size, and by another */
+		ops->free(td.dev, td.granule, cpu_addr, addr, kinds[i].attrs);
+		ops->free(td.dev, 2 * td.granule, cpu_addr, addr,
+			  kinds[i].attrs);
+		KUNIT_EXPECT_EQ(test, n, mock_iommu_counts(td.dev).mapped);
+		KUNIT_EXPECT_TRUE(test, mock_iommu_lookup(td.dev, addr, &phys,
+							  &prot));
+		KUNIT_EXPECT_EQ(test, BIT_ULL(43) + (n - 1) * td.granule, phys);
+		while (n--)
+			ops->unmap_resource(td.dev, others[n], td.granule,
+					    DMA_TO_DEVICE, 0);
+	}
+	KUNIT_EXPECT_EQ(test, ARRAY_SIZE(kinds), test_said(&td, "DMA unmap of "));
+	KUNIT_EXPECT_EQ(test, 2 * ARRAY_SIZE(kinds),
+			test_said(&td, "DMA free of "));
+	test_device_settled(test, &td, 0);
+	test_device_all_free(test, &td, SPACE);
+}
+
 /* A kdump kernel's devices are attached by their first mapping, if they can be. */
 static void attach_later(struct kunit *test)
 {
@@ -1086,6 +1153,7 @@ static struct kunit_case ops_cases[] = {
 	KUNIT_CASE_PARAM(undo_falls_short, test_env_gen_params),
 	KUNIT_CASE_PARAM(free_falls_short, test_env_gen_params),
 	KUNIT_CASE_PARAM(free_wrong_size, test_env_gen_params),
+	KUNIT_CASE_PARAM(free_twice, test_env_gen_params),
 	KUNIT_CASE_PARAM(attach_later, test_env_gen_params),
 	KUNIT_CASE_PARAM(space_is_full, test_env_gen_params),
 	KUNIT_CASE_PARAM(eager_iommu, test_env_gen_params),

@@ -450,6 +450,11 @@ static void do_free(struct iova_space *space)
 	FAIL_IF(range.first != expected->first || range.last != expected->last ||
 		range.extent != expected->extent);
 	FAIL_IF(iova_claim(space, range.first, &again));
+	if (!shim_below(8)) {
+		iova_unclaim(space, &range);
+		FAIL_IF(!iova_claim(space, range.first, &again));
+		FAIL_IF(memcmp(&range, &again, sizeof(range)));
+	}
 	change(&range, LIVE, LIVE, CLAIMED);
 	live[i] = live[--nr_live];
 
