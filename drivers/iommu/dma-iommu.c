@@ -6,28 +6,28 @@
  * to it. How is decided in dma/, one room per idea:
  *
  *   domain.c       mapping and unmapping ranges of an address space
- *   iova.c         addresses: who gets which range
+ *   iova-space.c         addresses: who gets which range
  *   flush.c        deferred invalidation: when a range may be used again
- *   list.c         mapping scatterlists
- *   scatterlist.c  layout: which segments a list becomes
- *   job.c          making a mapping out of pieces of memory
- *   copy.c         granules that a device sees in place of memory
- *   memory.c       coherent and non-contiguous allocations
+ *   sg.c         mapping scatterlists
+ *   sg-layout.c  layout: which segments a list becomes
+ *   batch.c          making a mapping out of pieces of memory
+ *   bounce.c         granules that a device sees in place of memory
+ *   alloc.c       coherent and non-contiguous allocations
  *   msi.c          doorbells
- *   reserve.c      windows and reserved regions
+ *   resv.c      windows and reserved regions
  *
  * This file is the DMA API's contract: sizes, directions, attributes, caches; for
- * scatterlists, list.c is.
+ * scatterlists, sg.c is.
  */
 
 #include <linux/dma-iommu.h>
 #include <linux/pci.h>
 
 #include "dma-iommu.h"
-#include "dma/copy.h"
+#include "dma/bounce.h"
 #include "dma/domain.h"
-#include "dma/job.h"
-#include "dma/memory.h"
+#include "dma/batch.h"
+#include "dma/alloc.h"
 
 /*
  * Single mappings.
@@ -236,7 +236,7 @@ void iommu_dma_sync_single_for_device(struct device *dev, dma_addr_t addr,
 }
 
 /*
- * Allocations: dma/memory.c in the shape that the DMA core wants.
+ * Allocations: dma/alloc.c in the shape that the DMA core wants.
  */
 
 /**

@@ -21,7 +21,7 @@
 
 #include "../dma-iommu.h"
 #include "../iommu-pages.h"
-#include "copy.h"
+#include "bounce.h"
 #include "domain.h"
 
 /*

@@ -14,7 +14,7 @@
 
 #include "../dma-iommu.h"
 #include "flush.h"
-#include "iova.h"
+#include "iova-space.h"
 
 enum dma_cookie_type {
 	/* The DMA API hands out the addresses. */
@@ -533,7 +533,7 @@ static __always_inline void dma_teardown_end(struct device *dev,
 	}
 }
 
-/* reserve.c */
+/* resv.c */
 int dma_reserve_regions(struct device *dev, struct iommu_dma_cookie *cookie);
 
 /* msi.c */

@@ -11,7 +11,7 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
-#include "iova.h"
+#include "iova-space.h"
 
 /**
  * struct dma_flush - deferred invalidation of one domain

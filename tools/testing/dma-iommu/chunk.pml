@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The life of a chunk in iova.c, for spin: who puts it on which list, and when it
+ * The life of a chunk in iova-space.c, for spin: who puts it on which list, and when it
  * may go.
  *
  * Three granules are taken, each in a word of its own. Two are retired, the third

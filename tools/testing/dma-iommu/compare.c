@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * iova.c beside the base's, compiled the same way: what an address costs, and how
+ * iova-space.c beside the base's, compiled the same way: what an address costs, and how
  * much room is left in an old space. The script compare runs this.
  *
  * An allocation and a free are what the layer calls for them: alloc_iova_fast()
@@ -13,7 +13,7 @@
 
 #include "base_shim.h"
 #include <linux/iova.h>
-#include "iova.h"
+#include "iova-space.h"
 
 #define __always_inline_	inline __attribute__((always_inline))
 

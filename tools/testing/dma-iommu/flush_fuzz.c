@@ -30,7 +30,7 @@
 static void point(void);
 static void count_late(unsigned int epoch);
 
-#include "iova.h"
+#include "iova-space.h"
 
 /* Another CPU comes first here, or right after the epoch was read. */
 #undef smp_mb

@@ -19,10 +19,10 @@
 #define cond_resched()				sched_yield()
 
 
-#include "extents.c"
-#include "chunk.c"
-#include "park.c"
-#include "iova.c"
+#include "iova-extents.c"
+#include "iova-chunk.c"
+#include "iova-pool.c"
+#include "iova-space.c"
 #include "flush.c"
 
 /*

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzzing of iova.c. The input is a setup and a sequence of operations, four
+ * Fuzzing of iova-space.c. The input is a setup and a sequence of operations, four
  * bytes each; an oracle knows the state of each granule, and nothing of how the
  * allocator works but the promises of its interface:
  *
@@ -13,7 +13,7 @@
  */
 
 #include "fuzz.h"
-#include "iova.h"
+#include "iova-space.h"
 
 /*
  * The oracle. Pages of granules, sorted; what is in none is FREE.

@@ -6,7 +6,7 @@
  * for interrupts and preemption.
  */
 
-#include "iova.h"
+#include "iova-space.h"
 
 #include <linux/minmax.h>
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tests of iova.c: random operations against an oracle that knows the state of
+ * Tests of iova-space.c: random operations against an oracle that knows the state of
  * each granule, a validator of all that the allocator believes, and threads
  * that allocate and free each other's ranges.
  *
- * iova.c is included, not linked, for the validator to see its insides.
+ * iova-space.c is included, not linked, for the validator to see its insides.
  */
 
-#include "extents.c"
-#include "chunk.c"
-#include "park.c"
-#include "iova.c"
+#include "iova-extents.c"
+#include "iova-chunk.c"
+#include "iova-pool.c"
+#include "iova-space.c"
 
 /*
  * The oracle: a byte for each granule, in pages made on demand.

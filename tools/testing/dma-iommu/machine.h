@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What job.c and list.c call, as one small machine that remembers all of it.
+ * What batch.c and sg.c call, as one small machine that remembers all of it.
  *
- * Included before them in place of domain.h and copy.h, whose guards it sets.
+ * Included before them in place of domain.h and bounce.h, whose guards it sets.
  * The IOMMU is an array with the memory of each granule of one range. A copy is
  * memory of its own, far from all other, which knows the bytes that were put
  * into it. Each call that can fail counts, and the one that is told to does.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Two operations of iova.c at a time, one held up at each of its steps in turn while
+ * Two operations of iova-space.c at a time, one held up at each of its steps in turn while
  * the other goes on for each number of its own: all ways to interleave them in which
  * either is held up once. A race of a few instructions is met however few they are.
  *
@@ -8,7 +8,7 @@
  * second's.
  */
 
-#include "iova.h"
+#include "iova-space.h"
 
 #define CHUNK		IOVA_CHUNK_GRANULES
 #define PIECE		128		/* of which four fill a chunk */

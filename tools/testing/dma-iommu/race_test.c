@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Threads against each other in iova.c, each test at one seam, by the interface
+ * Threads against each other in iova-space.c, each test at one seam, by the interface
  * alone: as the host runs them, and before that in turns that follow from the seed. A
  * test that takes a minute of CPU time does not come to an end.
  */
@@ -9,7 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "iova.h"
+#include "iova-space.h"
 
 #define THREADS		4
 #define MAX_LAST	(BIT(18) - 1)

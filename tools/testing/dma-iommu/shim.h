@@ -3,7 +3,7 @@
  * What the layer's sources need of the kernel, in user space.
  *
  * Included before anything else in every file, in place of most of <linux/...>;
- * list.h, llist.h, rbtree*.h and cleanup.h are the kernel's own (see Makefile).
+ * sg.h, llist.h, rbtree*.h and cleanup.h are the kernel's own (see Makefile).
  *
  *   locks     spin, know their holder and check the order in which classes nest
  *   CPUs      a thread "is on" a CPU from local_irq_save() to _restore(), nobody

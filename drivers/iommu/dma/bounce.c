@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Copies: granules that a device sees in place of memory.
+ *
+ * A translation covers whole granules. Where a buffer begins or ends inside of
+ * one, the rest of the granule is somebody else's, and there are devices that
+ * must not see it (untrusted ones), and caches that may not be maintained in
+ * parts (small kmalloc() buffers of non-coherent devices). So the granule at
+ * that end is replaced by one of the layer's own, zeroed and with just the
+ * buffer's bytes copied in. All granules between are the buffer's alone and
+ * stay where they are:
+ *
+ *   memory    ..aa|bbbb|cc..        . is somebody else's
+ *   device    00aa|bbbb|cc00
+ *             copy      copy
+ *
+ * Likewise a granule of a list that is to be contiguous but does not lie in
+ * memory as the device is to see it (see batch.c): then it has several parts. As a
+ * copy is never more than a granule, there is no limit to a mapping's size.
+ */
+
+#include <linux/dma-iommu.h>
+#include <linux/highmem.h>
+#include <linux/kmsan-checks.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+
+#include "../iommu-pages.h"
+#include "bounce.h"
+
+/**
+ * struct dma_copy_part - memory that a copy stands for
+ * @next: more of it, or NULL
+ * @phys: first byte
+ * @offset: where that is in the granule
+ * @len: bytes
+ */
+struct dma_copy_part {
+	struct dma_copy_part *next;
+	phys_addr_t phys;
+	unsigned int offset;
+	unsigned int len;
+};
+
+/**
+ * struct dma_copy - a granule that stands in for memory
+ * @page: pages of the granule; what is in no part is zero
+ * @part: the parts, in no order
+ *
+ * In &iommu_dma_cookie.copies by granule. Whoever has the mapping, has it.
+ */
+struct dma_copy {
+	struct page *page;
+	struct dma_copy_part part;
+};
+
+/**
+ * dma_copy_needed_sg - whether a device must not get parts of granules
+ * @dev: device
+ * @sgl: list
+ * @nents: its entries
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ * Return: whether ends of entries that do not fill a granule need copies.
+ */
+bool dma_copy_needed_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			enum dma_data_direction dir)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (dma_untrusted(dev))
+		return true;
+	if (dma_kmalloc_safe(dev, dir))
+		return false;
+	for_each_sg(sgl, sg, nents, i)
+		if (!dma_kmalloc_size_aligned(sg->length))
+			return true;
+	return false;
+}
+
+static unsigned int copy_order(const struct iommu_dma_cookie *cookie)
+{
+	return get_order(dma_granule(cookie));
+}
+
+/* Copy @len bytes at @skip of a part in or out, through whatever pages. */
+static void copy_bytes(const struct dma_copy *copy,
+		       const struct dma_copy_part *part, size_t skip,
+		       size_t len, bool in)
+{
+	char *buf = page_address(copy->page) + part->offset + skip;
+	phys_addr_t phys = part->phys + skip;
+	size_t n;
+
+	for (; len; len -= n, buf += n, phys += n) {
+		struct page *page = pfn_to_page(PHYS_PFN(phys));
+
+		n = min_t(size_t, len, PAGE_SIZE - offset_in_page(phys));
+		if (in) {
+			memcpy_from_page(buf, page, offset_in_page(phys), n);
+			continue;
+		}
+		/* A device wrote it, or may have: KMSAN cannot see that. */
+		kmsan_unpoison_memory(buf, n);
+		memcpy_to_page(page, offset_in_page(phys), buf, n);
+	}
+}
+
+static struct dma_copy *copy_find(struct iommu_dma_cookie *cookie,
+				  dma_addr_t addr)
+{
+	return xa_load(&cookie->copies, addr >> cookie->granule_lg2);
+}
+
+static void copy_destroy(struct iommu_dma_cookie *cookie, struct dma_copy *copy,
+			 struct list_head *pages)
+{
+	struct dma_copy_part *part, *next;
+	unsigned int i;
+
+	for (i = 0; i < 1U << copy_order(cookie); i++)
+		list_add_tail(&copy->page[i].lru, pages);
+	for (part = copy->part.next; part; part = next) {
+		next = part->next;
+		kfree(part);
+	}
+	kfree(copy);
+}
+
+static struct dma_copy *copy_create(struct device *dev,
+				    struct iommu_dma_cookie *cookie,
+				    dma_addr_t addr)
+{
+	struct dma_copy *copy = kzalloc(sizeof(*copy), GFP_ATOMIC | __GFP_NOWARN);
+	LIST_HEAD(pages);
+	unsigned long flags;
+	void *buf;
+	int ret;
+
+	if (!copy)
+		return NULL;
+	buf = iommu_alloc_pages_node(dev_to_node(dev), GFP_ATOMIC | __GFP_NOWARN,
+				     copy_order(cookie));
+	if (!buf) {
+		kfree(copy);
+		return NULL;
+	}
+	copy->page = virt_to_page(buf);
+	/* So that each is freed by itself, with other pages of an unmap */
+	split_page(copy->page, copy_order(cookie));
+
+	xa_lock_irqsave(&cookie->copies, flags);
+	ret = xa_err(__xa_store(&cookie->copies, addr >> cookie->granule_lg2,
+				copy, GFP_ATOMIC | __GFP_NOWARN));
+	xa_unlock_irqrestore(&cookie->copies, flags);
+	if (ret) {
+		copy_destroy(cookie, copy, &pages);
+		iommu_put_pages_list(&pages);
+		return NULL;
+	}
+	/* What has a copy needs syncing, also if the device is coherent. */
+	dma_reset_need_sync(dev);
+	return copy;
+}
+
+/* Another part of a copy, or the first if it has none */
+static struct dma_copy_part *part_create(struct dma_copy *copy)
+{
+	struct dma_copy_part *part;
+
+	if (!copy->part.len)
+		return &copy->part;
+	part = kmalloc(sizeof(*part), GFP_ATOMIC | __GFP_NOWARN);
+	if (part) {
+		part->next = copy->part.next;
+		copy->part.next = part;
+	}
+	return part;
+}
+
+/**
+ * dma_copy_add - let a copy stand for memory
+ * @dev: device
+ * @cookie: its domain's
+ * @addr: device address of the first byte; the granule is the caller's mapping's
+ * @phys: memory
+ * @len: bytes, which do not leave the granule
+ *
+ * The granule becomes a copy unless it is one. It gets the memory's bytes
+ * whatever the direction: a device may write less than the mapping, and then the
+ * rest is to be what it was.
+ *
+ * Context: Any.
+ * Return: 0; -EFAULT if it is not memory that the kernel can copy; -ENOMEM, and
+ * the granule may be a copy: dma_copy_drop() will do.
+ */
+int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
+		 dma_addr_t addr, phys_addr_t phys, size_t len)
+{
+	struct dma_copy *copy = copy_find(cookie, addr);
+	struct dma_copy_part *part;
+
+	if (!dma_is_memory(PHYS_PFN(phys)) ||
+	    !dma_is_memory(PHYS_PFN(phys + len - 1)))
+		return -EFAULT;
+	if (!copy)
+		copy = copy_create(dev, cookie, addr);
+	if (!copy)
+		return -ENOMEM;
+	part = part_create(copy);
+	if (!part)
+		return -ENOMEM;
+	part->phys = phys;
+	part->offset = dma_granule_offset(cookie, addr);
+	part->len = len;
+	copy_bytes(copy, part, 0, len, true);
+	return 0;
+}
+
+/**
+ * dma_copy_phys - a copy has all its parts: where is it?
+ * @dev: device
+ * @cookie: its domain's
+ * @addr: device address in the granule
+ *
+ * Context: Any.
+ * Return: the physical address to map, of a whole granule that is ready for the
+ * device after arch_sync_dma_wait().
+ */
+phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
+			  dma_addr_t addr)
+{
+	phys_addr_t phys = page_to_phys(copy_find(cookie, addr)->page);
+
+	if (!dev_is_dma_coherent(dev))
+		arch_sync_dma_for_device_nowait(phys, dma_granule(cookie),
+						DMA_BIDIRECTIONAL);
+	return phys;
+}
+
+/**
+ * dma_copy_drop - remove the copies of a mapping
+ * @cookie: the domain's
+ * @start: first byte of its range
+ * @last: last byte of its range
+ * @pages: gets the pages, to be freed when no IOTLB refers to them
+ *
+ * Context: Any. Never fails and never allocates memory.
+ */
+void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
+		   dma_addr_t last, struct list_head *pages)
+{
+	struct dma_copy *copy;
+	unsigned long index;
+	unsigned long flags;
+
+	xa_for_each_range(&cookie->copies, index, copy,
+			  start >> cookie->granule_lg2,
+			  last >> cookie->granule_lg2) {
+		xa_lock_irqsave(&cookie->copies, flags);
+		__xa_erase(&cookie->copies, index);
+		xa_unlock_irqrestore(&cookie->copies, flags);
+		copy_destroy(cookie, copy, pages);
+	}
+}
+
+/* What of a part is in [offset, offset + len) of the granule */
+static void sync_part(struct device *dev, const struct dma_copy *copy,
+		      const struct dma_copy_part *part, size_t offset,
+		      size_t len, enum dma_data_direction dir, bool for_cpu)
+{
+	size_t end = min(offset + len, (size_t)part->offset + part->len);
+	bool coherent = dev_is_dma_coherent(dev);
+	phys_addr_t phys;
+	size_t skip;
+
+	offset = max_t(size_t, offset, part->offset);
+	if (offset >= end)
+		return;
+	skip = offset - part->offset;
+	len = end - offset;
+	phys = page_to_phys(copy->page) + offset;
+	if (for_cpu && dir != DMA_TO_DEVICE) {
+		/* It is read at once. */
+		if (!coherent)
+			arch_sync_dma_for_cpu(phys, len, dir);
+		copy_bytes(copy, part, skip, len, false);
+	} else if (!for_cpu) {
+		if (dir != DMA_FROM_DEVICE)
+			copy_bytes(copy, part, skip, len, true);
+		if (!coherent)
+			arch_sync_dma_for_device_nowait(phys, len, dir);
+	}
+}
+
+static void sync_copy(struct device *dev, const struct dma_copy *copy,
+		      size_t offset, size_t len, enum dma_data_direction dir,
+		      bool for_cpu)
+{
+	const struct dma_copy_part *part;
+
+	for (part = &copy->part; part; part = part->next)
+		sync_part(dev, copy, part, offset, len, dir, for_cpu);
+}
+
+/**
+ * dma_copy_return - let memory have what the device wrote to copies of it
+ * @dev: device
+ * @cookie: its domain's
+ * @start: first byte of the mapping's range
+ * @last: last byte of the mapping's range
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ */
+void dma_copy_return(struct device *dev, struct iommu_dma_cookie *cookie,
+		     dma_addr_t start, dma_addr_t last,
+		     enum dma_data_direction dir)
+{
+	struct dma_copy *copy;
+	unsigned long index;
+
+	xa_for_each_range(&cookie->copies, index, copy,
+			  start >> cookie->granule_lg2,
+			  last >> cookie->granule_lg2)
+		sync_copy(dev, copy, 0, dma_granule(cookie), dir, true);
+}
+
+/**
+ * dma_copy_sync - hand a mapping that may have copies to the CPU or the device
+ * @dev: device
+ * @addr: first byte
+ * @size: bytes
+ * @dir: direction of the transfer
+ * @for_cpu: to the CPU
+ *
+ * From copy to copy; for a device that is not coherent also what is between,
+ * granule by granule, as that need not be contiguous.
+ *
+ * Context: Any.
+ */
+void dma_copy_sync(struct device *dev, dma_addr_t addr, size_t size,
+		   enum dma_data_direction dir, bool for_cpu)
+{
+	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	unsigned long index = addr >> cookie->granule_lg2;
+	bool coherent = dev_is_dma_coherent(dev);
+	dma_addr_t end = addr + size, next;
+	unsigned long last = (end - 1) >> cookie->granule_lg2;
+	struct dma_copy *copy = xa_find(&cookie->copies, &index, last,
+					XA_PRESENT);
+	phys_addr_t phys;
+
+	if (for_cpu && dir == DMA_TO_DEVICE)
+		return;
+	for (; addr < end; addr = next) {
+		next = min(end, ALIGN(addr + 1, dma_granule(cookie)));
+		if (copy && addr >> cookie->granule_lg2 == index) {
+			sync_copy(dev, copy, dma_granule_offset(cookie, addr),
+				  next - addr, dir, for_cpu);
+			copy = xa_find_after(&cookie->copies, &index, last,
+					     XA_PRESENT);
+		} else if (coherent) {
+			if (!copy)
+				break;
+			next = (dma_addr_t)index << cookie->granule_lg2;
+		} else {
+			phys = iommu_iova_to_phys(cookie->domain, addr);
+			if (phys && for_cpu)
+				arch_sync_dma_for_cpu_nowait(phys, next - addr,
+							     dir);
+			else if (phys)
+				arch_sync_dma_for_device_nowait(phys,
+								next - addr,
+								dir);
+		}
+	}
+	if (!coherent)
+		arch_sync_dma_wait();
+}

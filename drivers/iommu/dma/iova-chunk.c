@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Chunks: the granules of small ranges.
+ *
+ * A chunk is IOVA_CHUNK_GRANULES aligned granules. For each granule it knows
+ *
+ *   used    1 1 1 1 0 1 1 0   it is not free
+ *   size    2 0 2 0 0 1 0 0   a mapped range of so many granules begins here
+ *   dirty   0 0 0 0 0 0 1 0   it waits for the flush of an epoch
+ *
+ * in words, of which one is taken from or given back to with one atomic operation;
+ * a range of up to a word is kept within one. What is here knows no lock and no
+ * other chunk.
+ */
+
+#include <linux/log2.h>
+
+#include "iova-chunk.h"
+
+/**
+ * iova_aligned_starts - where in a word a request may begin
+ * @base: first granule of the word
+ * @align: a power of two
+ *
+ * Return: the bits of the granules that are multiples of @align.
+ */
+u64 iova_aligned_starts(unsigned long base, unsigned long align)
+{
+	static const u64 aligned[] = {
+		~0ULL, 0x5555555555555555, 0x1111111111111111,
+		0x0101010101010101, 0x0001000100010001, 0x0000000100000001, 1,
+	};
+
+	if (align > IOVA_WORD)
+		return IS_ALIGNED(base, align) ? 1 : 0;
+	return aligned[ilog2(align)];
+}
+
+/**
+ * iova_run_class - the class of a free run
+ * @n: its granules, 1 to IOVA_WORD
+ *
+ * Return: the class, rounded down.
+ */
+unsigned int iova_run_class(unsigned int n)
+{
+	return n < 8 ? ilog2(n) : n / 8 + 2;
+}
+
+/**
+ * iova_class_granules - the longest range that a class is certain to have
+ * @class: below IOVA_CLASSES
+ *
+ * Return: granules.
+ */
+unsigned long iova_class_granules(unsigned int class)
+{
+	if (class == IOVA_CLASS_EMPTY)
+		return IOVA_CHUNK_GRANULES;
+	if (class == IOVA_CLASS_PAIR)
+		return IOVA_SMALL_MAX;
+	return class <= 3 ? 1UL << class : (class - 2) * 8;
+}
+
+/* The class of the longest run of @free */
+static unsigned int word_class(u64 free)
+{
+	unsigned int n, lg2, run;
+	u64 runs[7] = { free };	/* where 2^lg2 free ones begin */
+
+	for (lg2 = 0; lg2 < 6; lg2++) {
+		runs[lg2 + 1] = runs[lg2] & (runs[lg2] >> (1 << lg2));
+		if (!runs[lg2 + 1])
+			break;
+	}
+	n = 1 << lg2;
+	if (lg2 < 4)
+		return iova_run_class(n);
+	/* Is it longer, by a multiple of 8 that is no power of two? */
+	for (free = runs[lg2]; lg2-- > 3; ) {
+		run = 1 << lg2;
+		if (n < IOVA_WORD && (free & (runs[lg2] >> n))) {
+			free &= runs[lg2] >> n;
+			n += run;
+		}
+	}
+	return iova_run_class(n);
+}
+
+/* Take @bits of word @w if they are all free. */
+static bool chunk_get(struct iova_chunk *c, unsigned int w, u64 bits)
+{
+	const u64 *reserved;
+	u64 taken;
+	s64 used;
+
+	do {
+		used = atomic64_read_acquire(&c->used[w]);
+		reserved = READ_ONCE(c->reserved);
+		taken = used | (reserved ? READ_ONCE(reserved[w]) : 0);
+		if (taken & bits)
+			return false;
+	} while (!atomic64_try_cmpxchg(&c->used[w], &used, used | bits));
+	return true;
+}
+
+/* A range of up to a word is kept within one: bounded, and quick. */
+static bool take_run(struct iova_chunk *c, const struct iova_request *req,
+		     struct iova_range *range)
+{
+	unsigned long first = c->extent.first;
+	unsigned int w, bit;
+	u64 starts;
+
+	for (w = 0; w < IOVA_WORDS; w++, first += IOVA_WORD) {
+		starts = request_starts(chunk_free(c, w), first, req);
+		if (!starts)
+			continue;
+		bit = __ffs64(starts);
+		if (chunk_get(c, w, word_bits(bit, req->size))) {
+			chunk_give(c, first + bit, req->size, range);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A longer one begins with a word that is all free and ends in the next. */
+static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
+		      struct iova_range *range)
+{
+	u64 rest = word_bits(0, req->size - IOVA_WORD);
+	unsigned int w;
+
+	for (w = 0; w + 1 < IOVA_WORDS; w++) {
+		if ((w * IOVA_WORD) % req->align || !chunk_get(c, w, ~0ULL))
+			continue;
+		if (chunk_get(c, w + 1, rest)) {
+			chunk_give(c, c->extent.first + w * IOVA_WORD,
+				   req->size, range);
+			return true;
+		}
+		chunk_put(c, w, ~0ULL);
+	}
+	return false;
+}
+
+/**
+ * iova_chunk_take - take a range of a chunk
+ * @c: a chunk of the caller's; or the caller holds the lock, so that it stays
+ * @req: what the range has to satisfy; up to IOVA_SMALL_MAX granules
+ * @range: where to store it
+ *
+ * Context: Any; others may take and free at the same time.
+ * Return: false if there is no place for it.
+ */
+bool iova_chunk_take(struct iova_chunk *c, const struct iova_request *req,
+		     struct iova_range *range)
+{
+	if (c->extent.last > req->limit)
+		return false;
+	return req->size <= IOVA_WORD ? take_run(c, req, range) :
+					take_pair(c, req, range);
+}
+
+/**
+ * iova_chunk_class - the list that a chunk belongs on while parked
+ * @c: the chunk
+ *
+ * Return: the class of its longest free run, or IOVA_CLASS_FULL.
+ */
+u8 iova_chunk_class(const struct iova_chunk *c)
+{
+	unsigned int w, best = 0;
+	u64 free, all = ~0ULL, any = 0, before = 0;
+
+	for (w = 0; w < IOVA_WORDS; w++) {
+		free = chunk_free(c, w);
+		all &= free;
+		any |= free;
+		if (!~(free & before))
+			best = IOVA_CLASS_PAIR;
+		else if (best < IOVA_CLASS_WORD &&
+			 run_starts(free, iova_class_granules(best + 1)))
+			best = word_class(free);
+		before = free;
+	}
+	if (!any)
+		return IOVA_CLASS_FULL;
+	return ~all ? best : IOVA_CLASS_EMPTY;
+}
+
+/**
+ * iova_request_class - where a request is certain to find a place
+ * @req: up to IOVA_SMALL_MAX granules
+ *
+ * Return: the lowest class whose chunks all have one.
+ */
+unsigned int iova_request_class(const struct iova_request *req)
+{
+	unsigned int run;
+
+	if (req->align > IOVA_WORD)
+		return IOVA_CLASS_EMPTY;
+	if (req->size > IOVA_WORD)
+		return IOVA_CLASS_PAIR;
+	run = min(req->size + req->align - 1, IOVA_WORD);
+	return run <= 8 ? order_base_2(run) : DIV_ROUND_UP(run, 8) + 2;
+}
+
+/**
+ * iova_chunk_outgrew - whether a chunk belongs on another list now
+ * @c: the chunk, of which granules became free
+ * @w: in this word
+ *
+ * Of two who free at once the second sees both.
+ *
+ * Return: true if the caller has to see to it with iova_park_sort().
+ */
+bool iova_chunk_outgrew(const struct iova_chunk *c, unsigned int w)
+{
+	u8 class = READ_ONCE(c->class);
+	u64 free;
+
+	if (class == IOVA_CLASS_OWNED || class == IOVA_CLASS_EMPTY)
+		return false;
+	if (class == IOVA_CLASS_FULL)
+		return true;
+	free = chunk_free(c, w);
+	if (!~free)
+		return iova_chunk_class(c) != class;
+	return class < IOVA_CLASS_WORD &&
+	       run_starts(free, iova_class_granules(class + 1));
+}

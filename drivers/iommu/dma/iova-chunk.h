@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Chunks: the granules of small ranges. See iova-chunk.c.
+ */
+#ifndef _DMA_CHUNK_H
+#define _DMA_CHUNK_H
+
+#include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/list.h>
+#include <linux/minmax.h>
+#include <linux/rcupdate.h>
+
+#include "iova-extents.h"
+
+/* Requests up to this many granules come out of a chunk. */
+#define IOVA_SMALL_MAX		(IOVA_CHUNK_GRANULES / 4)
+
+/*
+ * Parked chunks are sorted by their longest free run: of 1, 2, 4, 8, 16, 24, ...,
+ * 64 granules in a word, or more.
+ */
+#define IOVA_CLASS_WORD		10
+#define IOVA_CLASS_PAIR		11	/* two whole words side by side */
+#define IOVA_CLASS_EMPTY	12
+#define IOVA_CLASSES		13
+
+/* A word of a chunk's bitmaps: as much as is free in it fits in a hand. */
+#define IOVA_WORD		64U
+#define IOVA_WORDS		(IOVA_CHUNK_GRANULES / IOVA_WORD)
+
+/* Values of iova_chunk.class besides those that name a list */
+#define IOVA_CLASS_FULL		0xfd
+#define IOVA_CLASS_OWNED	0xfe
+#define IOVA_CLASS_NONE		0xff	/* in the making, or on its way out */
+
+/* Values of iova_chunk.queued besides a bit per epoch */
+#define IOVA_QUEUED_DEAD	BIT(IOVA_EPOCHS)
+
+/**
+ * struct iova_chunk - granules for small ranges
+ * @extent: its place in the space; immutable while the chunk exists
+ * @class: which list the chunk is on, or IOVA_CLASS_*; written under
+ *	&iova_space.lock
+ * @zone: narrowest zone that holds the chunk; immutable
+ * @queued: bit per epoch, set while on that epoch's list, or IOVA_QUEUED_DEAD
+ * @list: in &iova_space.parked or @owned; protected by &iova_space.lock
+ * @rcu: frees the chunk after the last lookup that may have found it
+ * @reserved: granules to be @used for ever, or NULL; set once
+ * @used: granules that are not free
+ * @dirty: granules that wait for the flush of an epoch, a subset of @used
+ * @size: granules of the mapped range that begins here, or 0
+ */
+struct iova_chunk {
+	struct iova_extent extent;
+	u8 class;
+	u8 zone;
+	atomic_t queued;
+	union {
+		struct list_head list;
+		struct rcu_head rcu;
+	};
+	u64 *reserved;
+	atomic64_t used[IOVA_WORDS];
+	atomic64_t dirty[IOVA_EPOCHS][IOVA_WORDS];
+	u8 size[IOVA_CHUNK_GRANULES];
+};
+
+#define to_chunk(x)	container_of(x, struct iova_chunk, extent)
+
+/**
+ * struct iova_range - a range that was handed out
+ * @first: first granule
+ * @last: last granule
+ * @extent: where it came from; valid until the range is released or retired
+ */
+struct iova_range {
+	unsigned long first;
+	unsigned long last;
+	struct iova_extent *extent;
+};
+
+u64 iova_aligned_starts(unsigned long base, unsigned long align);
+unsigned int iova_run_class(unsigned int n);
+unsigned long iova_class_granules(unsigned int class);
+unsigned int iova_request_class(const struct iova_request *req);
+bool iova_chunk_take(struct iova_chunk *c, const struct iova_request *req,
+		     struct iova_range *range);
+u8 iova_chunk_class(const struct iova_chunk *c);
+bool iova_chunk_outgrew(const struct iova_chunk *c, unsigned int w);
+
+static inline unsigned int base_word(unsigned long base)
+{
+	return base % IOVA_CHUNK_GRANULES / IOVA_WORD;
+}
+
+/* @n bits (1 to 64) from that of granule @first on */
+static inline u64 word_bits(unsigned int first, unsigned int n)
+{
+	return (~0ULL >> (IOVA_WORD - n)) << (first % IOVA_WORD);
+}
+
+/* The bits at which @n (up to 64) set bits of @free begin */
+static __always_inline u64 run_starts(u64 free, unsigned int n)
+{
+	unsigned int have, step;
+
+	/* First and last one free: most that have no run fail here. */
+	if (n > 2 && !(free & (free >> (n - 1))))
+		return 0;
+	for (have = 1; have < n; have += step) {
+		step = min(have, n - have);
+		free &= free >> step;
+	}
+	return free;
+}
+
+/* The bits of @free at which @req can begin */
+static __always_inline u64 request_starts(u64 free, unsigned long base,
+					  const struct iova_request *req)
+{
+	free = run_starts(free, req->size);
+	if (req->align > 1)
+		free &= iova_aligned_starts(base, req->align);
+	return free;
+}
+
+/* The free granules of word @w */
+static inline u64 chunk_free(const struct iova_chunk *c, unsigned int w)
+{
+	u64 free = ~atomic64_read_acquire(&c->used[w]);
+	const u64 *reserved = READ_ONCE(c->reserved);
+
+	/* Just freed, and about to be reserved */
+	if (unlikely(reserved))
+		free &= ~READ_ONCE(reserved[w]);
+	return free;
+}
+
+/* Make granules of word @w free that were in use. */
+static inline void chunk_put(struct iova_chunk *c, unsigned int w, u64 bits)
+{
+	const u64 *reserved;
+
+	/* [E] pairs with [F] in chunk_park(): a full barrier */
+	atomic64_fetch_andnot(bits, &c->used[w]);
+	reserved = READ_ONCE(c->reserved);
+	if (unlikely(reserved))
+		atomic64_or(READ_ONCE(reserved[w]) & bits, &c->used[w]);
+}
+
+/* Granules from @first on, which are taken, become a mapped range. */
+static __always_inline void chunk_give(struct iova_chunk *c,
+				       unsigned long first, unsigned long size,
+				       struct iova_range *range)
+{
+	WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], size);
+	range->first = first;
+	range->last = first + size - 1;
+	range->extent = &c->extent;
+}
+
+#endif /* _DMA_CHUNK_H */

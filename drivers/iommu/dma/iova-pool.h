@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Parking: which chunks there are, and who has them. See iova-pool.c.
+ */
+#ifndef _DMA_PARK_H
+#define _DMA_PARK_H
+
+#include <linux/bitops.h>
+
+#include "iova-space.h"
+
+/*
+ * Allocations are made in the middle of a driver's map call, which may be in
+ * any context. A failure is the driver's to handle, not worth a splat.
+ */
+#define IOVA_GFP	(GFP_ATOMIC | __GFP_NOWARN)
+
+/*
+ * In the zones up to this one space is too scarce for a chunk per CPU; all take
+ * from the parked ones, under the lock.
+ */
+#define IOVA_ZONE_SCARCE	1
+
+/* Parked chunks to look at that may have a place, when none has for certain */
+#define IOVA_TIGHT_CHUNKS	64
+
+/* Limits that hardware is known to have, in bits of the address */
+static __always_inline unsigned int iova_zone(const struct iova_space *space,
+					      unsigned long last)
+{
+	static const u8 zones[128] = {
+		[0 ... 24]  = 0, [25 ... 28] = 1, [29 ... 30] = 2,
+		[31 ... 32] = 3, [33 ... 36] = 4, [37 ... 40] = 5,
+		[41 ... 48] = 6, [49 ... 127] = 7,
+	};
+
+	return zones[fls_long(last) + space->granule_lg2];
+}
+
+bool iova_zone_crowded(const struct iova_space *space, unsigned int zone);
+void iova_zone_need(struct iova_space *space, unsigned int zone);
+
+bool iova_space_place(struct iova_space *space, struct iova_extent *x,
+		      const struct iova_request *req);
+void iova_space_erase(struct iova_space *space, struct iova_extent *x);
+void iova_count_taken(struct iova_space *space, const struct iova_extent *x,
+		      bool taken);
+
+struct iova_chunk *iova_park_create(struct iova_space *space,
+				    unsigned long limit);
+struct iova_chunk *iova_park_adopt(struct iova_space *space, unsigned int zone,
+				   unsigned int class, unsigned long limit);
+void iova_park(struct iova_space *space, struct iova_chunk *c);
+void iova_park_sort(struct iova_space *space, struct iova_chunk *c);
+bool iova_park_trim(struct iova_space *space);
+void iova_park_reap_all(struct iova_space *space);
+
+/**
+ * iova_park_reap - let chunks go that are on their way out
+ * @space: address space
+ *
+ * To be called when interrupts are on again, as far as it is up to the caller:
+ * the index of chunks has a lock that sleeps on PREEMPT_RT.
+ *
+ * Context: Any.
+ * Return: whether there was one.
+ */
+static inline bool iova_park_reap(struct iova_space *space)
+{
+	if (likely(llist_empty(&space->dying)))
+		return false;
+	iova_park_reap_all(space);
+	return true;
+}
+
+bool iova_park_take(struct iova_space *space, unsigned int zone,
+		    unsigned int class, const struct iova_request *req,
+		    struct iova_range *range);
+bool iova_park_take_tight(struct iova_space *space, unsigned int zone,
+			  unsigned int class, const struct iova_request *req,
+			  struct iova_range *range, unsigned int *tries);
+bool iova_park_take_owned(struct iova_space *space,
+			  const struct iova_request *req,
+			  struct iova_range *range);
+
+#endif /* _DMA_PARK_H */

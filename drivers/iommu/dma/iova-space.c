@@ -1,0 +1,1128 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Addresses: who gets which range of an IOMMU address space.
+ *
+ * Two levels. Extents are the taken parts of the space (iova-extents.c): reserved, or
+ * one large range, or a chunk. Small ranges come out of chunks (iova-chunk.c), of which
+ * CPUs have some and the others are parked (iova-pool.c).
+ *
+ * Life of a range, in the words of a chunk:
+ *
+ *   iova_alloc()  -> used + size            the caller maps it
+ *   iova_claim()  -> used                   the caller, and only one, unmaps it
+ *   iova_release()-> free                   at once, or
+ *   iova_retire() -> used + dirty[epoch]    until iova_recycle() of that epoch
+ *
+ * The size tells a wrong unmap before anything is torn down; taking it is one
+ * exchange, which of several callers one wins.
+ *
+ * A CPU has hands: the free granules of a few words, which it has to itself (they
+ * are used, as far as the chunk knows). Handing them out, and taking granules
+ * back into a hand, needs neither lock nor atomic operation. What is freed goes
+ * into a hand and comes out of it first, so that the cost is the same whether
+ * frees come in order, at random or from another CPU; and a hand that has to be
+ * emptied gives back up to a word's granules at once.
+ *
+ * A CPU owns the chunks that it fills its hands from, one per zone, word after
+ * word, so that neighbours in time are neighbours in space. A chunk that has no
+ * room for the request is parked, and another one adopted or made.
+ *
+ * A chunk waits on an epoch's list if it has something dirty. It must not go
+ * while on the list, and nothing dirty may be forgotten:
+ *
+ *   retiring                       recycling                  destroying
+ *   set bits in dirty              clear the queued bit       used is empty
+ *   full barrier  [G]              full barrier  [H]          queued: 0 -> dead,
+ *   set the queued bit; if it      take the bits of dirty     or let it live
+ *     was not set and the chunk
+ *     not dead: put on the list
+ *
+ * No operation takes more than O(log n) steps, and one per CPU where addresses
+ * have run out. Claiming and freeing never allocate memory or fail. Nothing here
+ * sleeps but iova_space_init(), iova_space_destroy() and iova_reserve().
+ */
+
+#include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/cleanup.h>
+#include <linux/cpu.h>
+#include <linux/log2.h>
+#include <linux/minmax.h>
+#include <linux/percpu.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+
+#include "iova-space.h"
+#include "iova-pool.h"
+
+/*
+ * Chunks strand space: one small range keeps all of a chunk from larger requests.
+ * Where more than half of the space is taken, only requests up to this many
+ * granules come out of chunks.
+ */
+#define IOVA_SMALL_CROWDED	16
+
+/* Words that a CPU has in hand: at most 2 MiB with a granule of 4 KiB */
+#define IOVA_HANDS		8
+
+/**
+ * struct iova_hand - free granules of a word that a CPU has to itself
+ * @chunk: the word's chunk; not to be looked at when @free is 0
+ * @free: which granules
+ * @base: first granule of the word, or IOVA_NO_WORD
+ * @zone: zone of the requests that they are for
+ */
+struct iova_hand {
+	struct iova_chunk *chunk;
+	u64 free;
+	unsigned long base;
+	unsigned int zone;
+};
+
+#define IOVA_NO_WORD		1UL
+
+/**
+ * struct iova_cpu - what a CPU allocates from
+ * @hand: what it has in hand
+ * @at: the hand that was used last
+ * @filled: bit per hand, set while something may be in it; that of @at always
+ * @victim: the hand to empty next if one is needed
+ * @words: by zone, bit per word of @chunk that has not been looked at yet
+ * @chunk: by zone of the request's limit, the chunk it owns, or NULL
+ * @recent: the chunk it adopted last: that of the next claim, often
+ *
+ * For this CPU only, with interrupts off.
+ */
+struct iova_cpu {
+	struct iova_hand hand[IOVA_HANDS];
+	u8 at;
+	u8 filled;
+	u8 victim;
+	u8 words[IOVA_ZONES];
+	struct iova_chunk *chunk[IOVA_ZONES];
+	struct iova_chunk *recent;
+};
+
+/*
+ * Hands: what a CPU has to itself, with interrupts off.
+ */
+
+static __always_inline bool hand_take(struct iova_hand *hand,
+				      const struct iova_request *req,
+				      struct iova_range *range)
+{
+	unsigned long size = req->size, first;
+	unsigned int bit;
+	u64 starts;
+
+	starts = request_starts(hand->free, hand->base, req);
+	if (unlikely(!starts))
+		return false;
+	bit = __ffs64(starts);
+	first = hand->base + bit;
+	if (unlikely(first + size - 1 > req->limit))
+		return false;
+	hand->free &= ~word_bits(bit, size);
+	chunk_give(hand->chunk, first, size, range);
+	return true;
+}
+
+/* Granules of word @w become free for all; interrupts are off. */
+static void free_word(struct iova_space *space, struct iova_chunk *c,
+		      unsigned int w, u64 bits)
+{
+	chunk_put(c, w, bits);
+	if (unlikely(iova_chunk_outgrew(c, w)))
+		iova_park_sort(space, c);
+}
+
+/* Give back what is in a hand. */
+static void hand_drop(struct iova_space *space, struct iova_hand *hand)
+{
+	if (hand->free)
+		free_word(space, hand->chunk, base_word(hand->base),
+			  hand->free);
+	hand->free = 0;
+}
+
+/* The hand for granules of the word at @base: that of the same word, or any */
+static struct iova_hand *hand_for(struct iova_space *space, struct iova_cpu *cpu,
+				  unsigned long base)
+{
+	unsigned int i;
+
+	for (i = 0; i < IOVA_HANDS; i++) {
+		if (!(cpu->filled & BIT(i)))
+			continue;
+		if (cpu->hand[i].base == base)
+			return &cpu->hand[i];
+		if (!cpu->hand[i].free && i != cpu->at)
+			cpu->filled &= ~BIT(i);
+	}
+	i = ffz(cpu->filled);
+	if (i >= IOVA_HANDS) {
+		i = cpu->victim;
+		cpu->victim = (i + 1) % IOVA_HANDS;
+		hand_drop(space, &cpu->hand[i]);
+	}
+	return &cpu->hand[i];
+}
+
+static void hand_fill(struct iova_space *space, struct iova_cpu *cpu,
+		      struct iova_hand *hand, struct iova_chunk *c,
+		      unsigned long base, u64 bits)
+{
+	hand->chunk = c;
+	hand->base = base;
+	hand->zone = READ_ONCE(space->serve[c->zone]);
+	hand->free |= bits;
+	cpu->at = hand - cpu->hand;
+	cpu->filled |= BIT(cpu->at);
+}
+
+static void hands_drop(struct iova_space *space, struct iova_cpu *cpu,
+		       const struct iova_chunk *c)
+{
+	struct iova_hand *hand;
+
+	for (hand = cpu->hand; hand < cpu->hand + IOVA_HANDS; hand++)
+		if (!c || hand->chunk == c)
+			hand_drop(space, hand);
+}
+
+static bool hands_take(struct iova_cpu *cpu, unsigned int zone,
+		       const struct iova_request *req, struct iova_range *range)
+{
+	unsigned long filled = cpu->filled;
+	struct iova_hand *hand;
+	unsigned int i;
+
+	for_each_set_bit(i, &filled, IOVA_HANDS) {
+		hand = &cpu->hand[i];
+		if (!hand->free) {
+			if (i != cpu->at)
+				cpu->filled &= ~BIT(i);
+		} else if (hand->zone == zone && hand_take(hand, req, range)) {
+			cpu->at = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Take what is free in word @w of the CPU's chunk @c in hand. */
+static void hand_refill(struct iova_space *space, struct iova_cpu *cpu,
+			struct iova_chunk *c, unsigned int w, unsigned int zone)
+{
+	unsigned long base = c->extent.first + w * IOVA_WORD;
+	u64 free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
+	const u64 *reserved = READ_ONCE(c->reserved);
+
+	if (unlikely(reserved))
+		free &= ~READ_ONCE(reserved[w]);
+	hand_fill(space, cpu, hand_for(space, cpu, base), c, base, free);
+	cpu->hand[cpu->at].zone = zone;
+}
+
+/*
+ * Take words of the CPU's chunk in hand until one has a place for @req. Each is
+ * looked at once: what is freed in it later makes the chunk worth adopting again.
+ */
+static bool hands_refill(struct iova_space *space, struct iova_cpu *cpu,
+			 unsigned int zone, const struct iova_request *req)
+{
+	struct iova_chunk *c = cpu->chunk[zone];
+	unsigned int w;
+	u64 free;
+
+	while (cpu->words[zone]) {
+		w = __ffs(cpu->words[zone]);
+		cpu->words[zone] &= cpu->words[zone] - 1;
+		free = chunk_free(c, w);
+		if (!free || !request_starts(free, c->extent.first +
+						   w * IOVA_WORD, req))
+			continue;
+		hand_refill(space, cpu, c, w, zone);
+		return true;
+	}
+	return false;
+}
+
+/* Out of the chunk that this CPU owns */
+static bool chunk_alloc(struct iova_space *space, struct iova_cpu *cpu,
+			unsigned int zone, const struct iova_request *req,
+			struct iova_range *range)
+{
+	struct iova_chunk *c = cpu->chunk[zone];
+
+	if (!c || c->extent.last > req->limit)
+		return false;
+	if (req->size <= IOVA_WORD)
+		return hands_refill(space, cpu, zone, req) &&
+		       hand_take(&cpu->hand[cpu->at], req, range);
+	hands_drop(space, cpu, c);
+	return iova_chunk_take(c, req, range);
+}
+
+/*
+ * Handing out.
+ */
+
+/* Out of the hands of this CPU, or the chunk that it owns */
+static bool alloc_cpu(struct iova_space *space, unsigned int zone,
+		      const struct iova_request *req, struct iova_range *range)
+{
+	struct iova_cpu *cpu;
+	unsigned long flags;
+	bool taken;
+
+	local_irq_save(flags);
+	cpu = this_cpu_ptr(space->cpu);
+	taken = (req->size <= IOVA_WORD && hands_take(cpu, zone, req, range)) ||
+		chunk_alloc(space, cpu, zone, req, range);
+	local_irq_restore(flags);
+	return taken;
+}
+
+/* Out of @c, which the caller owns; then @c is what this CPU goes on with. */
+static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
+			  unsigned int zone, const struct iova_request *req,
+			  struct iova_range *range)
+{
+	struct iova_chunk *old;
+	struct iova_cpu *cpu;
+	unsigned long flags;
+	bool taken;
+
+	local_irq_save(flags);
+	cpu = this_cpu_ptr(space->cpu);
+	old = cpu->chunk[zone];
+	cpu->chunk[zone] = c;
+	cpu->words[zone] = GENMASK(IOVA_WORDS - 1, 0);
+	cpu->recent = c;
+	taken = chunk_alloc(space, cpu, zone, req, range);
+	local_irq_restore(flags);
+
+	if (old)
+		iova_park(space, old);
+	return taken;
+}
+
+/* Out of a chunk of zone @z that is parked, for a limit in @zone */
+static bool alloc_zone(struct iova_space *space, unsigned int z,
+		       unsigned int zone, const struct iova_request *req,
+		       struct iova_range *range)
+{
+	unsigned int class = iova_request_class(req);
+	struct iova_chunk *c;
+
+	if (!(READ_ONCE(space->classes[z]) >> class))
+		return false;
+	if (zone <= IOVA_ZONE_SCARCE)
+		return iova_park_take(space, z, class, req, range);
+	c = iova_park_adopt(space, z, class, req->limit);
+	return c && alloc_install(space, c, zone, req, range);
+}
+
+static bool alloc_new(struct iova_space *space, unsigned int zone,
+		      const struct iova_request *req, struct iova_range *range)
+{
+	struct iova_chunk *c = iova_park_create(space, req->limit);
+	bool taken;
+
+	if (!c)
+		return false;
+	if (zone > IOVA_ZONE_SCARCE)
+		return alloc_install(space, c, zone, req, range);
+	taken = iova_chunk_take(c, req, range);
+	iova_park(space, c);
+	return taken;
+}
+
+/* Where nothing is certain to have a place any more, something may have one. */
+static bool alloc_last(struct iova_space *space, const struct iova_request *req,
+		       struct iova_range *range)
+{
+	unsigned int tries = IOVA_TIGHT_CHUNKS, class;
+	int z;
+
+	for (z = iova_zone(space, req->limit); z >= 0; z--)
+		for (class = iova_run_class(min(req->size, IOVA_WORD));
+		     class < iova_request_class(req); class++)
+			if (READ_ONCE(space->classes[z]) & BIT(class) &&
+			    iova_park_take_tight(space, z, class, req, range, &tries))
+				return true;
+	return iova_park_take_owned(space, req, range);
+}
+
+static bool alloc_small(struct iova_space *space,
+			const struct iova_request *req,
+			struct iova_range *range)
+{
+	unsigned int zone = iova_zone(space, req->limit);
+	int z;
+
+	/* What is there and others do not need, something new, or anything */
+	for (z = zone; z >= 0; z--)
+		if ((z == zone || READ_ONCE(space->serve[z]) == zone) &&
+		    alloc_zone(space, z, zone, req, range))
+			return true;
+	if (alloc_new(space, zone, req, range))
+		return true;
+	for (z = zone; z >= 0; z--)
+		if (alloc_zone(space, z, zone, req, range))
+			return true;
+	return false;
+}
+
+static bool alloc_large(struct iova_space *space,
+			const struct iova_request *req,
+			struct iova_range *range)
+{
+	struct iova_extent *x = xchg(&space->spare, NULL);
+	unsigned long flags;
+	bool placed;
+
+	if (!x)
+		x = kmalloc(sizeof(*x), IOVA_GFP);
+	if (!x)
+		return false;
+	*x = (struct iova_extent) { .kind = IOVA_KIND_LARGE, .mapped = true };
+	do {
+		raw_spin_lock_irqsave(&space->lock, flags);
+		placed = iova_space_place(space, x, req);
+		raw_spin_unlock_irqrestore(&space->lock, flags);
+	} while (!placed && iova_park_trim(space));
+	if (!placed) {
+		kfree(x);
+		return false;
+	}
+	*range = (struct iova_range) {
+		.first = x->first,
+		.last = x->last,
+		.extent = x,
+	};
+	return true;
+}
+
+/* @small: what @req asks of a chunk, or NULL if it does not fit in one */
+static bool alloc_any(struct iova_space *space, const struct iova_request *req,
+		      const struct iova_request *small,
+		      struct iova_range *range)
+{
+	/* Who can do with other addresses does not have to spare these. */
+	bool last = small && req->size > IOVA_SMALL_CROWDED && !req->soft &&
+		    iova_zone_crowded(space, iova_zone(space, req->limit));
+
+	return (small && !last && alloc_small(space, small, range)) ||
+	       alloc_large(space, req, range) ||
+	       (last && alloc_small(space, small, range));
+}
+
+static bool alloc_long(struct iova_space *space, const struct iova_request *req,
+		       struct iova_range *range)
+{
+	struct iova_request of_chunk = *req, *small = NULL;
+	unsigned long flags;
+	unsigned int zone;
+
+	if (!req->size || req->size - 1 > req->limit)
+		return false;
+	if (req->size <= IOVA_SMALL_MAX && req->align <= IOVA_CHUNK_GRANULES)
+		small = &of_chunk;
+	/* No range of a chunk crosses a boundary as wide as it is. */
+	if (small && req->boundary && req->boundary < IOVA_CHUNK_GRANULES)
+		small->align = max(req->align, roundup_pow_of_two(req->size));
+	zone = iova_zone(space, req->limit);
+	if (!req->soft && !(READ_ONCE(space->needed) & BIT(zone)))
+		iova_zone_need(space, zone);
+	if ((small && alloc_cpu(space, zone, small, range)) ||
+	    alloc_any(space, req, small, range))
+		return true;
+	if (req->soft)
+		return false;
+
+	/* It is getting scarce: with what this CPU has in its other hands, too */
+	local_irq_save(flags);
+	hands_drop(space, this_cpu_ptr(space->cpu), NULL);
+	local_irq_restore(flags);
+	return alloc_any(space, req, small, range) ||
+	       (small && alloc_last(space, small, range));
+}
+
+/* What is not in hand at once */
+static noinline bool alloc_hard(struct iova_space *space,
+				const struct iova_request *req,
+				struct iova_range *range)
+{
+	bool taken = alloc_long(space, req, range);
+
+	iova_park_reap(space);
+	return taken;
+}
+
+/**
+ * iova_alloc - hand out a range of granules
+ * @space: address space
+ * @req: what the range has to satisfy
+ * @range: where to store it
+ *
+ * Context: Any. Takes &iova_space.lock for bounded steps.
+ * Return: true, or false when there is no room or no memory.
+ */
+bool iova_alloc(struct iova_space *space, const struct iova_request *req,
+		struct iova_range *range)
+{
+	struct iova_hand *hand;
+	struct iova_cpu *cpu;
+	unsigned long flags;
+	bool taken = false;
+
+	/* No range of a word crosses a boundary as wide as it is. */
+	if (req->size - 1 < IOVA_WORD && req->boundary - 1 >= IOVA_WORD - 1) {
+		local_irq_save(flags);
+		cpu = this_cpu_ptr(space->cpu);
+		hand = &cpu->hand[cpu->at];
+		if (likely(hand->zone == iova_zone(space, req->limit)))
+			taken = hand_take(hand, req, range);
+		local_irq_restore(flags);
+	}
+	return likely(taken) ? true : alloc_hard(space, req, range);
+}
+
+static noinline unsigned long alloc_one_hard(struct iova_space *space,
+					     unsigned long limit)
+{
+	struct iova_request req = { .size = 1, .align = 1, .limit = limit };
+	unsigned int zone = iova_zone(space, limit);
+	struct iova_range range;
+	bool taken;
+
+	taken = alloc_cpu(space, zone, &req, &range) ||
+		alloc_zone(space, zone, zone, &req, &range);
+	iova_park_reap(space);
+	return taken ? range.first : IOVA_NONE;
+}
+
+/**
+ * iova_alloc_one - hand out one granule of those that the CPU has
+ * @space: address space
+ * @limit: it is at most this
+ *
+ * As iova_alloc() would, for what is asked for most, but without going to any
+ * length for it.
+ *
+ * Context: Any.
+ * Return: the granule, or IOVA_NONE if it takes iova_alloc() to find one.
+ */
+unsigned long iova_alloc_one(struct iova_space *space, unsigned long limit)
+{
+	struct iova_hand *hand;
+	struct iova_range range;
+	struct iova_cpu *cpu;
+	unsigned long flags, first;
+	bool taken;
+	u64 free;
+
+	local_irq_save(flags);
+	cpu = this_cpu_ptr(space->cpu);
+	hand = &cpu->hand[cpu->at];
+	free = hand->free;
+	first = hand->base + (free ? __ffs64(free) : 0);
+	taken = free && hand->zone == iova_zone(space, limit) && first <= limit;
+	if (likely(taken)) {
+		hand->free = free & (free - 1);
+		chunk_give(hand->chunk, first, 1, &range);
+	}
+	local_irq_restore(flags);
+	return likely(taken) ? first : alloc_one_hard(space, limit);
+}
+
+/*
+ * Taking back.
+ */
+
+/* In @c, which may go any time until then: interrupts are off. */
+static __always_inline bool claim_small(struct iova_chunk *c,
+					unsigned long granule,
+					struct iova_range *range)
+{
+	u8 *size = &c->size[granule % IOVA_CHUNK_GRANULES];
+	unsigned int granules = READ_ONCE(*size);
+
+	/* Most wrong claims are noticed without writing. */
+	if (unlikely(!granules))
+		return false;
+	granules = xchg(size, 0);
+	if (unlikely(!granules))
+		return false;
+	range->first = granule;
+	range->last = granule + granules - 1;
+	range->extent = &c->extent;
+	return true;
+}
+
+/**
+ * iova_claim_large - iova_claim() for more than IOVA_SMALL_MAX granules
+ * @space: address space
+ * @first: where the caller believes that a range begins
+ * @range: where to store the range that was handed out there
+ *
+ * Context: Any.
+ * Return: false if no such range begins at @first; perhaps a smaller one does.
+ */
+bool iova_claim_large(struct iova_space *space, unsigned long first,
+		      struct iova_range *range)
+{
+	struct iova_extent *x;
+	unsigned long flags;
+	bool mapped;
+
+	raw_spin_lock_irqsave(&space->lock, flags);
+	x = extents_at(&space->extents, first);
+	mapped = x && x->first == first && x->mapped;
+	if (mapped) {
+		x->mapped = false;
+		range->first = x->first;
+		range->last = x->last;
+		range->extent = x;
+	}
+	raw_spin_unlock_irqrestore(&space->lock, flags);
+	return mapped;
+}
+
+static noinline bool claim_hard(struct iova_space *space, unsigned long granule,
+				struct iova_range *range)
+{
+	bool claimed = false;
+	struct iova_chunk *c;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	c = xa_load(&space->chunks, granule >> IOVA_CHUNK_LG2);
+	if (c)
+		claimed = claim_small(c, granule, range);
+	local_irq_restore(flags);
+	return c ? claimed : iova_claim_large(space, granule, range);
+}
+
+/**
+ * iova_claim - begin to take a range back
+ * @space: address space
+ * @first: where the caller believes that a range begins
+ * @range: where to store the range that was handed out there
+ *
+ * Of all callers for one range one succeeds, and has to end with
+ * iova_release() or iova_retire(). Nobody gets the range before that.
+ *
+ * Context: Any.
+ * Return: false if no range begins at @first or it has been claimed before.
+ */
+bool iova_claim(struct iova_space *space, unsigned long first,
+		struct iova_range *range)
+{
+	bool claimed = false;
+	struct iova_chunk *c;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	c = this_cpu_ptr(space->cpu)->recent;
+	if (likely(c && first - c->extent.first < IOVA_CHUNK_GRANULES))
+		claimed = claim_small(c, first, range);
+	local_irq_restore(flags);
+	return likely(claimed) ? true : claim_hard(space, first, range);
+}
+
+/**
+ * iova_unclaim - leave a claimed range to whoever has it
+ * @space: address space
+ * @range: from iova_claim(); its translation is as it was
+ *
+ * Whoever claimed the range has found that it is not theirs. A claim of the
+ * rightful owner in between has failed.
+ *
+ * Context: Any. Never fails and never allocates memory.
+ */
+void iova_unclaim(struct iova_space *space, const struct iova_range *range)
+{
+	struct iova_extent *x = range->extent;
+
+	if (x->kind != IOVA_KIND_LARGE) {
+		WRITE_ONCE(to_chunk(x)->size[range->first % IOVA_CHUNK_GRANULES],
+			   range->last - range->first + 1);
+		return;
+	}
+	guard(raw_spinlock_irqsave)(&space->lock);
+	x->mapped = true;
+}
+
+static noinline void free_large(struct iova_space *space,
+				struct iova_extent *x)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&space->lock, flags);
+	iova_space_erase(space, x);
+	raw_spin_unlock_irqrestore(&space->lock, flags);
+	if (cmpxchg(&space->spare, NULL, x))
+		kfree(x);
+}
+
+static noinline void release_hard(struct iova_space *space,
+				  const struct iova_range *range)
+{
+	unsigned long base = ALIGN_DOWN(range->first, IOVA_WORD);
+	unsigned long size = range->last - range->first + 1;
+	struct iova_chunk *c = to_chunk(range->extent);
+	unsigned int w = base_word(base);
+	struct iova_cpu *cpu;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	WRITE_ONCE(c->size[range->first % IOVA_CHUNK_GRANULES], 0);
+	if (size > IOVA_WORD) {
+		free_word(space, c, w, ~0ULL);
+		free_word(space, c, w + 1, word_bits(0, size - IOVA_WORD));
+	} else if (c->zone <= IOVA_ZONE_SCARCE || READ_ONCE(c->reserved)) {
+		free_word(space, c, w, word_bits(range->first, size));
+	} else {
+		cpu = this_cpu_ptr(space->cpu);
+		hand_fill(space, cpu, hand_for(space, cpu, base), c, base,
+			  word_bits(range->first, size));
+	}
+	local_irq_restore(flags);
+	iova_park_reap(space);
+}
+
+/**
+ * iova_release - make a claimed range free at once
+ * @space: address space
+ * @range: from iova_claim(), or from iova_alloc() and never used
+ *
+ * Only for a range that no IOTLB holds.
+ *
+ * Context: Any. Never fails and never allocates memory.
+ */
+void iova_release(struct iova_space *space, const struct iova_range *range)
+{
+	struct iova_chunk *c = to_chunk(range->extent);
+	unsigned long first = range->first;
+	bool taken = false;
+	struct iova_hand *hand;
+	struct iova_cpu *cpu;
+	unsigned long flags;
+
+	if (unlikely(range->extent->kind == IOVA_KIND_LARGE)) {
+		free_large(space, range->extent);
+		return;
+	}
+	/* Into the hand that was used last, if it is of the same word */
+	if (likely(range->last - first < IOVA_WORD)) {
+		local_irq_save(flags);
+		cpu = this_cpu_ptr(space->cpu);
+		hand = &cpu->hand[cpu->at];
+		taken = hand->base == ALIGN_DOWN(first, IOVA_WORD) &&
+			!READ_ONCE(c->reserved);
+		if (likely(taken)) {
+			WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], 0);
+			hand->chunk = c;
+			hand->free |= word_bits(first, range->last - first + 1);
+		}
+		local_irq_restore(flags);
+	}
+	if (unlikely(!taken))
+		release_hard(space, range);
+}
+
+static __always_inline void retire_word(struct iova_chunk *c,
+					unsigned int epoch, unsigned int w,
+					u64 bits)
+{
+	/* [G] pairs with [H] in chunk_recycle(): a full barrier */
+	atomic64_fetch_or(bits, &c->dirty[epoch][w]);
+}
+
+static noinline void retire_queue(struct iova_space *space,
+				  struct iova_chunk *c, unsigned int epoch)
+{
+	int queued = atomic_fetch_or(BIT(epoch), &c->queued);
+
+	if (!(queued & (BIT(epoch) | IOVA_QUEUED_DEAD)))
+		llist_add(&c->extent.retired[epoch], &space->retired[epoch]);
+}
+
+/**
+ * iova_retire - let a claimed range wait for a flush
+ * @space: address space
+ * @range: from iova_claim(); its translation has been cleared
+ * @epoch: the epoch whose flush makes it free
+ *
+ * Context: Any. Never fails and never allocates memory.
+ */
+void iova_retire(struct iova_space *space, const struct iova_range *range,
+		 unsigned int epoch)
+{
+	struct iova_extent *x = range->extent;
+	unsigned int w, size;
+	struct iova_chunk *c;
+	unsigned long flags;
+
+	if (unlikely(x->kind == IOVA_KIND_LARGE)) {
+		llist_add(&x->retired[epoch], &space->retired[epoch]);
+		return;
+	}
+
+	c = to_chunk(x);
+	w = base_word(range->first);
+	size = range->last - range->first + 1;
+	local_irq_save(flags);
+	if (unlikely(size > IOVA_WORD)) {
+		retire_word(c, epoch, w + 1, word_bits(0, size - IOVA_WORD));
+		size = IOVA_WORD;
+	}
+	retire_word(c, epoch, w, word_bits(range->first, size));
+	if (unlikely(!(atomic_read(&c->queued) & BIT(epoch))))
+		retire_queue(space, c, epoch);
+	local_irq_restore(flags);
+}
+
+static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
+			  unsigned int epoch)
+{
+	unsigned int w;
+	u64 bits;
+
+	guard(rcu)();
+	/* [H] pairs with [G] in retire_word(): a full barrier */
+	atomic_fetch_andnot(BIT(epoch), &c->queued);
+	for (w = 0; w < IOVA_WORDS; w++) {
+		if (!atomic64_read(&c->dirty[epoch][w]))
+			continue;
+		bits = atomic64_xchg(&c->dirty[epoch][w], 0);
+		chunk_put(c, w, bits);
+	}
+	if (READ_ONCE(c->class) != IOVA_CLASS_OWNED)
+		iova_park_sort(space, c);
+	iova_park_reap(space);
+}
+
+/**
+ * iova_recycle_start - an epoch has been flushed
+ * @space: address space
+ * @epoch: which one
+ *
+ * Its ranges become free in iova_recycle(). The caller serialises the two. A range
+ * that is late and retires into @epoch from now on waits for the next flush of it.
+ *
+ * Context: Any.
+ */
+void iova_recycle_start(struct iova_space *space, unsigned int epoch)
+{
+	space->recycling = llist_del_all(&space->retired[epoch]);
+	space->recycling_epoch = epoch;
+}
+
+/**
+ * iova_recycle - make flushed ranges free
+ * @space: address space
+ * @budget: how many chunks and large ranges to take back at most
+ *
+ * Context: Any; serialised by the caller.
+ * Return: whether there is more to do.
+ */
+bool iova_recycle(struct iova_space *space, unsigned int budget)
+{
+	unsigned int epoch = space->recycling_epoch;
+	struct iova_extent *x;
+
+	while (space->recycling && budget--) {
+		x = container_of(space->recycling, struct iova_extent,
+				 retired[epoch]);
+		/* Before @x goes, or goes on another list */
+		space->recycling = space->recycling->next;
+		if (x->kind == IOVA_KIND_LARGE)
+			free_large(space, x);
+		else
+			chunk_recycle(space, to_chunk(x), epoch);
+	}
+	return space->recycling;
+}
+
+/* The longest range of a parked chunk below @limit, about */
+static unsigned long parked_largest(struct iova_space *space,
+				    unsigned long limit)
+{
+	const struct iova_chunk *c;
+	int zone, class;
+
+	lockdep_assert_held(&space->lock);
+	for (class = IOVA_CLASSES - 1; class >= 0; class--) {
+		for (zone = iova_zone(space, limit); zone >= 0; zone--) {
+			c = list_first_entry_or_null(&space->parked[zone][class],
+						     struct iova_chunk, list);
+			if (c && c->extent.last <= limit)
+				return iova_class_granules(class);
+		}
+	}
+	return 0;
+}
+
+/**
+ * iova_largest_gap - the longest range that could be handed out
+ * @space: address space
+ * @limit: its last granule at most
+ *
+ * For reports: owned chunks are not counted.
+ *
+ * Context: Any.
+ * Return: granules.
+ */
+unsigned long iova_largest_gap(struct iova_space *space, unsigned long limit)
+{
+	unsigned long least = 0, most, size;
+
+	most = min(limit, space->extents.ceiling.first - 1);
+	while (least < most) {
+		size = least + (most - least + 1) / 2;
+		scoped_guard(raw_spinlock_irqsave, &space->lock) {
+			if (extents_have_gap(&space->extents, size, limit))
+				least = size;
+			else
+				most = size - 1;
+		}
+	}
+	scoped_guard(raw_spinlock_irqsave, &space->lock)
+		least = max(least, parked_largest(space, limit));
+	return least;
+}
+
+/*
+ * Reserving, setting up, taking down.
+ */
+
+/**
+ * struct iova_reservation - granules of a chunk that are being reserved
+ * @space: address space
+ * @chunk: the chunk
+ * @fresh: the granules that were not reserved before
+ * @busy: those of @fresh that are used, but not in a hand
+ */
+struct iova_reservation {
+	struct iova_space *space;
+	struct iova_chunk *chunk;
+	u64 fresh[IOVA_WORDS];
+	atomic64_t busy[IOVA_WORDS];
+};
+
+/* What is in a hand is free, but could be handed out any time: take it out. */
+static void reserve_from_cpu(struct iova_reservation *r, struct iova_cpu *cpu)
+{
+	struct iova_hand *hand;
+	unsigned int w;
+	u64 bits;
+
+	for (hand = cpu->hand; hand < cpu->hand + IOVA_HANDS; hand++) {
+		if (!hand->free || hand->chunk != r->chunk)
+			continue;
+		w = base_word(hand->base);
+		bits = hand->free & r->fresh[w];
+		hand->free &= ~bits;
+		atomic64_fetch_andnot(bits, &r->busy[w]);
+	}
+}
+
+static void reserve_from_this_cpu(void *data)
+{
+	struct iova_reservation *r = data;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	reserve_from_cpu(r, this_cpu_ptr(r->space->cpu));
+	local_irq_restore(flags);
+}
+
+/*
+ * From now on nobody takes [first, last] of @r->chunk, but for what CPUs have in
+ * hand; and the chunk does not go any more.
+ * @bitmap: memory for &iova_chunk.reserved; taken if needed
+ */
+static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
+			       unsigned int last, u64 **bitmap)
+{
+	struct iova_chunk *c = r->chunk;
+	unsigned int w, from, to;
+
+	lockdep_assert_held(&r->space->lock);
+	if (c->class == IOVA_CLASS_NONE)
+		return -EAGAIN;
+	if (!c->reserved) {
+		/* Pairs with its reads, which go through the pointer. */
+		smp_store_release(&c->reserved, no_free_ptr(*bitmap));
+	}
+	for (w = 0; w < IOVA_WORDS; w++) {
+		from = max(first, w * IOVA_WORD);
+		to = min(last, w * IOVA_WORD + IOVA_WORD - 1);
+		r->fresh[w] = from > to ? 0 : word_bits(from, to - from + 1) &
+					      ~c->reserved[w];
+		WRITE_ONCE(c->reserved[w], c->reserved[w] | r->fresh[w]);
+		atomic64_set(&r->busy[w], r->fresh[w] &
+			     atomic64_fetch_or(r->fresh[w], &c->used[w]));
+	}
+	return 0;
+}
+
+/* Return: -EBUSY if ranges are in the way. */
+static int chunk_reserve_end(struct iova_reservation *r)
+{
+	unsigned int cpu, w;
+	u64 busy = 0;
+
+	cpus_read_lock();
+	on_each_cpu(reserve_from_this_cpu, r, 1);
+	for_each_possible_cpu(cpu)
+		if (!cpu_online(cpu))
+			reserve_from_cpu(r, per_cpu_ptr(r->space->cpu, cpu));
+	cpus_read_unlock();
+	for (w = 0; w < IOVA_WORDS; w++)
+		busy |= atomic64_read(&r->busy[w]);
+	iova_park_sort(r->space, r->chunk);
+	return busy ? -EBUSY : 0;
+}
+
+/* Reserve the beginning of [*first, last] and advance @first past it. */
+static int reserve_some(struct iova_space *space, unsigned long *first,
+			unsigned long last)
+{
+	struct iova_extent *x __free(kfree) = kzalloc(sizeof(*x), GFP_KERNEL);
+	u64 *bitmap __free(kfree) = kcalloc(IOVA_WORDS, sizeof(u64), GFP_KERNEL);
+	struct iova_reservation r = { .space = space };
+	struct iova_extent *at;
+	unsigned long done;
+	int ret = 0;
+
+	if (!x || !bitmap)
+		return -ENOMEM;
+	scoped_guard(raw_spinlock_irqsave, &space->lock) {
+		at = extents_at(&space->extents, *first);
+		done = min(last, at->last);
+		if (at->first > *first) {
+			done = min(last, at->first - 1);
+			x->kind = IOVA_KIND_RESERVED;
+			x->first = *first;
+			x->last = done;
+			iova_count_taken(space, x, true);
+			extents_insert(&space->extents, no_free_ptr(x), at);
+		} else if (at->kind == IOVA_KIND_CHUNK) {
+			r.chunk = to_chunk(at);
+			ret = chunk_reserve_begin(&r, *first - at->first,
+						  done - at->first, &bitmap);
+		} else if (at->kind == IOVA_KIND_LARGE) {
+			ret = -EBUSY;
+		}
+	}
+	if (r.chunk && !ret)
+		ret = chunk_reserve_end(&r);
+	iova_park_reap(space);
+	if (ret != -EAGAIN)
+		*first = done + 1;
+	return ret;
+}
+
+/**
+ * iova_reserve - keep a range from ever being handed out
+ * @space: address space
+ * @first: first granule
+ * @last: last granule
+ *
+ * May come at any time. What has been handed out is reserved when it comes back,
+ * but for large ranges.
+ *
+ * Context: Process; may sleep. Takes cpu_hotplug_lock; one call at a time.
+ * Return: 0; -EBUSY if a range has been handed out there; -ENOMEM.
+ */
+int iova_reserve(struct iova_space *space, unsigned long first,
+		 unsigned long last)
+{
+	int ret, result = 0;
+
+	last = min(last, space->extents.ceiling.last);
+	while (first <= last) {
+		ret = reserve_some(space, &first, last);
+		if (ret == -ENOMEM)
+			return ret;
+		if (ret == -EBUSY)
+			result = ret;
+		if (ret == -EAGAIN)
+			schedule_timeout_uninterruptible(1);
+		/* The top of the address space wraps. */
+		if (!first)
+			break;
+	}
+	return result;
+}
+
+/**
+ * iova_space_init - set up an address space
+ * @space: address space
+ * @first: lowest granule that may be handed out, at least 1
+ * @last: highest granule that may be handed out, below ULONG_MAX
+ * @granule_lg2: log2 of the granule in bytes
+ *
+ * Context: Process; may sleep.
+ * Return: 0; -EINVAL for an empty space; -ENOMEM.
+ */
+int iova_space_init(struct iova_space *space, unsigned long first,
+		    unsigned long last, unsigned int granule_lg2)
+{
+	unsigned int cpu, zone, class, i;
+
+	if (first == IOVA_NONE || first > last || last == ULONG_MAX)
+		return -EINVAL;
+	*space = (struct iova_space) { .granule_lg2 = granule_lg2 };
+	space->cpu = alloc_percpu(struct iova_cpu);
+	if (!space->cpu)
+		return -ENOMEM;
+	raw_spin_lock_init(&space->lock);
+	xa_init_flags(&space->chunks, XA_FLAGS_LOCK_IRQ);
+	for (zone = 0; zone < IOVA_ZONES; zone++)
+		for (class = 0; class < IOVA_CLASSES; class++)
+			INIT_LIST_HEAD(&space->parked[zone][class]);
+
+	INIT_LIST_HEAD(&space->owned);
+	for_each_possible_cpu(cpu)
+		for (i = 0; i < IOVA_HANDS; i++)
+			per_cpu_ptr(space->cpu, cpu)->hand[i].base =
+				IOVA_NO_WORD;
+	for (zone = 0; zone < IOVA_ZONES; zone++)
+		space->serve[zone] = zone;
+	extents_init(&space->extents, first, last);
+	return 0;
+}
+
+/**
+ * iova_space_destroy - take an address space down
+ * @space: address space; nobody uses it any more
+ *
+ * Context: Process; may sleep.
+ */
+void iova_space_destroy(struct iova_space *space)
+{
+	struct iova_extent *x, *next;
+
+	kfree(space->spare);
+	rbtree_postorder_for_each_entry_safe(x, next, &space->extents.root,
+					     node) {
+		if (x == &space->extents.floor || x == &space->extents.ceiling)
+			continue;
+		if (x->kind != IOVA_KIND_CHUNK) {
+			kfree(x);
+			continue;
+		}
+		kfree(to_chunk(x)->reserved);
+		kfree(to_chunk(x));
+	}
+	xa_destroy(&space->chunks);
+	free_percpu(space->cpu);
+}

@@ -1,0 +1,662 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mapping scatterlists: what the DMA core calls for them.
+ *
+ * A list gets one range of addresses. It is measured, its range is mapped, and
+ * only then is anything written into it: whatever fails, the list is as it was.
+ * All three ask sg-layout.c for the places of the entries, which are the same
+ * each time.
+ *
+ * Of a mapped list, the segments up to the first without bytes count, and of
+ * these the ones that are no bus addresses are the IOMMU's.
+ */
+
+#include <linux/dma-iommu.h>
+#include <linux/pci.h>
+#include <linux/scatterlist.h>
+
+#include "bounce.h"
+#include "domain.h"
+#include "batch.h"
+#include "sg-layout.h"
+
+/* sg_next() and for_each_sg() without a call for each entry */
+static __always_inline struct scatterlist *entry_next(struct scatterlist *sg)
+{
+	if (unlikely(sg_is_last(sg)))
+		return NULL;
+	sg++;
+	return unlikely(sg_is_chain(sg)) ? sg_chain_ptr(sg) : sg;
+}
+
+#define for_each_entry(sgl, sg, nents, i)				\
+	for ((i) = 0, (sg) = (nents) > 0 ? (sgl) : NULL; (sg);		\
+	     (sg) = ++(i) < (nents) ? entry_next(sg) : NULL)
+
+/**
+ * struct dma_list - a scatterlist in the making
+ * @job: how to map it
+ * @sgl: first entry
+ * @nents: entries
+ * @layout: what device and IOMMU ask for
+ * @start: device address of its range
+ * @size: bytes of its range, whole granules
+ * @bytes: of its entries
+ * @quiet: say nothing if it cannot be mapped
+ * @dense: see dma_layout_is_dense()
+ */
+struct dma_list {
+	struct dma_job job;
+	struct scatterlist *sgl;
+	int nents;
+	struct dma_layout layout;
+	dma_addr_t start;
+	u64 size;
+	u64 bytes;
+	bool quiet;
+	bool dense;
+};
+
+static struct dma_layout device_layout(struct device *dev,
+				       const struct iommu_dma_cookie *cookie,
+				       unsigned long attrs)
+{
+	return (struct dma_layout) {
+		.granule = dma_granule(cookie),
+		.unit = dma_unit(dev, cookie),
+		.boundary = dma_boundary(dev),
+		.max_segment = dma_get_max_seg_size(dev),
+		.contiguous = dma_sg_contiguous(dev, attrs),
+	};
+}
+
+/**
+ * struct dma_walk - a pass over a list
+ * @cursor: of the layout
+ * @peers: what is known of other devices' memory
+ */
+struct dma_walk {
+	struct dma_cursor cursor;
+	struct pci_p2pdma_map_state peers;
+};
+
+static __always_inline struct dma_walk list_walk(const struct dma_list *list)
+{
+	struct dma_walk walk = {};
+
+	if (likely(list->dense))
+		walk.cursor = dma_layout_dense_start(&list->layout,
+						     sg_phys(list->sgl));
+	return walk;
+}
+
+/*
+ * Another PCI device's memory may be reached without the IOMMU.
+ * Return: 1 if so, with the address in @place; 0 if not; or -EREMOTEIO.
+ */
+static noinline int list_place_peer(const struct dma_list *list,
+				    struct dma_walk *walk,
+				    const struct scatterlist *sg,
+				    struct dma_place *place)
+{
+	/* The answer comes in the entry, which is not ours to change yet. */
+	struct scatterlist peer = *sg;
+
+	switch (pci_p2pdma_map_segment(&walk->peers, list->job.dev, &peer)) {
+	case PCI_P2PDMA_MAP_BUS_ADDR:
+		dma_layout_elsewhere(&walk->cursor);
+		*place = (struct dma_place) { .start = sg_dma_address(&peer) };
+		return 1;
+	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
+		return 0;
+	default:
+		return -EREMOTEIO;
+	}
+}
+
+/*
+ * Place the next entry.
+ * Return: 0 for one in the list's range; 1 for a bus address; or -EREMOTEIO.
+ */
+static __always_inline int list_place(const struct dma_list *list,
+				      struct dma_walk *walk,
+				      struct scatterlist *sg,
+				      struct dma_place *place)
+{
+	int ret;
+
+	if (likely(list->dense)) {
+		*place = dma_layout_dense(&list->layout, &walk->cursor,
+					  sg->length);
+		return 0;
+	}
+	if (unlikely(is_pci_p2pdma_page(sg_page(sg)))) {
+		ret = list_place_peer(list, walk, sg, place);
+		if (ret)
+			return ret;
+	}
+	*place = dma_layout_next(&list->layout, &walk->cursor, sg_phys(sg),
+				 sg->length);
+	return 0;
+}
+
+static int list_refuse(const struct dma_list *list, const char *why)
+{
+	if (!list->quiet)
+		dev_err_ratelimited(list->job.dev, "DMA map of a list of %d entries: %s\n",
+				    list->nents, why);
+	return -EINVAL;
+}
+
+static int list_refuse_contiguous(const struct dma_list *list)
+{
+	struct device *dev = list->job.dev;
+
+	if (!list->quiet)
+		dev_err_ratelimited(dev, "DMA map of a list of %d entries, %llu bytes as one segment: the device's limits are %zu bytes a segment, mask %#llx, boundary %#lx\n",
+				    list->nents, list->bytes,
+				    dma_max_contiguous_size(dev),
+				    dma_get_mask(dev),
+				    dma_get_seg_boundary(dev));
+	return -EINVAL;
+}
+
+/*
+ * Nothing can be asked of a page that is not in the memory map, which comes and
+ * goes in pieces of at least 2 MiB; @known is the last one that was there.
+ */
+static __always_inline bool in_memory_map(struct page *page,
+					  unsigned long *known)
+{
+	unsigned long pfn;
+
+	if (unlikely(!page))
+		return false;
+	pfn = page_to_pfn(page);
+	if (likely(pfn >> (21 - PAGE_SHIFT) == *known))
+		return true;
+	if (!pfn_valid(pfn))
+		return false;
+	*known = pfn >> (21 - PAGE_SHIFT);
+	return true;
+}
+
+/* What any list has to be; and, in passing, whether it is a dense one */
+static int list_check(struct dma_list *list)
+{
+	unsigned long known = ULONG_MAX;
+	u64 bytes = 0, bits = 0, end = 0;
+	struct scatterlist *sg;
+	bool peers = false;
+	int i;
+
+	for_each_entry(list->sgl, sg, list->nents, i) {
+		if (unlikely(!sg->length))
+			return list_refuse(list, "an entry has no bytes");
+		if (unlikely(!in_memory_map(sg_page(sg), &known)))
+			return list_refuse(list, "an entry is not memory");
+		if (unlikely(is_pci_p2pdma_page(sg_page(sg))))
+			peers = true;
+		bits = i ? bits | end | sg_phys(sg) : 0;
+		end = sg_phys(sg) + sg->length;
+		bytes += sg->length;
+	}
+	if (unlikely(i < list->nents))
+		return list_refuse(list, "it ends before that");
+	list->bytes = bytes;
+	list->dense = !peers && dma_layout_is_dense(&list->layout,
+						    sg_phys(list->sgl), bits,
+						    bytes);
+	return 0;
+}
+
+/* Return: 0, or an error of iommu_dma_map_sg(). */
+static int list_measure(struct dma_list *list)
+{
+	struct scatterlist *sg;
+	struct dma_place place;
+	struct dma_walk walk;
+	int i, ret;
+
+	ret = list_check(list);
+	if (ret)
+		return ret;
+	walk = list_walk(list);
+	if (list->dense) {
+		walk.cursor.end += list->bytes;
+	} else {
+		for_each_entry(list->sgl, sg, list->nents, i) {
+			ret = list_place(list, &walk, sg, &place);
+			if (ret < 0)
+				return ret;
+		}
+		if (!dma_layout_fits(&list->layout, &walk.cursor))
+			return list_refuse_contiguous(list);
+	}
+	list->size = ALIGN(walk.cursor.end, list->layout.granule);
+	if (list->layout.contiguous &&
+	    list->bytes > dma_max_contiguous_size(list->job.dev))
+		return list_refuse_contiguous(list);
+	/* Only where those are of 32 bits */
+	if (list->size > SIZE_MAX)
+		return list_refuse(list, "it is larger than the address space");
+	return 0;
+}
+
+/* list_map_entries() of a dense list without copies, as most are, but faster */
+static int list_map_dense(struct dma_list *list)
+{
+	dma_addr_t addr = list->start + list_walk(list).cursor.end;
+	struct scatterlist *sg;
+	int i, ret;
+
+	for_each_entry(list->sgl, sg, list->nents, i) {
+		ret = dma_job_add_around(&list->job, addr, sg_phys(sg),
+					 sg->length);
+		if (ret)
+			return ret;
+		addr += sg->length;
+	}
+	return 0;
+}
+
+static int list_map_entries(struct dma_list *list)
+{
+	struct dma_walk walk = list_walk(list);
+	struct scatterlist *sg;
+	struct dma_place place;
+	int i, ret;
+
+	for_each_entry(list->sgl, sg, list->nents, i) {
+		if (list_place(list, &walk, sg, &place))
+			continue;
+		ret = dma_job_add(&list->job, list->start + place.start,
+				  sg_phys(sg), sg->length);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static void list_undo_entries(struct dma_list *list)
+{
+	struct dma_walk walk = list_walk(list);
+	struct scatterlist *sg;
+	struct dma_place place;
+	int i;
+
+	for_each_entry(list->sgl, sg, list->nents, i)
+		if (!list_place(list, &walk, sg, &place))
+			dma_job_undo(&list->job, list->start + place.start,
+				     sg->length);
+}
+
+/* What is not for want of memory would fail again: callers are not to try. */
+static noinline int list_failed(const struct dma_list *list, int ret)
+{
+	if (list->job.no_memory)
+		return list_refuse(list, "what has to be copied is not memory");
+	return ret == -ENOMEM ? ret :
+	       list_refuse(list, "the IOMMU driver refuses to map it");
+}
+
+static int list_map_range(struct dma_list *list)
+{
+	struct dma_need need = {
+		.size = list->size,
+		.align = list->layout.unit,
+		.boundary = list->layout.boundary,
+		.mask = dma_get_mask(list->job.dev),
+		.quiet = list->quiet,
+	};
+	struct iova_range range;
+	int ret;
+
+	if (!dma_iova_alloc(list->job.dev, list->job.cookie, &need, &range))
+		return -ENOMEM;
+	list->start = dma_iova_start(list->job.cookie, &range);
+	ret = list->dense && !list->job.copy ? list_map_dense(list) :
+					       list_map_entries(list);
+	if (!ret)
+		ret = dma_job_finish(&list->job, list->start,
+				     list->start + list->size);
+	if (!ret)
+		return 0;
+	list_undo_entries(list);
+	dma_job_undo_end(&list->job);
+	dma_iova_abandon(list->job.dev, list->job.cookie, &range);
+	return list_failed(list, ret);
+}
+
+/*
+ * Write the segments into the list, from its first entry on. A segment is never
+ * behind the entry it comes from, so no entry is overwritten before it is read.
+ * Return: the number of segments.
+ */
+static int list_write(struct dma_list *list)
+{
+	struct scatterlist *sg, *segment = NULL;
+	struct dma_walk walk = list_walk(list);
+	struct dma_place place;
+	int i, count = 0;
+	bool bus;
+
+	for_each_entry(list->sgl, sg, list->nents, i) {
+		bus = list_place(list, &walk, sg, &place);
+		sg_dma_address(sg) = DMA_MAPPING_ERROR;
+		sg_dma_len(sg) = 0;
+		sg_dma_unmark_bus_address(sg);
+		if (!bus && place.joins) {
+			sg_dma_len(segment) += sg->length;
+			continue;
+		}
+		segment = count++ ? sg_next(segment) : list->sgl;
+		sg_dma_address(segment) = place.start + (bus ? 0 : list->start);
+		sg_dma_len(segment) = sg->length;
+		if (bus)
+			sg_dma_mark_bus_address(segment);
+	}
+	return count;
+}
+
+/* A list without copies: caches only, and one wait for all of them */
+static void sync_entries(struct scatterlist *sgl, int nents,
+			 enum dma_data_direction dir, bool for_cpu)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (for_cpu && dir == DMA_TO_DEVICE)
+		return;
+	for_each_entry(sgl, sg, nents, i) {
+		if (for_cpu)
+			arch_sync_dma_for_cpu_nowait(sg_phys(sg), sg->length,
+						     dir);
+		else
+			arch_sync_dma_for_device_nowait(sg_phys(sg),
+							sg->length, dir);
+	}
+	arch_sync_dma_wait();
+}
+
+/* The segments that are the IOMMU's, of a mapped list */
+#define for_each_segment(sgl, sg, nents, i)				\
+	for ((i) = 0, (sg) = (sgl);					\
+	     (i) < (nents) && (sg) && sg_dma_len(sg);			\
+	     (i)++, (sg) = entry_next(sg))				\
+		if (!sg_dma_is_bus_address(sg))
+
+static bool segments_have_copies(struct device *dev, struct scatterlist *sgl,
+				 int nents)
+{
+	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	struct scatterlist *sg;
+	int i;
+
+	if (likely(dma_no_copies(cookie)))
+		return false;
+	for_each_segment(sgl, sg, nents, i)
+		if (dma_has_copies(cookie, sg_dma_address(sg), sg_dma_len(sg)))
+			return true;
+	return false;
+}
+
+static void list_sync(struct device *dev, struct scatterlist *sgl, int nents,
+		      enum dma_data_direction dir, bool for_cpu)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (segments_have_copies(dev, sgl, nents)) {
+		for_each_segment(sgl, sg, nents, i)
+			dma_copy_sync(dev, sg_dma_address(sg), sg_dma_len(sg),
+				      dir, for_cpu);
+	} else if (!dev_is_dma_coherent(dev)) {
+		sync_entries(sgl, nents, dir, for_cpu);
+	}
+}
+
+/**
+ * iommu_dma_sync_sg_for_cpu - let the CPU see what the device wrote to a list
+ * @dev: device
+ * @sgl: first entry
+ * @nents: entries, as many as were mapped
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ */
+void iommu_dma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl,
+			       int nents, enum dma_data_direction dir)
+{
+	list_sync(dev, sgl, nents, dir, true);
+}
+
+/**
+ * iommu_dma_sync_sg_for_device - let the device see what the CPU wrote to a list
+ * @dev: device
+ * @sgl: first entry
+ * @nents: entries, as many as were mapped
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ */
+void iommu_dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
+				  int nents, enum dma_data_direction dir)
+{
+	list_sync(dev, sgl, nents, dir, false);
+}
+
+/**
+ * iommu_dma_map_sg - map a scatterlist
+ * @dev: device
+ * @sgl: first entry
+ * @nents: entries
+ * @dir: direction of the transfer
+ * @attrs: DMA_ATTR_*
+ *
+ * With DMA_ATTR_CONTIGUOUS, or after dma_set_contiguous(), there is one segment.
+ * On error the list is as it was and nothing is mapped.
+ *
+ * Context: Any.
+ * Return: the number of segments; -EINVAL if the list has no entry, or fewer
+ * than @nents, or one without bytes or that is no memory, or if it is to be one
+ * segment and cannot, or if the IOMMU driver refuses it; -EREMOTEIO if it has
+ * memory of another device that @dev cannot reach; -ENOMEM if there is no memory or
+ * no address for it.
+ */
+int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
+		     enum dma_data_direction dir, unsigned long attrs)
+{
+	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	bool coherent = dev_is_dma_coherent(dev);
+	struct dma_list list = {
+		.job = {
+			.dev = dev,
+			.cookie = cookie,
+			.prot = dma_protection(dir, coherent, attrs),
+		},
+		.sgl = sgl,
+		.nents = nents,
+		.layout = device_layout(dev, cookie, attrs),
+		.quiet = attrs & DMA_ATTR_NO_WARN,
+	};
+	int ret;
+
+	if (nents < 1 || !dma_allowed(list.job.prot))
+		return -EINVAL;
+	ret = dma_domain_attach(dev, cookie->domain);
+	if (ret)
+		return ret == -ENOMEM ? ret : -EINVAL;
+
+	ret = list_measure(&list);
+	if (ret)
+		return ret;
+	list.job.copy = dma_copy_needed_sg(dev, sgl, nents, dir);
+	list.job.shared = list.layout.contiguous && !list.dense;
+	ret = list.size ? list_map_range(&list) : 0;
+	if (ret)
+		return ret;
+	ret = list_write(&list);
+	/* The device has not been told the addresses, so it is not too late. */
+	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
+		list_sync(dev, sgl, nents, dir, false);
+	return ret;
+}
+
+/* The granules of a segment: [*start, return value) */
+static dma_addr_t segment_granules(const struct iommu_dma_cookie *cookie,
+				   struct scatterlist *sg, dma_addr_t *start)
+{
+	*start = sg_dma_address(sg) -
+		 dma_granule_offset(cookie, sg_dma_address(sg));
+	return ALIGN(sg_dma_address(sg) + sg_dma_len(sg), dma_granule(cookie));
+}
+
+static bool nothing_mapped(const struct dma_teardown *td, dma_addr_t start,
+			   dma_addr_t end)
+{
+	for (; start < end; start += dma_granule(td->cookie))
+		if (iommu_iova_to_phys(td->cookie->domain, start))
+			return false;
+	return true;
+}
+
+/* Whether the segments can be all of what has been claimed, and only that */
+static bool segments_match(const struct dma_teardown *td,
+			   struct scatterlist *sgl, int nents)
+{
+	dma_addr_t end = dma_iova_start(td->cookie, &td->range), start, last;
+	dma_addr_t limit = dma_teardown_limit(td);
+	struct scatterlist *sg;
+	int i;
+
+	for_each_segment(sgl, sg, nents, i) {
+		last = segment_granules(td->cookie, sg, &start);
+		if (start < end || last <= start || last > limit ||
+		    !nothing_mapped(td, end, start))
+			return false;
+		end = last;
+	}
+	return end == limit;
+}
+
+/* Unmap segments that match, as few runs as possible, not what is between. */
+static void segments_teardown(struct device *dev, struct dma_teardown *td,
+			      struct scatterlist *sgl, int nents)
+{
+	dma_addr_t addr = 0, end = 0, start, last;
+	struct scatterlist *sg;
+	int i;
+
+	for_each_segment(sgl, sg, nents, i) {
+		last = segment_granules(td->cookie, sg, &start);
+		if (start != end) {
+			if (end != addr)
+				dma_teardown_run(dev, td, addr, end - addr);
+			addr = start;
+		}
+		end = last;
+	}
+	dma_teardown_run(dev, td, addr, end - addr);
+}
+
+static noinline void segments_unmark(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_entry(sgl, sg, nents, i)
+		sg_dma_unmark_bus_address(sg);
+}
+
+/* The first segment that is the IOMMU's; NULL if there is none */
+static noinline struct scatterlist *first_segment(struct scatterlist *sgl,
+						  int nents)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_segment(sgl, sg, nents, i)
+		return sg;
+	return NULL;
+}
+
+/* With holes, or copies; or the list is wrong */
+static noinline void teardown_hard(struct device *dev, struct dma_teardown *td,
+				   struct scatterlist *sgl, int nents,
+				   enum dma_data_direction dir,
+				   unsigned long attrs)
+{
+	dma_addr_t start = dma_iova_start(td->cookie, &td->range);
+
+	if (segments_match(td, sgl, nents)) {
+		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
+			list_sync(dev, sgl, nents, dir, true);
+		segments_teardown(dev, td, sgl, nents);
+		return;
+	}
+	dev_err_ratelimited(dev, "DMA unmap of a list that is not what it was when mapped, or not all of it: unmapped is all from %pad on\n",
+			    &start);
+	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC)) {
+		if (!dev_is_dma_coherent(dev))
+			sync_entries(sgl, nents, dir, true);
+		if (!dma_no_copies(td->cookie))
+			dma_copy_return(dev, td->cookie, start,
+					dma_teardown_limit(td) - 1, dir);
+	}
+	td->failed = true;
+}
+
+/**
+ * iommu_dma_unmap_sg - undo iommu_dma_map_sg()
+ * @dev: device
+ * @sgl: first entry
+ * @nents: entries, as many as were mapped
+ * @dir: direction of the transfer
+ * @attrs: DMA_ATTR_*
+ *
+ * Context: Any. Never fails; a wrong unmap is reported.
+ */
+void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			enum dma_data_direction dir, unsigned long attrs)
+{
+	struct dma_teardown td __uninitialized;
+	struct scatterlist *sg, *first = sgl;
+	bool peers = false;
+	u64 bytes = 0;
+	int i;
+
+	for_each_entry(sgl, sg, nents, i) {
+		if (!sg_dma_len(sg))
+			break;
+		if (sg_dma_is_bus_address(sg))
+			peers = true;
+		else
+			bytes += sg_dma_len(sg);
+	}
+	if (unlikely(peers))
+		first = first_segment(sgl, nents);
+	else if (unlikely(!bytes && nents > 0))
+		dev_err_ratelimited(dev, "DMA unmap of a list that is not mapped\n");
+	if (!bytes ||
+	    !dma_teardown_claim(dev, &td, sg_dma_address(first), bytes))
+		goto unmark;
+
+	/* Fewer, or from further up, and there could be holes. */
+	bytes = ALIGN(dma_granule_offset(td.cookie, sg_dma_address(first)) +
+		      bytes, dma_granule(td.cookie));
+	if (likely(bytes == dma_teardown_size(&td) &&
+		   dma_no_copies(td.cookie))) {
+		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
+		    !dev_is_dma_coherent(dev))
+			sync_entries(sgl, nents, dir, true);
+		dma_teardown_run(dev, &td,
+				 dma_iova_start(td.cookie, &td.range), bytes);
+	} else {
+		teardown_hard(dev, &td, sgl, nents, dir, attrs);
+	}
+	dma_teardown_end(dev, &td);
+unmark:
+	if (unlikely(peers))
+		segments_unmark(sgl, nents);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Scatterlists for the KUnit suites. See test_sg.c.
+ */
+#ifndef _DMA_TEST_LIST_H
+#define _DMA_TEST_LIST_H
+
+#include <linux/scatterlist.h>
+
+#include "test_device.h"
+
+/* Entries of a list at most, and granules in the block that each has */
+#define TEST_ENTRIES	8
+#define TEST_BLOCK	2
+
+/**
+ * struct test_span - where an entry is in its block
+ * @offset: bytes
+ * @len: bytes
+ */
+struct test_span {
+	unsigned int offset;
+	unsigned int len;
+};
+
+/**
+ * struct test_pool - memory for one list
+ * @blocks: of TEST_BLOCK granules each
+ * @size: bytes of a block
+ */
+struct test_pool {
+	u8 *blocks[TEST_ENTRIES];
+	size_t size;
+};
+
+/**
+ * struct test_list - a list and what it is to be
+ * @test: the test
+ * @td: device
+ * @pool: memory
+ * @sgt: the list
+ * @spans: its entries, in bytes
+ * @total: bytes
+ * @dir: direction of the transfer
+ * @model: the bytes that memory is to have
+ * @bytes: room for as many
+ * @before: the entries as they were before the list was mapped
+ * @seed: of what is written next
+ * @granules: mapped for it
+ */
+struct test_list {
+	struct kunit *test;
+	const struct test_device *td;
+	const struct test_pool *pool;
+	struct sg_table sgt;
+	struct test_span spans[TEST_ENTRIES];
+	size_t total;
+	enum dma_data_direction dir;
+	u8 *model;
+	u8 *bytes;
+	struct scatterlist before[TEST_ENTRIES];
+	u64 seed;
+	unsigned long granules;
+};
+
+struct test_pool *test_pool_create(struct kunit *test, size_t granule);
+struct test_list *test_list_alloc(struct kunit *test,
+				  const struct test_device *td);
+void test_list_make(struct test_list *list, const struct test_span *spans,
+		    unsigned int count, enum dma_data_direction dir);
+void test_list_free(struct test_list *list);
+bool test_list_is_absurd(const struct test_list *list);
+bool test_list_is_untouched(struct test_list *list);
+bool test_list_map(struct test_list *list, bool contiguous, bool by_device,
+		   const char *what);
+void test_list_use(struct test_list *list);
+void test_list_unmap(struct test_list *list);
+
+void test_entry_set(struct scatterlist *sg, struct page *page,
+		    unsigned int len, unsigned int offset);
+bool test_entry_is_untouched(struct scatterlist *sg);
+int test_sgt_map(struct device *dev, struct sg_table *sgt,
+		 enum dma_data_direction dir, bool contiguous, bool by_device);
+void test_sgt_refused(struct kunit *test, struct device *dev,
+		      struct sg_table *sgt, bool contiguous, int error,
+		      const char *what);
+
+#endif /* _DMA_TEST_LIST_H */

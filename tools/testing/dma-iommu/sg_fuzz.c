@@ -1,0 +1,772 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fuzzing of sg.c, with sg-layout.c and batch.c as they are. The input is a
+ * device, an IOMMU, a range of addresses, and a scatterlist, of three bytes
+ * an entry, with chains, memory of other devices, and an entry that is refused.
+ *
+ * A machine records what is mapped (see machine.h). The oracle has the list as a
+ * driver has it, and reads its segments as the device does:
+ *
+ *   - the segments' bytes are the entries' bytes, in order, each once;
+ *   - segments are what the device can use, and one if it needs one;
+ *   - a device that must not sees nothing but the list;
+ *   - refused is what the documentation says, with that error;
+ *   - after an error, also if any call fails, the list is bit for bit what it
+ *     was, nothing is mapped and no address is taken;
+ *   - caches are told of all bytes, and waited for once;
+ *   - after unmapping all is as if it had never been.
+ */
+
+#include "fuzz.h"
+
+#define MAX_ENTRIES	512
+#define MAX_FAILURES	12		/* of the calls of one input */
+#define BEHIND		2		/* entries that are not to be mapped */
+
+struct header {
+	u8 granule, unit, boundary, segment, flags, more, base, fault;
+};
+
+struct record {
+	u8 what, phys, len;
+};
+
+struct entry {
+	u64 phys, len;
+};
+
+static struct entry entries[MAX_ENTRIES];
+static unsigned int nr_entries, chain;
+/* As a driver has it; every other one may be a chain. */
+static struct scatterlist list[2 * (MAX_ENTRIES + BEHIND)], before[2 * (MAX_ENTRIES + BEHIND)];
+static struct scatterlist *sgs[MAX_ENTRIES + BEHIND];	/* without the chains */
+static unsigned long attrs;
+static enum dma_data_direction dir;
+static u64 base;
+static bool too_short;	/* the list ends before its last entry */
+static bool meet;	/* all its entries do, at units, as in most lists */
+
+static struct device *const dev = &machine.dev;
+static bool range_taken;
+static unsigned int messages, unmaps;
+static u64 synced_for_device, synced_for_cpu, bytes_all;
+
+static unsigned long long nr_mapped, nr_segments, nr_whole, nr_refused,
+			  nr_failed, nr_copied, nr_bus;
+
+/*
+ * What sg.c calls beside the machine.
+ */
+
+void shim_message(struct device *d, const char *fmt, ...)
+{
+	FAIL_IF(d != dev);
+	messages++;
+}
+
+enum pci_p2pdma_map_type
+pci_p2pdma_map_segment(struct pci_p2pdma_map_state *state, struct device *d,
+		       struct scatterlist *sg)
+{
+	FAIL_IF(d != dev);
+	state->asked++;
+	switch (phys_kind(sg_phys(sg))) {
+	case BRIDGE:
+		return PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
+	case BUS:
+		sg->dma_address = sg_phys(sg) + BUS_OFFSET;
+		sg_dma_len(sg) = sg->length;
+		sg_dma_mark_bus_address(sg);
+		return PCI_P2PDMA_MAP_BUS_ADDR;
+	case UNREACHABLE:
+		return PCI_P2PDMA_MAP_NOT_SUPPORTED;
+	}
+	FAIL_IF(true);
+	return PCI_P2PDMA_MAP_UNKNOWN;
+}
+
+/* Somewhere, as far as what was asked for allows */
+bool dma_iova_alloc(struct device *d, struct iommu_dma_cookie *cookie,
+		    const struct dma_need *need, struct iova_range *range)
+{
+	u64 align = need->align, start;
+
+	FAIL_IF(d != dev || cookie != &machine.cookie || range_taken);
+	FAIL_IF(!need->size || need->size % granule());
+	FAIL_IF(need->align != dev->unit || need->boundary != dev->boundary ||
+		need->mask != dev->mask || need->quiet != !!(attrs & DMA_ATTR_NO_WARN));
+	if (machine_call_fails() ||
+	    need->size > MACHINE_GRANULES * granule()) {
+		messages += !need->quiet;
+		machine.failed = true;
+		return false;
+	}
+	if (need->boundary && need->size > need->boundary)
+		align = max(align, need->boundary);
+	start = base * align;
+	if (need->boundary && need->size <= need->boundary &&
+	    start / need->boundary != (start + need->size - 1) / need->boundary)
+		start = ALIGN(start, need->boundary);
+	machine_range(start, start + need->size);
+	range->first = start / granule();
+	range->last = range->first + need->size / granule() - 1 + cookie->guard;
+	range_taken = true;
+	return true;
+}
+
+bool dma_iova_abandon(struct device *d, struct iommu_dma_cookie *cookie,
+		      const struct iova_range *range)
+{
+	FAIL_IF(d != dev);
+	FAIL_IF(!range_taken || dma_iova_start(cookie, range) != machine.start);
+	/* Addresses under which something still is are not used again. */
+	range_taken = !machine_nothing_mapped();
+	return !range_taken;
+}
+
+bool dma_teardown_claim(struct device *d, struct dma_teardown *td,
+			dma_addr_t addr, size_t size)
+{
+	FAIL_IF(d != dev || !range_taken);
+	FAIL_IF(addr / granule() * granule() != machine.start &&
+		addr / dev->unit * dev->unit != machine.start);
+	*td = (struct dma_teardown) {
+		.cookie = &machine.cookie,
+		.range = {
+			.first = machine.start / granule(),
+			.last = machine.end / granule() - 1 + machine.cookie.guard,
+		},
+	};
+	return true;
+}
+
+void dma_teardown_run(struct device *d, struct dma_teardown *td,
+		      dma_addr_t addr, size_t size)
+{
+	FAIL_IF(d != dev || td->cookie != &machine.cookie);
+	unmaps++;
+	if (iommu_unmap(&machine.domain, addr, size) == size)
+		return;
+	FAIL_IF(!machine.holes);
+	td->failed = true;
+	messages++;
+}
+
+void dma_teardown_end(struct device *d, struct dma_teardown *td)
+{
+	u64 addr;
+
+	FAIL_IF(d != dev);
+	FAIL_IF(td->failed ? !messages : !machine_nothing_mapped());
+	for (addr = machine.start; addr < machine.end; addr += granule())
+		if (machine_slot(addr)->mapped)
+			iommu_unmap(&machine.domain, addr, granule());
+	range_taken = false;
+}
+
+bool shim_has_copies(u64 addr, u64 size)
+{
+	u64 end = addr + size;
+
+	for (addr -= addr % granule(); addr < end; addr += granule())
+		if (machine_slot(addr)->copy)
+			return true;
+	return false;
+}
+
+void shim_sync(u64 phys, u64 size, bool for_cpu)
+{
+	FAIL_IF(machine.waits);
+	*(for_cpu ? &synced_for_cpu : &synced_for_device) += size;
+}
+
+void shim_sync_copies(u64 addr, u64 size, bool for_cpu)
+{
+	FAIL_IF(addr < machine.start || size > machine.end - addr);
+	*(for_cpu ? &synced_for_cpu : &synced_for_device) += size;
+}
+
+phys_addr_t iommu_iova_to_phys(struct iommu_domain *domain, dma_addr_t addr)
+{
+	const struct machine_slot *slot = machine_slot(addr);
+
+	FAIL_IF(domain != &machine.domain);
+	return slot->mapped ? slot->phys + addr % granule() : 0;
+}
+
+/*
+ * From input to list.
+ */
+
+static void decode_header(const struct header *h)
+{
+	static const u8 granules_lg2[] = { 3, 4, 3, 4, 12, 14, 16, 3 };
+	unsigned int lg2 = granules_lg2[h->granule % 8];
+
+	machine_setup(lg2, h->more & 1);
+	machine.memory_end = BIT_ULL(KIND_LG2);
+	machine.cookie.guard = h->more >> 1 & 1;
+	*dev = (struct device) {
+		.unit = granule() << (h->unit < 160 ? 0 : h->unit % 8),
+		.mask = 0x123456789,
+		.max_segment = UINT_MAX,
+		.contiguous = (h->flags & 3) == 1,
+		.copy = h->flags & 4,
+		.coherent = h->flags & 8,
+	};
+	if (h->boundary >= 96)
+		dev->boundary = granule() / 4 << h->boundary % 16;
+	if (h->segment >= 96)
+		dev->max_segment = granule() / 4 * (1 + h->segment % 64);
+	attrs = (h->flags & 3) == 2 ? DMA_ATTR_CONTIGUOUS : 0;
+	if (h->flags & 16)
+		attrs |= DMA_ATTR_SKIP_CPU_SYNC;
+	if (h->flags & 32)
+		attrs |= DMA_ATTR_NO_WARN;
+	dir = (h->flags >> 6) % 3;
+	chain = 1 + h->more / 4 % 8;
+	if (h->more & 0x80)
+		chain = MAX_ENTRIES + BEHIND;
+	base = 1 + h->base;
+	meet = h->granule >= 160;
+}
+
+static u64 decode_len(const struct record *r, u64 phys)
+{
+	u64 n = r->len % 32;
+
+	switch (r->len / 32) {
+	case 0:
+		return 1 + n;
+	case 1:
+		return (1 + n) * granule();
+	case 2:
+		return (1 + n) * granule() - phys % granule();
+	case 3:
+		return (1 + n % 8) * dev->unit;
+	case 4:
+		return dev->max_segment / (1 + n);
+	case 5:
+		return dev->boundary / 4 * (1 + n % 8);
+	case 6:
+		return 1 + n * granule() / 4;
+	default:
+		return n ? n * 3 * granule() + 1 : UINT_MAX;
+	}
+}
+
+static void decode_record(const struct record *r)
+{
+	struct entry *entry = &entries[nr_entries];
+	u64 last = nr_entries ? entry[-1].phys + entry[-1].len : 0x7654000;
+	u64 some = (0x10000 + r->phys * 7919ULL) * dev->unit, phys = last;
+
+	switch (r->what % 8) {
+	case 2:
+		phys = some;
+		break;
+	case 3:
+		phys = some + r->phys % granule();
+		break;
+	case 4:
+		phys = some + last % granule();
+		break;
+	case 5:
+		phys = some + granule() * (r->phys % 8);
+		break;
+	case 6:
+		phys = ALIGN(last, granule());
+		break;
+	case 7:
+		phys = ALIGN(last, dev->unit) + r->phys % 16;
+		break;
+	}
+	/* All of it is of one kind. */
+	phys %= BIT_ULL(KIND_LG2 - 1);
+	if (r->what >= 0xe0)
+		phys += (r->what / 8 % 4 ? BUS : BRIDGE) * BIT_ULL(KIND_LG2);
+	if (meet)
+		phys = ALIGN(phys, dev->unit);
+	entry->phys = phys;
+	entry->len = max_t(u64, decode_len(r, phys), 1);
+	if (meet)
+		entry->len = ALIGN(entry->len, dev->unit);
+	entry->len = min_t(u64, entry->len, UINT_MAX);
+	nr_entries++;
+}
+
+/* A buffer may begin and end anywhere. */
+static void cut_ends(u64 front, u64 back)
+{
+	struct entry *last = &entries[nr_entries - 1];
+
+	front = min(front, entries[0].len - 1);
+	entries[0].phys += front;
+	entries[0].len -= front;
+	last->len -= min(back, last->len - 1);
+}
+
+/* One entry of an otherwise good list */
+static void decode_fault(u8 fault)
+{
+	struct entry *entry = &entries[fault / 8 * (nr_entries - 1) / 31];
+
+	too_short = fault % 8 == 4 && nr_entries > 1;
+	switch (fault % 8) {
+	case 5:
+		entry->len = 0;
+		break;
+	case 6:
+		entry->phys %= BIT_ULL(KIND_LG2);
+		entry->phys += NOWHERE * BIT_ULL(KIND_LG2);
+		break;
+	case 7:
+		entry->phys %= BIT_ULL(KIND_LG2);
+		entry->phys += UNREACHABLE * BIT_ULL(KIND_LG2);
+		break;
+	}
+}
+
+static void sg_fill(struct scatterlist *sg, const struct entry *entry,
+		    unsigned int i)
+{
+	u64 pfn = entry->phys >> PAGE_SHIFT;
+	/* Offsets may be more than a page. */
+	u64 back = min_t(u64, pfn, i % 3);
+
+	*sg = (struct scatterlist) {
+		.page_link = (pfn - back) << PAGE_LG2,
+		.offset = entry->phys % PAGE_SIZE + back * PAGE_SIZE,
+		.length = entry->len,
+		/* What is there before does not count. */
+		.dma_address = 0x5a5a5a5a + i,
+		.dma_length = i * 77,
+	};
+}
+
+static void make_list(void)
+{
+	static const struct entry behind = { 0x1000, 0x1000 };
+	struct scatterlist *sg = list;
+	unsigned int i, count = nr_entries + BEHIND;
+
+	memset(list, 0, sizeof(list));
+	for (i = 0; i < count; i++) {
+		sg_fill(sg, i < nr_entries ? &entries[i] : &behind, i);
+		sgs[i] = sg++;
+		if (i % chain == chain - 1 && i < count - 1) {
+			/* Not right behind it */
+			sg->page_link = (unsigned long)(sg + 1) | SG_CHAIN;
+			sg++;
+		}
+	}
+	sgs[count - 1]->page_link |= SG_END;
+	if (too_short)
+		sgs[nr_entries / 2 - 1]->page_link |= SG_END;
+	memcpy(before, list, sizeof(list));
+}
+
+/*
+ * The oracle.
+ */
+
+static bool contiguous(void)
+{
+	return dev->contiguous || attrs & DMA_ATTR_CONTIGUOUS;
+}
+
+static bool crossing(u64 first, u64 last)
+{
+	return dev->boundary && first / dev->boundary != last / dev->boundary;
+}
+
+/* Whether the device could use it, wherever it is */
+static bool fits(u64 phys, u64 len)
+{
+	u64 offset = phys % dev->unit;
+
+	return len <= dev->max_segment && !crossing(offset, offset + len - 1);
+}
+
+static bool has(unsigned int kind)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_entries; i++)
+		if (phys_kind(entries[i].phys) == kind)
+			return true;
+	return false;
+}
+
+static bool has_empty(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_entries; i++)
+		if (!entries[i].len)
+			return true;
+	return false;
+}
+
+/* Whether @ret is the error that is documented for this list */
+static bool right_error(int ret)
+{
+	if (too_short || has_empty() || has(NOWHERE))
+		return ret == -EINVAL;
+	if (has(UNREACHABLE))
+		return ret == -EREMOTEIO;
+	if (contiguous() && nr_entries > 1 && has(BUS))
+		return ret == -EINVAL;
+	if (contiguous() && !has(BUS) && !fits(entries[0].phys, bytes_all))
+		return ret == -EINVAL;
+	if (contiguous() && bytes_all > dma_max_contiguous_size(dev))
+		return ret == -EINVAL;
+	/* Registers of a bridge's other side cannot be copied. */
+	if (has(BRIDGE) && (contiguous() || dev->copy) && ret == -EINVAL)
+		return true;
+	return ret == -ENOMEM && machine.failed;
+}
+
+static void check_untouched(void)
+{
+	FAIL_IF(memcmp(list, before, sizeof(list)));
+	FAIL_IF(range_taken || !machine_nothing_mapped());
+}
+
+/* The part of the list that begins at @addr, in segment and entry */
+static void check_chunk(u64 addr, u64 phys, u64 len)
+{
+	u64 offset;
+
+	if (granule() <= 16) {
+		for (offset = 0; offset < len; offset++)
+			FAIL_IF(machine_read(addr + offset) != phys + offset);
+		return;
+	}
+	FAIL_IF(machine_read(addr) != phys);
+	FAIL_IF(machine_read(addr + len - 1) != phys + len - 1);
+	for (offset = granule() - addr % granule(); offset < len;
+	     offset += granule()) {
+		FAIL_IF(machine_read(addr + offset) != phys + offset);
+		FAIL_IF(machine_read(addr + offset - 1) != phys + offset - 1);
+	}
+}
+
+static void check_segment(const struct scatterlist *sg, unsigned int *entry)
+{
+	const struct entry *first = &entries[*entry];
+	u64 addr = sg_dma_address(sg), len = sg_dma_len(sg);
+
+	FAIL_IF(!len || *entry == nr_entries);
+	FAIL_IF(sg_dma_is_bus_address(sg) != (phys_kind(first->phys) == BUS));
+	if (sg_dma_is_bus_address(sg)) {
+		FAIL_IF(addr != first->phys + BUS_OFFSET || len != first->len);
+		++*entry;
+		nr_bus++;
+		return;
+	}
+	FAIL_IF((addr - first->phys) % dev->unit);
+	if (len > first->len || contiguous()) {
+		FAIL_IF(len > dev->max_segment);
+		FAIL_IF(crossing(addr, addr + len - 1));
+	} else if (crossing(0, first->phys % dev->unit + len - 1) == 0) {
+		FAIL_IF(crossing(addr, addr + len - 1));
+	}
+	while (len) {
+		FAIL_IF(*entry == nr_entries);
+		FAIL_IF(phys_kind(entries[*entry].phys) == BUS);
+		FAIL_IF(entries[*entry].len > len);
+		check_chunk(addr, entries[*entry].phys, entries[*entry].len);
+		addr += entries[*entry].len;
+		len -= entries[*entry].len;
+		++*entry;
+	}
+}
+
+/* Nothing but the list, and nothing where there is nothing of it */
+static void check_rest(int count)
+{
+	u64 addr, end, seen = machine.start;
+	int i = 0;
+
+	for (addr = machine.start; addr < machine.end; addr = end) {
+		u64 from, to;
+
+		end = addr + granule();
+		while (i < count && (sg_dma_is_bus_address(sgs[i]) ||
+				     sg_dma_address(sgs[i]) + sg_dma_len(sgs[i]) <= addr)) {
+			if (!sg_dma_is_bus_address(sgs[i]))
+				seen = sg_dma_address(sgs[i]) + sg_dma_len(sgs[i]);
+			i++;
+		}
+		from = i < count ? sg_dma_address(sgs[i]) : end;
+		to = i < count ? from + sg_dma_len(sgs[i]) : end;
+		if (seen <= addr && from >= end) {
+			FAIL_IF(machine_slot(addr)->mapped);
+			continue;
+		}
+		FAIL_IF(!machine_slot(addr)->mapped);
+		nr_copied += !!machine_slot(addr)->copy;
+		if (!dev->copy)
+			continue;
+		if (from > addr && seen <= addr) {
+			FAIL_IF(machine_read(addr) != ZERO);
+			FAIL_IF(machine_read(from - 1) != ZERO);
+		}
+		if (to < end)
+			FAIL_IF(machine_read(to) != ZERO ||
+				machine_read(end - 1) != ZERO);
+	}
+}
+
+static void check_mapped(int count)
+{
+	unsigned int i, entry = 0;
+
+	FAIL_IF(count < 1 || (unsigned int)count > nr_entries);
+	FAIL_IF(contiguous() && count != 1);
+	for (i = 0; i < nr_entries + BEHIND; i++) {
+		size_t at = sgs[i] - list;
+
+		FAIL_IF(sgs[i]->page_link != before[at].page_link ||
+			sgs[i]->offset != before[at].offset ||
+			sgs[i]->length != before[at].length);
+		if (i >= nr_entries)
+			FAIL_IF(memcmp(sgs[i], &before[at], sizeof(before[at])));
+		else if (i >= (unsigned int)count)
+			FAIL_IF(sg_dma_len(sgs[i]) || sg_dma_is_bus_address(sgs[i]) ||
+				sg_dma_address(sgs[i]) != DMA_MAPPING_ERROR);
+		else
+			check_segment(sgs[i], &entry);
+	}
+	FAIL_IF(entry != nr_entries);
+	FAIL_IF(too_short || has_empty() || has(UNREACHABLE) || has(NOWHERE));
+	check_rest(count);
+	FAIL_IF(machine.maps != machine_runs());
+	FAIL_IF(range_taken && machine.synced != !!machine.domain.ops->iotlb_sync_map);
+	FAIL_IF(messages);
+	nr_segments += count;
+	nr_whole += contiguous();
+	nr_mapped++;
+}
+
+/* Bytes of the list that caches may have */
+static u64 bytes_cached(bool copies)
+{
+	u64 bytes = 0;
+	unsigned int i;
+
+	for (i = 0; i < nr_entries; i++)
+		if (!copies || phys_kind(entries[i].phys) != BUS)
+			bytes += entries[i].len;
+	return bytes;
+}
+
+static bool copies_in_range(void)
+{
+	return range_taken && shim_has_copies(machine.start,
+					      machine.end - machine.start);
+}
+
+static int map(void)
+{
+	int ret;
+
+	make_list();
+	machine_begin();
+	messages = 0;
+	synced_for_device = 0;
+	ret = iommu_dma_map_sg(dev, list, nr_entries, dir, attrs);
+	nr_ops += nr_entries;
+	if (machine.trace)
+		printf("mapped: %d\n", ret);
+	return ret;
+}
+
+static void check_synced(u64 synced, bool copies, bool none)
+{
+	if (none || (dev->coherent && !copies))
+		FAIL_IF(synced || machine.waits);
+	else
+		FAIL_IF(synced != bytes_cached(copies) || machine.waits != !copies);
+}
+
+/* Mapping is done; making copies waits once, too. */
+static void check_sync(void)
+{
+	bool copies = copies_in_range();
+
+	if (copies && !dev->coherent)
+		FAIL_IF(!machine.waits--);
+	check_synced(synced_for_device, copies,
+		     dev->coherent || attrs & DMA_ATTR_SKIP_CPU_SYNC);
+
+	machine.waits = 0;
+	synced_for_cpu = 0;
+	iommu_dma_sync_sg_for_cpu(dev, list, nr_entries, dir);
+	check_synced(synced_for_cpu, copies, dir == DMA_TO_DEVICE && !copies);
+
+	machine.waits = 0;
+	synced_for_device = 0;
+	iommu_dma_sync_sg_for_device(dev, list, nr_entries, dir);
+	check_synced(synced_for_device, copies, false);
+}
+
+static void unmap(void)
+{
+	bool copies = copies_in_range();
+	bool skip = attrs & DMA_ATTR_SKIP_CPU_SYNC || !range_taken ||
+		    (dir == DMA_TO_DEVICE && !copies);
+	unsigned int i, spans = machine_spans();
+
+	machine.waits = 0;
+	unmaps = 0;
+	synced_for_cpu = 0;
+	iommu_dma_unmap_sg(dev, list, nr_entries, dir, attrs);
+	FAIL_IF(messages || unmaps != spans);
+	for (i = 0; i < nr_entries; i++)
+		FAIL_IF(sg_dma_is_bus_address(sgs[i]));
+	check_synced(synced_for_cpu, copies, skip);
+}
+
+/*
+ * Whatever a driver has done to its list, all of it is unmapped, or whoever ends
+ * that is told to look for the rest; and it has been said.
+ */
+static void unmap_spoilt(u8 how)
+{
+	struct scatterlist *sg = sgs[how / 8 * (nr_entries - 1) / 31];
+	bool first = true;
+	unsigned int i;
+
+	for (i = 0; sgs[i] != sg; i++)
+		first &= sg_dma_is_bus_address(sgs[i]);
+	switch (how % 4) {
+	case 0:
+		/* Where the first is, says which mapping it is. */
+		if (!first)
+			sg_dma_address(sg) += granule();
+		break;
+	case 1:
+		sg_dma_len(sg) += 1 + how;
+		break;
+	case 2:
+		sg_dma_len(sg) = first;
+		break;
+	default:
+		sg_dma_address(sg) += !first;
+		sg_dma_len(sg) /= 2;
+		sg_dma_len(sg) += first;
+	}
+	machine.waits = 0;
+	machine.holes = true;
+	iommu_dma_unmap_sg(dev, list, nr_entries, dir, attrs);
+	FAIL_IF(range_taken);
+}
+
+static void check_failure(unsigned int nth)
+{
+	/* One that callers may try again, one that the layer has itself, and another */
+	static const int errors[] = { -ENOMEM, -EFAULT, -EIO };
+	int ret, error = errors[nth % ARRAY_SIZE(errors)];
+
+	machine.fail_nth = nth;
+	machine.error = error;
+	machine.stick_nth = nth % 8 == 5;
+	ret = map();
+	machine.fail_nth = 0;
+	machine.error = 0;
+	machine.stick_nth = 0;
+	/* The first call is for addresses, which has no error of its own. */
+	FAIL_IF(ret != (nth == 1 || error == -ENOMEM ? -ENOMEM : -EINVAL));
+	FAIL_IF(memcmp(list, before, sizeof(list)));
+	FAIL_IF(range_taken != machine.stuck);
+	range_taken = false;
+	nr_failed++;
+}
+
+static void show(void)
+{
+	unsigned int i;
+
+	printf("granule %#lx unit %#lx boundary %#lx segment %#x%s%s\n",
+	       granule(), dev->unit, dev->boundary, dev->max_segment,
+	       contiguous() ? " contiguous" : "", dev->copy ? " copy" : "");
+	for (i = 0; i < nr_entries; i++)
+		printf("%u: %#lx bytes at %#lx\n", i, entries[i].len,
+		       entries[i].phys);
+}
+
+static void fuzz_report(void)
+{
+	printf("%llu operations in %llu inputs: ", nr_ops, nr_inputs);
+	printf("%llu lists mapped as %llu segments, %llu of them as one, ",
+	       nr_mapped, nr_segments, nr_whole);
+	printf("%llu granules copied, %llu bus addresses, ", nr_copied, nr_bus);
+	printf("%llu lists refused, %llu failures undone\n", nr_refused, nr_failed);
+	fflush(stdout);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	fuzz_init();
+	machine.trace = getenv("FUZZ_TRACE");
+	return 0;
+}
+
+static void decode(const u8 *data, size_t size)
+{
+	struct header header = {};
+	struct record record;
+	size_t at = min(size, sizeof(header));
+	unsigned int i;
+
+	memcpy(&header, data, at);
+	decode_header(&header);
+	nr_entries = 0;
+	do {
+		memset(&record, 0, sizeof(record));
+		memcpy(&record, data + at, min(size - at, sizeof(record)));
+		decode_record(&record);
+		at += sizeof(record);
+	} while (at < size && nr_entries < MAX_ENTRIES);
+	if (meet)
+		cut_ends(header.more % granule(), header.flags % granule());
+	decode_fault(header.fault);
+	bytes_all = 0;
+	for (i = 0; i < nr_entries; i++)
+		bytes_all += entries[i].len;
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	unsigned int calls, nth;
+	int ret;
+
+	fuzz_input();
+	decode(data, size);
+	if (machine.trace)
+		show();
+	ret = map();
+	if (ret < 0) {
+		FAIL_IF(!right_error(ret));
+		FAIL_IF(attrs & DMA_ATTR_NO_WARN && messages);
+		FAIL_IF(!(attrs & DMA_ATTR_NO_WARN) && !messages &&
+			ret != -EREMOTEIO);
+		check_untouched();
+		nr_refused++;
+		return 0;
+	}
+	check_mapped(ret);
+	check_sync();
+	calls = machine.calls;
+	unmap();
+	FAIL_IF(range_taken || !machine_nothing_mapped());
+	for (nth = 1; nth <= calls; nth += 1 + calls / MAX_FAILURES)
+		check_failure(nth);
+	if (calls)
+		check_failure(calls);
+	if (size && data[0] & 8 && map() > 0 && range_taken)
+		unmap_spoilt(data[size - 1]);
+	return 0;
+}
