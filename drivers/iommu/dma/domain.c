@@ -118,7 +118,7 @@ static __always_inline bool range_try(struct iommu_dma_cookie *cookie,
 		req.align = max(req.align, req.boundary);
 		req.boundary = 0;
 	}
-	return iova_alloc(&cookie->space, &req, range);
+	return iova_space_alloc(&cookie->space, &req, range);
 }
 
 /*
@@ -161,9 +161,9 @@ static noinline bool iova_alloc_hard(struct device *dev,
 
 	if (need->quiet)
 		return false;
-	largest = (u64)iova_largest_gap(&cookie->space,
-					dma_limit_granule(cookie, limit)) <<
-		  cookie->granule_lg2;
+	largest = (u64)iova_space_largest(&cookie->space,
+					  dma_limit_granule(cookie, limit))
+		  << cookie->granule_lg2;
 	dev_err_ratelimited(dev, "no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
 			    need->size, limit, largest);
 	return false;
@@ -230,7 +230,7 @@ bool dma_iova_abandon(struct device *dev, struct iommu_dma_cookie *cookie,
 	if (!dma_no_copies(cookie))
 		dma_copy_drop(cookie, start, limit - 1, &pages);
 	iommu_put_pages_list(&pages);
-	iova_release(&cookie->space, range);
+	iova_space_release(&cookie->space, range);
 	return true;
 }
 
@@ -382,7 +382,7 @@ void dma_teardown_end_hard(struct device *dev, struct dma_teardown *td)
 	if (td->failed)
 		return;
 	iommu_put_pages_list(&pages);
-	iova_release(&cookie->space, &td->range);
+	iova_space_release(&cookie->space, &td->range);
 }
 
 /*
@@ -581,7 +581,7 @@ bool dma_domain_unmap_memory(struct device *dev, dma_addr_t addr, size_t size,
 	/* What is mapped for somebody else has other memory. */
 	if (!page || iommu_iova_to_phys(td.cookie->domain, addr) !=
 		     page_to_phys(page)) {
-		iova_unclaim(&td.cookie->space, &td.range);
+		iova_space_unclaim(&td.cookie->space, &td.range);
 		dev_err_ratelimited(dev, "DMA free of %pad: size %zu, but other memory is mapped there\n",
 				    &addr, size);
 		return false;

@@ -233,9 +233,9 @@ static inline bool dma_claim(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 	if (granule > ULONG_MAX)
 		return false;
 	if (unlikely(size >> cookie->granule_lg2 > IOVA_SMALL_MAX) &&
-	    iova_claim_large(&cookie->space, granule, range))
+	    iova_space_claim_large(&cookie->space, granule, range))
 		return true;
-	return iova_claim(&cookie->space, granule, range);
+	return iova_space_claim(&cookie->space, granule, range);
 }
 
 /*
@@ -326,8 +326,8 @@ static __always_inline dma_addr_t dma_map(struct device *dev, phys_addr_t phys,
 	/* See dma_iova_alloc(). */
 	if (dma_prefers_32bit(dev))
 		limit = min_t(u64, limit, DMA_BIT_MASK(32));
-	first = iova_alloc_one(&cookie->space,
-			       dma_limit_granule(cookie, limit));
+	first = iova_space_alloc_one(&cookie->space,
+				     dma_limit_granule(cookie, limit));
 	if (unlikely(first == IOVA_NONE))
 		goto hard;
 	addr = (dma_addr_t)first << cookie->granule_lg2;
@@ -529,7 +529,7 @@ static __always_inline void dma_teardown_end(struct device *dev,
 	} else {
 		if (domain->ops->iotlb_sync)
 			domain->ops->iotlb_sync(domain, &td->gather);
-		iova_release(&cookie->space, &td->range);
+		iova_space_release(&cookie->space, &td->range);
 	}
 }
 

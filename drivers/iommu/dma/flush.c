@@ -84,7 +84,7 @@ static bool flush_recycle(struct dma_flush *flush)
 	spin_lock_irqsave(&flush->lock, flags);
 	if (flush->recycling)
 		WRITE_ONCE(flush->recycling,
-			   iova_recycle(flush->space, DMA_FLUSH_PORTION));
+			   iova_space_recycle(flush->space, DMA_FLUSH_PORTION));
 	more = flush->recycling;
 	spin_unlock_irqrestore(&flush->lock, flags);
 	return more;
@@ -153,7 +153,7 @@ static bool flush_switch(struct dma_flush *flush)
 	smp_mb(); /* [B] pairs with [A] in dma_flush_retire() */
 	iommu_flush_iotlb_all(READ_ONCE(flush->domain));
 	if (able) {
-		iova_recycle_start(flush->space, old);
+		iova_space_recycle_start(flush->space, old);
 		WRITE_ONCE(flush->recycling, true);
 		flush_release(flush, old);
 	}
@@ -187,7 +187,7 @@ static void flush_rest(struct work_struct *work)
 /**
  * dma_flush_retire - let an unmapped range wait for the end of the window
  * @flush: deferred invalidation of the domain, enabled
- * @range: from iova_claim(); its translation has been cleared
+ * @range: from iova_space_claim(); its translation has been cleared
  * @pages: pages that the IOTLB or the device may still refer to; emptied
  *
  * Context: Any. Never fails and never allocates memory.
@@ -205,7 +205,7 @@ void dma_flush_retire(struct dma_flush *flush, const struct iova_range *range,
 		list_splice_tail_init(pages, &flush->pages[epoch]);
 		raw_spin_unlock_irqrestore(&flush->pages_lock, flags);
 	}
-	iova_retire(flush->space, range, epoch);
+	iova_space_retire(flush->space, range, epoch);
 	flush_arm(flush);
 }
 

@@ -88,7 +88,7 @@ static unsigned int word_class(u64 free)
 }
 
 /* Take @bits of word @w if they are all free. */
-static bool chunk_get(struct iova_chunk *c, unsigned int w, u64 bits)
+static bool chunk_take_bits(struct iova_chunk *c, unsigned int w, u64 bits)
 {
 	const u64 *reserved;
 	u64 taken;
@@ -113,12 +113,12 @@ static bool take_run(struct iova_chunk *c, const struct iova_request *req,
 	u64 starts;
 
 	for (w = 0; w < IOVA_WORDS; w++, first += IOVA_WORD) {
-		starts = request_starts(chunk_free(c, w), first, req);
+		starts = request_starts(chunk_free_mask(c, w), first, req);
 		if (!starts)
 			continue;
 		bit = __ffs64(starts);
-		if (chunk_get(c, w, word_bits(bit, req->size))) {
-			chunk_give(c, first + bit, req->size, range);
+		if (chunk_take_bits(c, w, word_bits(bit, req->size))) {
+			chunk_set_range(c, first + bit, req->size, range);
 			return true;
 		}
 	}
@@ -133,14 +133,15 @@ static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
 	unsigned int w;
 
 	for (w = 0; w + 1 < IOVA_WORDS; w++) {
-		if ((w * IOVA_WORD) % req->align || !chunk_get(c, w, ~0ULL))
+		if ((w * IOVA_WORD) % req->align ||
+		    !chunk_take_bits(c, w, ~0ULL))
 			continue;
-		if (chunk_get(c, w + 1, rest)) {
-			chunk_give(c, c->extent.first + w * IOVA_WORD,
-				   req->size, range);
+		if (chunk_take_bits(c, w + 1, rest)) {
+			chunk_set_range(c, c->extent.first + w * IOVA_WORD,
+					req->size, range);
 			return true;
 		}
-		chunk_put(c, w, ~0ULL);
+		chunk_clear_bits(c, w, ~0ULL);
 	}
 	return false;
 }
@@ -175,7 +176,7 @@ u8 iova_chunk_class(const struct iova_chunk *c)
 	u64 free, all = ~0ULL, any = 0, before = 0;
 
 	for (w = 0; w < IOVA_WORDS; w++) {
-		free = chunk_free(c, w);
+		free = chunk_free_mask(c, w);
 		all &= free;
 		any |= free;
 		if (!~(free & before))
@@ -215,18 +216,18 @@ unsigned int iova_request_class(const struct iova_request *req)
  *
  * Of two who free at once the second sees both.
  *
- * Return: true if the caller has to see to it with iova_park_sort().
+ * Return: true if the caller has to see to it with iova_pool_sort().
  */
 bool iova_chunk_outgrew(const struct iova_chunk *c, unsigned int w)
 {
 	u8 class = READ_ONCE(c->class);
 	u64 free;
 
-	if (class == IOVA_CLASS_OWNED || class == IOVA_CLASS_EMPTY)
+	if (class == IOVA_CLASS_CPU || class == IOVA_CLASS_EMPTY)
 		return false;
 	if (class == IOVA_CLASS_FULL)
 		return true;
-	free = chunk_free(c, w);
+	free = chunk_free_mask(c, w);
 	if (!~free)
 		return iova_chunk_class(c) != class;
 	return class < IOVA_CLASS_WORD &&

@@ -2,8 +2,8 @@
 /*
  * Chunks: the granules of small ranges. See iova-chunk.c.
  */
-#ifndef _DMA_CHUNK_H
-#define _DMA_CHUNK_H
+#ifndef _IOVA_CHUNK_H
+#define _IOVA_CHUNK_H
 
 #include <linux/atomic.h>
 #include <linux/bits.h>
@@ -31,7 +31,7 @@
 
 /* Values of iova_chunk.class besides those that name a list */
 #define IOVA_CLASS_FULL		0xfd
-#define IOVA_CLASS_OWNED	0xfe
+#define IOVA_CLASS_CPU		0xfe
 #define IOVA_CLASS_NONE		0xff	/* in the making, or on its way out */
 
 /* Values of iova_chunk.queued besides a bit per epoch */
@@ -126,7 +126,7 @@ static __always_inline u64 request_starts(u64 free, unsigned long base,
 }
 
 /* The free granules of word @w */
-static inline u64 chunk_free(const struct iova_chunk *c, unsigned int w)
+static inline u64 chunk_free_mask(const struct iova_chunk *c, unsigned int w)
 {
 	u64 free = ~atomic64_read_acquire(&c->used[w]);
 	const u64 *reserved = READ_ONCE(c->reserved);
@@ -138,11 +138,12 @@ static inline u64 chunk_free(const struct iova_chunk *c, unsigned int w)
 }
 
 /* Make granules of word @w free that were in use. */
-static inline void chunk_put(struct iova_chunk *c, unsigned int w, u64 bits)
+static inline void chunk_clear_bits(struct iova_chunk *c, unsigned int w,
+				    u64 bits)
 {
 	const u64 *reserved;
 
-	/* [E] pairs with [F] in chunk_park(): a full barrier */
+	/* [E] pairs with [F] in put_partial(): a full barrier */
 	atomic64_fetch_andnot(bits, &c->used[w]);
 	reserved = READ_ONCE(c->reserved);
 	if (unlikely(reserved))
@@ -150,9 +151,10 @@ static inline void chunk_put(struct iova_chunk *c, unsigned int w, u64 bits)
 }
 
 /* Granules from @first on, which are taken, become a mapped range. */
-static __always_inline void chunk_give(struct iova_chunk *c,
-				       unsigned long first, unsigned long size,
-				       struct iova_range *range)
+static __always_inline void chunk_set_range(struct iova_chunk *c,
+					    unsigned long first,
+					    unsigned long size,
+					    struct iova_range *range)
 {
 	WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], size);
 	range->first = first;
@@ -160,4 +162,4 @@ static __always_inline void chunk_give(struct iova_chunk *c,
 	range->extent = &c->extent;
 }
 
-#endif /* _DMA_CHUNK_H */
+#endif /* _IOVA_CHUNK_H */

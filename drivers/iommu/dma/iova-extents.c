@@ -69,15 +69,15 @@ RB_DECLARE_CALLBACKS(static, extent_callbacks, struct iova_extent, node, below,
 		     extent_update)
 
 /**
- * extents_insert - take [x->first, x->last] out of a gap
+ * iova_extents_insert - take [x->first, x->last] out of a gap
  * @extents: what is taken
  * @x: to be taken
  * @above: the extent above the gap
  *
  * Context: Any; serialised by the caller.
  */
-void extents_insert(struct iova_extents *extents, struct iova_extent *x,
-		    struct iova_extent *above)
+void iova_extents_insert(struct iova_extents *extents, struct iova_extent *x,
+			 struct iova_extent *above)
 {
 	struct rb_node *parent = &above->node, **link = &above->node.rb_left;
 
@@ -96,13 +96,13 @@ void extents_insert(struct iova_extents *extents, struct iova_extent *x,
 }
 
 /**
- * extents_erase - give an extent back
+ * iova_extents_erase - give an extent back
  * @extents: what is taken
  * @x: in it
  *
  * Context: Any; serialised by the caller. Never fails.
  */
-void extents_erase(struct iova_extents *extents, struct iova_extent *x)
+void iova_extents_erase(struct iova_extents *extents, struct iova_extent *x)
 {
 	struct iova_extent *above = to_extent(rb_next(&x->node));
 
@@ -113,15 +113,15 @@ void extents_erase(struct iova_extents *extents, struct iova_extent *x)
 }
 
 /**
- * extents_at - find what is at an address
+ * iova_extents_at - find what is at an address
  * @extents: what is taken
  * @granule: where
  *
  * Context: Any; serialised by the caller.
  * Return: the lowest extent that ends at @granule or above it.
  */
-struct iova_extent *extents_at(struct iova_extents *extents,
-			       unsigned long granule)
+struct iova_extent *iova_extents_at(struct iova_extents *extents,
+				    unsigned long granule)
 {
 	struct rb_node *node = extents->root.rb_node;
 	struct iova_extent *found = NULL;
@@ -220,7 +220,7 @@ visit:
 }
 
 /**
- * extents_place - take room for a request
+ * iova_extents_place - take room for a request
  * @extents: what is taken
  * @x: gets its range, and is taken
  * @req: what the range has to satisfy
@@ -230,8 +230,8 @@ visit:
  * Context: Any; serialised by the caller.
  * Return: false if there is no room.
  */
-bool extents_place(struct iova_extents *extents, struct iova_extent *x,
-		   const struct iova_request *req)
+bool iova_extents_place(struct iova_extents *extents, struct iova_extent *x,
+			const struct iova_request *req)
 {
 	struct iova_gaps tight = { .granules = req->size }, roomy = {};
 	struct iova_extent *above;
@@ -254,12 +254,12 @@ bool extents_place(struct iova_extents *extents, struct iova_extent *x,
 		return false;
 	x->first = gap_place(above, req);
 	x->last = x->first + req->size - 1;
-	extents_insert(extents, x, above);
+	iova_extents_insert(extents, x, above);
 	return true;
 }
 
 /**
- * extents_have_gap - whether there is a gap of a size
+ * iova_extents_have_gap - whether there is a gap of a size
  * @extents: what is taken
  * @size: granules
  * @limit: last granule that counts
@@ -267,8 +267,8 @@ bool extents_place(struct iova_extents *extents, struct iova_extent *x,
  * Context: Any; serialised by the caller.
  * Return: true if there is; false may be wrong at gaps that @limit cuts.
  */
-bool extents_have_gap(struct iova_extents *extents, unsigned long size,
-		      unsigned long limit)
+bool iova_extents_have_gap(struct iova_extents *extents, unsigned long size,
+			   unsigned long limit)
 {
 	struct iova_request req = { .size = size, .align = 1, .limit = limit };
 	struct iova_gaps need = { .granules = size };
@@ -277,15 +277,15 @@ bool extents_have_gap(struct iova_extents *extents, unsigned long size,
 }
 
 /**
- * extents_init - set up with nothing taken
+ * iova_extents_init - set up with nothing taken
  * @extents: to be set up
  * @first: lowest usable granule, at least 1
  * @last: highest usable granule, below ULONG_MAX
  *
  * Context: Any; serialised by the caller.
  */
-void extents_init(struct iova_extents *extents, unsigned long first,
-		  unsigned long last)
+void iova_extents_init(struct iova_extents *extents, unsigned long first,
+		       unsigned long last)
 {
 	struct iova_extent *floor = &extents->floor;
 	struct iova_extent *ceiling = &extents->ceiling;

@@ -6,8 +6,8 @@
  * IOMMU page of the domain); "last" is inclusive throughout, so that the top of
  * the address space needs no special case.
  */
-#ifndef _DMA_EXTENTS_H
-#define _DMA_EXTENTS_H
+#ifndef _IOVA_EXTENTS_H
+#define _IOVA_EXTENTS_H
 
 #include <linux/llist.h>
 #include <linux/rbtree.h>
@@ -92,16 +92,16 @@ struct iova_request {
 	bool soft;
 };
 
-void extents_init(struct iova_extents *extents, unsigned long first,
-		  unsigned long last);
-bool extents_place(struct iova_extents *extents, struct iova_extent *x,
-		   const struct iova_request *req);
-void extents_insert(struct iova_extents *extents, struct iova_extent *x,
-		    struct iova_extent *above);
-void extents_erase(struct iova_extents *extents, struct iova_extent *x);
-struct iova_extent *extents_at(struct iova_extents *extents,
-			       unsigned long granule);
-bool extents_have_gap(struct iova_extents *extents, unsigned long size,
-		      unsigned long limit);
+void iova_extents_init(struct iova_extents *extents, unsigned long first,
+		       unsigned long last);
+bool iova_extents_place(struct iova_extents *extents, struct iova_extent *x,
+			const struct iova_request *req);
+void iova_extents_insert(struct iova_extents *extents, struct iova_extent *x,
+			 struct iova_extent *above);
+void iova_extents_erase(struct iova_extents *extents, struct iova_extent *x);
+struct iova_extent *iova_extents_at(struct iova_extents *extents,
+				    unsigned long granule);
+bool iova_extents_have_gap(struct iova_extents *extents, unsigned long size,
+			   unsigned long limit);
 
-#endif /* _DMA_EXTENTS_H */
+#endif /* _IOVA_EXTENTS_H */

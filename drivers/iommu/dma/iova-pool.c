@@ -13,7 +13,7 @@
  * sees both and puts the chunk where it belongs:
  *
  *   freeing                        parking
- *   clear bits in used             leave IOVA_CLASS_OWNED
+ *   clear bits in used             leave IOVA_CLASS_CPU
  *   full barrier  [E]              full barrier  [F]
  *   read the class                 read used, sort by that
  *
@@ -31,20 +31,20 @@
  * its zone; with another limit some may lie above it, and go to the tail so that
  * the next request sees others.
  */
-#define IOVA_ADOPT_TRIES	16
+#define IOVA_PARTIAL_TRIES	16
 
 /* Empty chunks to keep, against giving the same one back again and again */
 #define IOVA_EMPTY_MAX		16
 
 /**
- * iova_zone_crowded - whether requests have to spare addresses
+ * iova_pool_low - whether requests have to spare addresses
  * @space: address space
  * @zone: of their limit
  *
  * Context: Any.
  * Return: whether more than half of what they can get is taken.
  */
-bool iova_zone_crowded(const struct iova_space *space, unsigned int zone)
+bool iova_pool_low(const struct iova_space *space, unsigned int zone)
 {
 	static const u8 bits[IOVA_ZONES] = { 24, 28, 30, 32, 36, 40, 48, 64 };
 	unsigned long taken = 0, all = space->extents.ceiling.first;
@@ -59,7 +59,7 @@ bool iova_zone_crowded(const struct iova_space *space, unsigned int zone)
 }
 
 /**
- * iova_zone_need - somebody needs addresses in a zone
+ * iova_pool_activate_zone - somebody needs addresses in a zone
  * @space: address space
  * @zone: which one
  *
@@ -69,17 +69,17 @@ bool iova_zone_crowded(const struct iova_space *space, unsigned int zone)
  *
  * Context: Any.
  */
-void iova_zone_need(struct iova_space *space, unsigned int zone)
+void iova_pool_activate_zone(struct iova_space *space, unsigned int zone)
 {
 	unsigned int z, serve = IOVA_ZONES;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	WRITE_ONCE(space->needed, space->needed | BIT(zone));
+	WRITE_ONCE(space->active_zones, space->active_zones | BIT(zone));
 	for (z = IOVA_ZONES; z--; ) {
-		if (space->needed & BIT(z))
+		if (space->active_zones & BIT(z))
 			serve = z;
-		WRITE_ONCE(space->serve[z], serve < IOVA_ZONES ? serve : z);
+		WRITE_ONCE(space->zone_for[z], serve < IOVA_ZONES ? serve : z);
 	}
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 }
@@ -100,7 +100,7 @@ void iova_count_taken(struct iova_space *space, const struct iova_extent *x,
 		      bool taken)
 {
 	unsigned long size = x->last - x->first + 1;
-	unsigned int zone = iova_zone(space, x->last);
+	unsigned int zone = iova_pool_zone(space, x->last);
 
 	lockdep_assert_held(&space->lock);
 	WRITE_ONCE(space->taken[zone],
@@ -108,7 +108,7 @@ void iova_count_taken(struct iova_space *space, const struct iova_extent *x,
 }
 
 /**
- * iova_space_place - extents_place(), counted
+ * iova_pool_place - iova_extents_place(), counted
  * @space: address space
  * @x: gets its range, and is taken
  * @req: what the range has to satisfy
@@ -116,26 +116,26 @@ void iova_count_taken(struct iova_space *space, const struct iova_extent *x,
  * Context: Any; the caller holds &iova_space.lock.
  * Return: false if there is no room.
  */
-bool iova_space_place(struct iova_space *space, struct iova_extent *x,
-		      const struct iova_request *req)
+bool iova_pool_place(struct iova_space *space, struct iova_extent *x,
+		     const struct iova_request *req)
 {
-	if (!extents_place(&space->extents, x, req))
+	if (!iova_extents_place(&space->extents, x, req))
 		return false;
 	iova_count_taken(space, x, true);
 	return true;
 }
 
 /**
- * iova_space_erase - extents_erase(), counted
+ * iova_pool_erase - iova_extents_erase(), counted
  * @space: address space
  * @x: the extent
  *
  * Context: Any; the caller holds &iova_space.lock.
  */
-void iova_space_erase(struct iova_space *space, struct iova_extent *x)
+void iova_pool_erase(struct iova_space *space, struct iova_extent *x)
 {
 	iova_count_taken(space, x, false);
-	extents_erase(&space->extents, x);
+	iova_extents_erase(&space->extents, x);
 }
 
 static void chunk_unlist(struct iova_space *space, struct iova_chunk *c)
@@ -144,20 +144,20 @@ static void chunk_unlist(struct iova_space *space, struct iova_chunk *c)
 	if (c->class == IOVA_CLASS_FULL)
 		return;
 	list_del(&c->list);
-	if (c->class == IOVA_CLASS_OWNED)
-		WRITE_ONCE(space->nr_owned, space->nr_owned - 1);
-	else if (list_empty(&space->parked[c->zone][c->class]))
+	if (c->class == IOVA_CLASS_CPU)
+		WRITE_ONCE(space->nr_cpu_chunks, space->nr_cpu_chunks - 1);
+	else if (list_empty(&space->partial[c->zone][c->class]))
 		WRITE_ONCE(space->classes[c->zone],
 			   space->classes[c->zone] & ~BIT(c->class));
 	space->nr_empty -= c->class == IOVA_CLASS_EMPTY;
 }
 
-static void chunk_own(struct iova_space *space, struct iova_chunk *c)
+static void chunk_to_cpu(struct iova_space *space, struct iova_chunk *c)
 {
 	lockdep_assert_held(&space->lock);
-	list_add_tail(&c->list, &space->owned);
-	WRITE_ONCE(space->nr_owned, space->nr_owned + 1);
-	WRITE_ONCE(c->class, IOVA_CLASS_OWNED);
+	list_add_tail(&c->list, &space->cpu_chunks);
+	WRITE_ONCE(space->nr_cpu_chunks, space->nr_cpu_chunks + 1);
+	WRITE_ONCE(c->class, IOVA_CLASS_CPU);
 }
 
 /* Nothing of @c is in use. Return: whether it can go. */
@@ -167,7 +167,7 @@ static bool chunk_kill(struct iova_chunk *c)
 	       atomic_cmpxchg(&c->queued, 0, IOVA_QUEUED_DEAD) == 0;
 }
 
-/* @c, which waits for no flush, is on its way out; see iova_park_reap(). */
+/* @c, which waits for no flush, is on its way out; see iova_pool_reap(). */
 static void chunk_die(struct iova_space *space, struct iova_chunk *c)
 {
 	WRITE_ONCE(c->class, IOVA_CLASS_NONE);
@@ -175,15 +175,15 @@ static void chunk_die(struct iova_space *space, struct iova_chunk *c)
 }
 
 /* Put @c, which is on no list, on the list of its class, first or last. */
-static void chunk_park(struct iova_space *space, struct iova_chunk *c,
-		       bool tail)
+static void put_partial(struct iova_space *space, struct iova_chunk *c,
+			bool tail)
 {
 	u8 class;
 
 	lockdep_assert_held(&space->lock);
 	/* Whoever frees from now on waits for the lock to have a look. */
 	WRITE_ONCE(c->class, IOVA_CLASS_FULL);
-	smp_mb(); /* [F] pairs with [E] in chunk_put() */
+	smp_mb(); /* [F] pairs with [E] in chunk_clear_bits() */
 	class = iova_chunk_class(c);
 	if (class == IOVA_CLASS_EMPTY && space->nr_empty >= IOVA_EMPTY_MAX &&
 	    chunk_kill(c)) {
@@ -192,9 +192,10 @@ static void chunk_park(struct iova_space *space, struct iova_chunk *c,
 	}
 	if (class < IOVA_CLASSES) {
 		if (tail)
-			list_add_tail(&c->list, &space->parked[c->zone][class]);
+			list_add_tail(&c->list,
+				      &space->partial[c->zone][class]);
 		else
-			list_add(&c->list, &space->parked[c->zone][class]);
+			list_add(&c->list, &space->partial[c->zone][class]);
 		WRITE_ONCE(space->classes[c->zone],
 			   space->classes[c->zone] | BIT(class));
 	}
@@ -213,18 +214,18 @@ static void chunk_destroy(struct iova_space *space, struct iova_chunk *c)
 	xa_unlock_irqrestore(&space->chunks, flags);
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	iova_space_erase(space, &c->extent);
+	iova_pool_erase(space, &c->extent);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	kfree_rcu(c, rcu);
 }
 
 /**
- * iova_park_reap_all - see iova_park_reap()
+ * iova_pool_reap_all - see iova_pool_reap()
  * @space: address space
  *
  * Context: Any that may take a spinlock, on PREEMPT_RT also.
  */
-void iova_park_reap_all(struct iova_space *space)
+void iova_pool_reap_all(struct iova_space *space)
 {
 	struct llist_node *node = llist_del_all(&space->dying), *next;
 
@@ -236,40 +237,40 @@ void iova_park_reap_all(struct iova_space *space)
 }
 
 /**
- * iova_park_sort - have a chunk on the right list
+ * iova_pool_sort - have a chunk on the right list
  * @space: address space
  * @c: a chunk of which granules became free; may be anybody's, or gone
  *
  * Context: Any; a reader of RCU since before they became free. The caller ends
- * with iova_park_reap().
+ * with iova_pool_reap().
  */
-void iova_park_sort(struct iova_space *space, struct iova_chunk *c)
+void iova_pool_sort(struct iova_space *space, struct iova_chunk *c)
 {
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
 	/* Adopted in between: then it has a better place than a list. */
-	if (c->class != IOVA_CLASS_OWNED && c->class != IOVA_CLASS_NONE) {
+	if (c->class != IOVA_CLASS_CPU && c->class != IOVA_CLASS_NONE) {
 		chunk_unlist(space, c);
-		chunk_park(space, c, false);
+		put_partial(space, c, false);
 	}
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 }
 
 /**
- * iova_park - give up ownership of a chunk
+ * iova_pool_put_partial - give up ownership of a chunk
  * @space: address space
  * @c: the chunk
  *
- * Context: Any. The caller ends with iova_park_reap().
+ * Context: Any. The caller ends with iova_pool_reap().
  */
-void iova_park(struct iova_space *space, struct iova_chunk *c)
+void iova_pool_put_partial(struct iova_space *space, struct iova_chunk *c)
 {
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
 	chunk_unlist(space, c);
-	chunk_park(space, c, false);
+	put_partial(space, c, false);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 }
 
@@ -286,15 +287,15 @@ static int chunk_index(struct iova_space *space, struct iova_chunk *c)
 }
 
 /**
- * iova_park_create - make a chunk
+ * iova_pool_create_chunk - make a chunk
  * @space: address space
  * @limit: its last granule is at most this
  *
  * Context: Any.
  * Return: a chunk that the caller owns; or NULL without room or memory.
  */
-struct iova_chunk *iova_park_create(struct iova_space *space,
-				    unsigned long limit)
+struct iova_chunk *iova_pool_create_chunk(struct iova_space *space,
+					  unsigned long limit)
 {
 	struct iova_request req = {
 		.size = IOVA_CHUNK_GRANULES,
@@ -314,31 +315,32 @@ struct iova_chunk *iova_park_create(struct iova_space *space,
 
 	c->class = IOVA_CLASS_NONE;
 	raw_spin_lock_irqsave(&space->lock, flags);
-	placed = iova_space_place(space, &c->extent, &req);
+	placed = iova_pool_place(space, &c->extent, &req);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	if (!placed) {
 		kfree(c);
 		return NULL;
 	}
-	c->zone = iova_zone(space, c->extent.last);
+	c->zone = iova_pool_zone(space, c->extent.last);
 	if (chunk_index(space, c)) {
 		chunk_destroy(space, c);
 		return NULL;
 	}
 	raw_spin_lock_irqsave(&space->lock, flags);
-	chunk_own(space, c);
+	chunk_to_cpu(space, c);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	return c;
 }
 
-static struct iova_chunk *adopt_from(struct iova_space *space,
-				     struct list_head *list, unsigned long limit)
+static struct iova_chunk *partial_from(struct iova_space *space,
+				       struct list_head *list,
+				       unsigned long limit)
 {
 	struct iova_chunk *c;
 	unsigned int tries;
 
 	lockdep_assert_held(&space->lock);
-	for (tries = IOVA_ADOPT_TRIES; tries && !list_empty(list); tries--) {
+	for (tries = IOVA_PARTIAL_TRIES; tries && !list_empty(list); tries--) {
 		c = list_first_entry(list, struct iova_chunk, list);
 		if (c->extent.last <= limit) {
 			chunk_unlist(space, c);
@@ -350,16 +352,16 @@ static struct iova_chunk *adopt_from(struct iova_space *space,
 }
 
 /* Take a parked chunk with a place for @class off its list: the tightest. */
-static struct iova_chunk *chunk_unpark(struct iova_space *space,
-				       unsigned int zone, unsigned int class,
-				       unsigned long limit)
+static struct iova_chunk *get_partial(struct iova_space *space,
+				      unsigned int zone, unsigned int class,
+				      unsigned long limit)
 {
 	unsigned long classes = space->classes[zone];
 	struct iova_chunk *c = NULL;
 
 	lockdep_assert_held(&space->lock);
 	for_each_set_bit_from(class, &classes, IOVA_CLASSES) {
-		c = adopt_from(space, &space->parked[zone][class], limit);
+		c = partial_from(space, &space->partial[zone][class], limit);
 		if (c)
 			break;
 	}
@@ -367,7 +369,7 @@ static struct iova_chunk *chunk_unpark(struct iova_space *space,
 }
 
 /**
- * iova_park_adopt - become the owner of a parked chunk
+ * iova_pool_get_partial - become the owner of a parked chunk
  * @space: address space
  * @zone: of the chunk
  * @class: lowest that will do
@@ -376,28 +378,28 @@ static struct iova_chunk *chunk_unpark(struct iova_space *space,
  * Context: Any.
  * Return: the chunk, the tightest that will do; or NULL.
  */
-struct iova_chunk *iova_park_adopt(struct iova_space *space,
-				   unsigned int zone, unsigned int class,
-				   unsigned long limit)
+struct iova_chunk *iova_pool_get_partial(struct iova_space *space,
+					 unsigned int zone, unsigned int class,
+					 unsigned long limit)
 {
 	struct iova_chunk *c;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	c = chunk_unpark(space, zone, class, limit);
+	c = get_partial(space, zone, class, limit);
 	if (c)
-		chunk_own(space, c);
+		chunk_to_cpu(space, c);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	return c;
 }
 
-static void trim_zone(struct iova_space *space, unsigned int zone)
+static void shrink_zone(struct iova_space *space, unsigned int zone)
 {
 	struct iova_chunk *c, *next;
 
 	lockdep_assert_held(&space->lock);
-	list_for_each_entry_safe(c, next, &space->parked[zone][IOVA_CLASS_EMPTY],
-				 list) {
+	list_for_each_entry_safe(
+		c, next, &space->partial[zone][IOVA_CLASS_EMPTY], list) {
 		if (!chunk_kill(c))
 			continue;
 		chunk_unlist(space, c);
@@ -406,24 +408,24 @@ static void trim_zone(struct iova_space *space, unsigned int zone)
 }
 
 /**
- * iova_park_trim - give the empty chunks back to the extents
+ * iova_pool_shrink - give the empty chunks back to the extents
  * @space: address space
  *
  * Context: Any.
  * Return: whether there was one.
  */
-bool iova_park_trim(struct iova_space *space)
+bool iova_pool_shrink(struct iova_space *space)
 {
 	unsigned int zone;
 
-	scoped_guard(raw_spinlock_irqsave, &space->lock)
-		for (zone = 0; zone < IOVA_ZONES; zone++)
-			trim_zone(space, zone);
-	return iova_park_reap(space);
+	scoped_guard(raw_spinlock_irqsave,
+		     &space->lock) for (zone = 0; zone < IOVA_ZONES; zone++)
+		shrink_zone(space, zone);
+	return iova_pool_reap(space);
 }
 
 /**
- * iova_park_take - take a range of a chunk that stays parked
+ * iova_pool_take - take a range of a chunk that stays parked
  * @space: address space
  * @zone: of the chunk
  * @class: lowest that will do
@@ -433,7 +435,7 @@ bool iova_park_trim(struct iova_space *space)
  * Context: Any.
  * Return: false if there is none.
  */
-bool iova_park_take(struct iova_space *space, unsigned int zone,
+bool iova_pool_take(struct iova_space *space, unsigned int zone,
 		    unsigned int class, const struct iova_request *req,
 		    struct iova_range *range)
 {
@@ -442,17 +444,17 @@ bool iova_park_take(struct iova_space *space, unsigned int zone,
 	bool taken = false;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	c = chunk_unpark(space, zone, class, req->limit);
+	c = get_partial(space, zone, class, req->limit);
 	if (c) {
 		taken = iova_chunk_take(c, req, range);
-		chunk_park(space, c, false);
+		put_partial(space, c, false);
 	}
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	return taken;
 }
 
 /**
- * iova_park_take_tight - take a range of a parked chunk that may have a place
+ * iova_pool_take_tight - take a range of a parked chunk that may have a place
  * @space: address space
  * @zone: of the chunk
  * @class: of the chunk
@@ -466,7 +468,7 @@ bool iova_park_take(struct iova_space *space, unsigned int zone,
  * Context: Any.
  * Return: false if none has been found.
  */
-bool iova_park_take_tight(struct iova_space *space, unsigned int zone,
+bool iova_pool_take_tight(struct iova_space *space, unsigned int zone,
 			  unsigned int class, const struct iova_request *req,
 			  struct iova_range *range, unsigned int *tries)
 {
@@ -476,14 +478,14 @@ bool iova_park_take_tight(struct iova_space *space, unsigned int zone,
 
 	for (; *tries && more && !taken; --*tries) {
 		raw_spin_lock_irqsave(&space->lock, flags);
-		c = list_first_entry_or_null(&space->parked[zone][class],
+		c = list_first_entry_or_null(&space->partial[zone][class],
 					     struct iova_chunk, list);
 		more = c && c != first;
 		if (more) {
 			taken = iova_chunk_take(c, req, range);
 			/* Behind the others, whether it had a place */
 			chunk_unlist(space, c);
-			chunk_park(space, c, true);
+			put_partial(space, c, true);
 		}
 		raw_spin_unlock_irqrestore(&space->lock, flags);
 		if (!first)
@@ -493,7 +495,7 @@ bool iova_park_take_tight(struct iova_space *space, unsigned int zone,
 }
 
 /**
- * iova_park_take_owned - take a range of a chunk that somebody owns
+ * iova_pool_take_cpu - take a range of a chunk that somebody owns
  * @space: address space
  * @req: what the range has to satisfy
  * @range: where to store it
@@ -503,21 +505,21 @@ bool iova_park_take_tight(struct iova_space *space, unsigned int zone,
  * Context: Any.
  * Return: false if there is none.
  */
-bool iova_park_take_owned(struct iova_space *space,
-			  const struct iova_request *req,
-			  struct iova_range *range)
+bool iova_pool_take_cpu(struct iova_space *space,
+			const struct iova_request *req,
+			struct iova_range *range)
 {
-	unsigned int tries = READ_ONCE(space->nr_owned);
+	unsigned int tries = READ_ONCE(space->nr_cpu_chunks);
 	struct iova_chunk *c;
 	bool taken = false;
 
 	while (!taken && tries--) {
 		scoped_guard(raw_spinlock_irqsave, &space->lock) {
-			if (list_empty(&space->owned))
+			if (list_empty(&space->cpu_chunks))
 				return false;
-			c = list_first_entry(&space->owned, struct iova_chunk,
-					     list);
-			list_move_tail(&c->list, &space->owned);
+			c = list_first_entry(&space->cpu_chunks,
+					     struct iova_chunk, list);
+			list_move_tail(&c->list, &space->cpu_chunks);
 			taken = iova_chunk_take(c, req, range);
 		}
 	}

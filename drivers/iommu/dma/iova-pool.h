@@ -2,8 +2,8 @@
 /*
  * Parking: which chunks there are, and who has them. See iova-pool.c.
  */
-#ifndef _DMA_PARK_H
-#define _DMA_PARK_H
+#ifndef _IOVA_POOL_H
+#define _IOVA_POOL_H
 
 #include <linux/bitops.h>
 
@@ -25,8 +25,8 @@
 #define IOVA_TIGHT_CHUNKS	64
 
 /* Limits that hardware is known to have, in bits of the address */
-static __always_inline unsigned int iova_zone(const struct iova_space *space,
-					      unsigned long last)
+static __always_inline unsigned int
+iova_pool_zone(const struct iova_space *space, unsigned long last)
 {
 	static const u8 zones[128] = {
 		[0 ... 24]  = 0, [25 ... 28] = 1, [29 ... 30] = 2,
@@ -37,26 +37,27 @@ static __always_inline unsigned int iova_zone(const struct iova_space *space,
 	return zones[fls_long(last) + space->granule_lg2];
 }
 
-bool iova_zone_crowded(const struct iova_space *space, unsigned int zone);
-void iova_zone_need(struct iova_space *space, unsigned int zone);
+bool iova_pool_low(const struct iova_space *space, unsigned int zone);
+void iova_pool_activate_zone(struct iova_space *space, unsigned int zone);
 
-bool iova_space_place(struct iova_space *space, struct iova_extent *x,
-		      const struct iova_request *req);
-void iova_space_erase(struct iova_space *space, struct iova_extent *x);
+bool iova_pool_place(struct iova_space *space, struct iova_extent *x,
+		     const struct iova_request *req);
+void iova_pool_erase(struct iova_space *space, struct iova_extent *x);
 void iova_count_taken(struct iova_space *space, const struct iova_extent *x,
 		      bool taken);
 
-struct iova_chunk *iova_park_create(struct iova_space *space,
-				    unsigned long limit);
-struct iova_chunk *iova_park_adopt(struct iova_space *space, unsigned int zone,
-				   unsigned int class, unsigned long limit);
-void iova_park(struct iova_space *space, struct iova_chunk *c);
-void iova_park_sort(struct iova_space *space, struct iova_chunk *c);
-bool iova_park_trim(struct iova_space *space);
-void iova_park_reap_all(struct iova_space *space);
+struct iova_chunk *iova_pool_create_chunk(struct iova_space *space,
+					  unsigned long limit);
+struct iova_chunk *iova_pool_get_partial(struct iova_space *space,
+					 unsigned int zone, unsigned int class,
+					 unsigned long limit);
+void iova_pool_put_partial(struct iova_space *space, struct iova_chunk *c);
+void iova_pool_sort(struct iova_space *space, struct iova_chunk *c);
+bool iova_pool_shrink(struct iova_space *space);
+void iova_pool_reap_all(struct iova_space *space);
 
 /**
- * iova_park_reap - let chunks go that are on their way out
+ * iova_pool_reap - let chunks go that are on their way out
  * @space: address space
  *
  * To be called when interrupts are on again, as far as it is up to the caller:
@@ -65,22 +66,22 @@ void iova_park_reap_all(struct iova_space *space);
  * Context: Any.
  * Return: whether there was one.
  */
-static inline bool iova_park_reap(struct iova_space *space)
+static inline bool iova_pool_reap(struct iova_space *space)
 {
 	if (likely(llist_empty(&space->dying)))
 		return false;
-	iova_park_reap_all(space);
+	iova_pool_reap_all(space);
 	return true;
 }
 
-bool iova_park_take(struct iova_space *space, unsigned int zone,
+bool iova_pool_take(struct iova_space *space, unsigned int zone,
 		    unsigned int class, const struct iova_request *req,
 		    struct iova_range *range);
-bool iova_park_take_tight(struct iova_space *space, unsigned int zone,
+bool iova_pool_take_tight(struct iova_space *space, unsigned int zone,
 			  unsigned int class, const struct iova_request *req,
 			  struct iova_range *range, unsigned int *tries);
-bool iova_park_take_owned(struct iova_space *space,
-			  const struct iova_request *req,
-			  struct iova_range *range);
+bool iova_pool_take_cpu(struct iova_space *space,
+			const struct iova_request *req,
+			struct iova_range *range);
 
-#endif /* _DMA_PARK_H */
+#endif /* _IOVA_POOL_H */

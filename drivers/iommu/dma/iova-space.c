@@ -8,17 +8,17 @@
  *
  * Life of a range, in the words of a chunk:
  *
- *   iova_alloc()  -> used + size            the caller maps it
- *   iova_claim()  -> used                   the caller, and only one, unmaps it
- *   iova_release()-> free                   at once, or
- *   iova_retire() -> used + dirty[epoch]    until iova_recycle() of that epoch
+ *   iova_space_alloc()  -> used + size            the caller maps it
+ *   iova_space_claim()  -> used                   the caller, and only one, unmaps it
+ *   iova_space_release()-> free                   at once, or
+ *   iova_space_retire() -> used + dirty[epoch]    until iova_space_recycle() of that epoch
  *
  * The size tells a wrong unmap before anything is torn down; taking it is one
  * exchange, which of several callers one wins.
  *
  * A CPU has hands: the free granules of a few words, which it has to itself (they
  * are used, as far as the chunk knows). Handing them out, and taking granules
- * back into a hand, needs neither lock nor atomic operation. What is freed goes
+ * back into a word, needs neither lock nor atomic operation. What is freed goes
  * into a hand and comes out of it first, so that the cost is the same whether
  * frees come in order, at random or from another CPU; and a hand that has to be
  * emptied gives back up to a word's granules at once.
@@ -39,7 +39,7 @@
  *
  * No operation takes more than O(log n) steps, and one per CPU where addresses
  * have run out. Claiming and freeing never allocate memory or fail. Nothing here
- * sleeps but iova_space_init(), iova_space_destroy() and iova_reserve().
+ * sleeps but iova_space_init(), iova_space_destroy() and iova_space_reserve().
  */
 
 #include <linux/atomic.h>
@@ -62,19 +62,19 @@
  * Where more than half of the space is taken, only requests up to this many
  * granules come out of chunks.
  */
-#define IOVA_SMALL_CROWDED	16
+#define IOVA_SMALL_LOW		16
 
 /* Words that a CPU has in hand: at most 2 MiB with a granule of 4 KiB */
-#define IOVA_HANDS		8
+#define IOVA_CPU_WORDS		8
 
 /**
- * struct iova_hand - free granules of a word that a CPU has to itself
+ * struct iova_cpu_word - free granules of a word that a CPU has to itself
  * @chunk: the word's chunk; not to be looked at when @free is 0
  * @free: which granules
  * @base: first granule of the word, or IOVA_NO_WORD
  * @zone: zone of the requests that they are for
  */
-struct iova_hand {
+struct iova_cpu_word {
 	struct iova_chunk *chunk;
 	u64 free;
 	unsigned long base;
@@ -85,22 +85,22 @@ struct iova_hand {
 
 /**
  * struct iova_cpu - what a CPU allocates from
- * @hand: what it has in hand
+ * @word: what it has in hand
  * @at: the hand that was used last
- * @filled: bit per hand, set while something may be in it; that of @at always
+ * @filled: bit per word, set while something may be in it; that of @at always
  * @victim: the hand to empty next if one is needed
- * @words: by zone, bit per word of @chunk that has not been looked at yet
+ * @unseen: by zone, bit per word of @chunk that has not been looked at yet
  * @chunk: by zone of the request's limit, the chunk it owns, or NULL
  * @recent: the chunk it adopted last: that of the next claim, often
  *
  * For this CPU only, with interrupts off.
  */
 struct iova_cpu {
-	struct iova_hand hand[IOVA_HANDS];
+	struct iova_cpu_word word[IOVA_CPU_WORDS];
 	u8 at;
 	u8 filled;
 	u8 victim;
-	u8 words[IOVA_ZONES];
+	u8 unseen[IOVA_ZONES];
 	struct iova_chunk *chunk[IOVA_ZONES];
 	struct iova_chunk *recent;
 };
@@ -109,23 +109,23 @@ struct iova_cpu {
  * Hands: what a CPU has to itself, with interrupts off.
  */
 
-static __always_inline bool hand_take(struct iova_hand *hand,
-				      const struct iova_request *req,
-				      struct iova_range *range)
+static __always_inline bool cpu_word_alloc(struct iova_cpu_word *word,
+					   const struct iova_request *req,
+					   struct iova_range *range)
 {
 	unsigned long size = req->size, first;
 	unsigned int bit;
 	u64 starts;
 
-	starts = request_starts(hand->free, hand->base, req);
+	starts = request_starts(word->free, word->base, req);
 	if (unlikely(!starts))
 		return false;
 	bit = __ffs64(starts);
-	first = hand->base + bit;
+	first = word->base + bit;
 	if (unlikely(first + size - 1 > req->limit))
 		return false;
-	hand->free &= ~word_bits(bit, size);
-	chunk_give(hand->chunk, first, size, range);
+	word->free &= ~word_bits(bit, size);
+	chunk_set_range(word->chunk, first, size, range);
 	return true;
 }
 
@@ -133,78 +133,79 @@ static __always_inline bool hand_take(struct iova_hand *hand,
 static void free_word(struct iova_space *space, struct iova_chunk *c,
 		      unsigned int w, u64 bits)
 {
-	chunk_put(c, w, bits);
+	chunk_clear_bits(c, w, bits);
 	if (unlikely(iova_chunk_outgrew(c, w)))
-		iova_park_sort(space, c);
+		iova_pool_sort(space, c);
 }
 
 /* Give back what is in a hand. */
-static void hand_drop(struct iova_space *space, struct iova_hand *hand)
+static void cpu_word_drain(struct iova_space *space, struct iova_cpu_word *word)
 {
-	if (hand->free)
-		free_word(space, hand->chunk, base_word(hand->base),
-			  hand->free);
-	hand->free = 0;
+	if (word->free)
+		free_word(space, word->chunk, base_word(word->base),
+			  word->free);
+	word->free = 0;
 }
 
 /* The hand for granules of the word at @base: that of the same word, or any */
-static struct iova_hand *hand_for(struct iova_space *space, struct iova_cpu *cpu,
-				  unsigned long base)
+static struct iova_cpu_word *
+cpu_word_for(struct iova_space *space, struct iova_cpu *cpu, unsigned long base)
 {
 	unsigned int i;
 
-	for (i = 0; i < IOVA_HANDS; i++) {
+	for (i = 0; i < IOVA_CPU_WORDS; i++) {
 		if (!(cpu->filled & BIT(i)))
 			continue;
-		if (cpu->hand[i].base == base)
-			return &cpu->hand[i];
-		if (!cpu->hand[i].free && i != cpu->at)
+		if (cpu->word[i].base == base)
+			return &cpu->word[i];
+		if (!cpu->word[i].free && i != cpu->at)
 			cpu->filled &= ~BIT(i);
 	}
 	i = ffz(cpu->filled);
-	if (i >= IOVA_HANDS) {
+	if (i >= IOVA_CPU_WORDS) {
 		i = cpu->victim;
-		cpu->victim = (i + 1) % IOVA_HANDS;
-		hand_drop(space, &cpu->hand[i]);
+		cpu->victim = (i + 1) % IOVA_CPU_WORDS;
+		cpu_word_drain(space, &cpu->word[i]);
 	}
-	return &cpu->hand[i];
+	return &cpu->word[i];
 }
 
-static void hand_fill(struct iova_space *space, struct iova_cpu *cpu,
-		      struct iova_hand *hand, struct iova_chunk *c,
-		      unsigned long base, u64 bits)
+static void cpu_word_fill(struct iova_space *space, struct iova_cpu *cpu,
+			  struct iova_cpu_word *word, struct iova_chunk *c,
+			  unsigned long base, u64 bits)
 {
-	hand->chunk = c;
-	hand->base = base;
-	hand->zone = READ_ONCE(space->serve[c->zone]);
-	hand->free |= bits;
-	cpu->at = hand - cpu->hand;
+	word->chunk = c;
+	word->base = base;
+	word->zone = READ_ONCE(space->zone_for[c->zone]);
+	word->free |= bits;
+	cpu->at = word - cpu->word;
 	cpu->filled |= BIT(cpu->at);
 }
 
-static void hands_drop(struct iova_space *space, struct iova_cpu *cpu,
-		       const struct iova_chunk *c)
+static void cpu_drain(struct iova_space *space, struct iova_cpu *cpu,
+		      const struct iova_chunk *c)
 {
-	struct iova_hand *hand;
+	struct iova_cpu_word *word;
 
-	for (hand = cpu->hand; hand < cpu->hand + IOVA_HANDS; hand++)
-		if (!c || hand->chunk == c)
-			hand_drop(space, hand);
+	for (word = cpu->word; word < cpu->word + IOVA_CPU_WORDS; word++)
+		if (!c || word->chunk == c)
+			cpu_word_drain(space, word);
 }
 
-static bool hands_take(struct iova_cpu *cpu, unsigned int zone,
-		       const struct iova_request *req, struct iova_range *range)
+static bool cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
+		      const struct iova_request *req, struct iova_range *range)
 {
 	unsigned long filled = cpu->filled;
-	struct iova_hand *hand;
+	struct iova_cpu_word *word;
 	unsigned int i;
 
-	for_each_set_bit(i, &filled, IOVA_HANDS) {
-		hand = &cpu->hand[i];
+	for_each_set_bit(i, &filled, IOVA_CPU_WORDS) {
+		word = &cpu->word[i];
 		if (!hand->free) {
 			if (i != cpu->at)
 				cpu->filled &= ~BIT(i);
-		} else if (hand->zone == zone && hand_take(hand, req, range)) {
+		} else if (word->zone == zone &&
+			   cpu_word_alloc(word, req, range)) {
 			cpu->at = i;
 			return true;
 		}
@@ -213,8 +214,9 @@ static bool hands_take(struct iova_cpu *cpu, unsigned int zone,
 }
 
 /* Take what is free in word @w of the CPU's chunk @c in hand. */
-static void hand_refill(struct iova_space *space, struct iova_cpu *cpu,
-			struct iova_chunk *c, unsigned int w, unsigned int zone)
+static void cpu_word_refill(struct iova_space *space, struct iova_cpu *cpu,
+			    struct iova_chunk *c, unsigned int w,
+			    unsigned int zone)
 {
 	unsigned long base = c->extent.first + w * IOVA_WORD;
 	u64 free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
@@ -222,29 +224,30 @@ static void hand_refill(struct iova_space *space, struct iova_cpu *cpu,
 
 	if (unlikely(reserved))
 		free &= ~READ_ONCE(reserved[w]);
-	hand_fill(space, cpu, hand_for(space, cpu, base), c, base, free);
-	cpu->hand[cpu->at].zone = zone;
+	cpu_word_fill(space, cpu, cpu_word_for(space, cpu, base), c, base,
+		      free);
+	cpu->word[cpu->at].zone = zone;
 }
 
 /*
  * Take words of the CPU's chunk in hand until one has a place for @req. Each is
  * looked at once: what is freed in it later makes the chunk worth adopting again.
  */
-static bool hands_refill(struct iova_space *space, struct iova_cpu *cpu,
-			 unsigned int zone, const struct iova_request *req)
+static bool cpu_refill(struct iova_space *space, struct iova_cpu *cpu,
+		       unsigned int zone, const struct iova_request *req)
 {
 	struct iova_chunk *c = cpu->chunk[zone];
 	unsigned int w;
 	u64 free;
 
-	while (cpu->words[zone]) {
-		w = __ffs(cpu->words[zone]);
-		cpu->words[zone] &= cpu->words[zone] - 1;
-		free = chunk_free(c, w);
+	while (cpu->unseen[zone]) {
+		w = __ffs(cpu->unseen[zone]);
+		cpu->unseen[zone] &= cpu->unseen[zone] - 1;
+		free = chunk_free_mask(c, w);
 		if (!free || !request_starts(free, c->extent.first +
 						   w * IOVA_WORD, req))
 			continue;
-		hand_refill(space, cpu, c, w, zone);
+		cpu_word_refill(space, cpu, c, w, zone);
 		return true;
 	}
 	return false;
@@ -260,9 +263,9 @@ static bool chunk_alloc(struct iova_space *space, struct iova_cpu *cpu,
 	if (!c || c->extent.last > req->limit)
 		return false;
 	if (req->size <= IOVA_WORD)
-		return hands_refill(space, cpu, zone, req) &&
-		       hand_take(&cpu->hand[cpu->at], req, range);
-	hands_drop(space, cpu, c);
+		return cpu_refill(space, cpu, zone, req) &&
+		       cpu_word_alloc(&cpu->word[cpu->at], req, range);
+	cpu_drain(space, cpu, c);
 	return iova_chunk_take(c, req, range);
 }
 
@@ -271,8 +274,9 @@ static bool chunk_alloc(struct iova_space *space, struct iova_cpu *cpu,
  */
 
 /* Out of the hands of this CPU, or the chunk that it owns */
-static bool alloc_cpu(struct iova_space *space, unsigned int zone,
-		      const struct iova_request *req, struct iova_range *range)
+static bool alloc_from_cpu(struct iova_space *space, unsigned int zone,
+			   const struct iova_request *req,
+			   struct iova_range *range)
 {
 	struct iova_cpu *cpu;
 	unsigned long flags;
@@ -280,7 +284,7 @@ static bool alloc_cpu(struct iova_space *space, unsigned int zone,
 
 	local_irq_save(flags);
 	cpu = this_cpu_ptr(space->cpu);
-	taken = (req->size <= IOVA_WORD && hands_take(cpu, zone, req, range)) ||
+	taken = (req->size <= IOVA_WORD && cpu_alloc(cpu, zone, req, range)) ||
 		chunk_alloc(space, cpu, zone, req, range);
 	local_irq_restore(flags);
 	return taken;
@@ -300,13 +304,13 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 	cpu = this_cpu_ptr(space->cpu);
 	old = cpu->chunk[zone];
 	cpu->chunk[zone] = c;
-	cpu->words[zone] = GENMASK(IOVA_WORDS - 1, 0);
+	cpu->unseen[zone] = GENMASK(IOVA_WORDS - 1, 0);
 	cpu->recent = c;
 	taken = chunk_alloc(space, cpu, zone, req, range);
 	local_irq_restore(flags);
 
 	if (old)
-		iova_park(space, old);
+		iova_pool_put_partial(space, old);
 	return taken;
 }
 
@@ -321,15 +325,15 @@ static bool alloc_zone(struct iova_space *space, unsigned int z,
 	if (!(READ_ONCE(space->classes[z]) >> class))
 		return false;
 	if (zone <= IOVA_ZONE_SCARCE)
-		return iova_park_take(space, z, class, req, range);
-	c = iova_park_adopt(space, z, class, req->limit);
+		return iova_pool_take(space, z, class, req, range);
+	c = iova_pool_get_partial(space, z, class, req->limit);
 	return c && alloc_install(space, c, zone, req, range);
 }
 
 static bool alloc_new(struct iova_space *space, unsigned int zone,
 		      const struct iova_request *req, struct iova_range *range)
 {
-	struct iova_chunk *c = iova_park_create(space, req->limit);
+	struct iova_chunk *c = iova_pool_create_chunk(space, req->limit);
 	bool taken;
 
 	if (!c)
@@ -337,7 +341,7 @@ static bool alloc_new(struct iova_space *space, unsigned int zone,
 	if (zone > IOVA_ZONE_SCARCE)
 		return alloc_install(space, c, zone, req, range);
 	taken = iova_chunk_take(c, req, range);
-	iova_park(space, c);
+	iova_pool_put_partial(space, c);
 	return taken;
 }
 
@@ -348,25 +352,26 @@ static bool alloc_last(struct iova_space *space, const struct iova_request *req,
 	unsigned int tries = IOVA_TIGHT_CHUNKS, class;
 	int z;
 
-	for (z = iova_zone(space, req->limit); z >= 0; z--)
+	for (z = iova_pool_zone(space, req->limit); z >= 0; z--)
 		for (class = iova_run_class(min(req->size, IOVA_WORD));
 		     class < iova_request_class(req); class++)
 			if (READ_ONCE(space->classes[z]) & BIT(class) &&
-			    iova_park_take_tight(space, z, class, req, range, &tries))
+			    iova_pool_take_tight(space, z, class, req, range,
+						 &tries))
 				return true;
-	return iova_park_take_owned(space, req, range);
+	return iova_pool_take_cpu(space, req, range);
 }
 
 static bool alloc_small(struct iova_space *space,
 			const struct iova_request *req,
 			struct iova_range *range)
 {
-	unsigned int zone = iova_zone(space, req->limit);
+	unsigned int zone = iova_pool_zone(space, req->limit);
 	int z;
 
 	/* What is there and others do not need, something new, or anything */
 	for (z = zone; z >= 0; z--)
-		if ((z == zone || READ_ONCE(space->serve[z]) == zone) &&
+		if ((z == zone || READ_ONCE(space->zone_for[z]) == zone) &&
 		    alloc_zone(space, z, zone, req, range))
 			return true;
 	if (alloc_new(space, zone, req, range))
@@ -392,9 +397,9 @@ static bool alloc_large(struct iova_space *space,
 	*x = (struct iova_extent) { .kind = IOVA_KIND_LARGE, .mapped = true };
 	do {
 		raw_spin_lock_irqsave(&space->lock, flags);
-		placed = iova_space_place(space, x, req);
+		placed = iova_pool_place(space, x, req);
 		raw_spin_unlock_irqrestore(&space->lock, flags);
-	} while (!placed && iova_park_trim(space));
+	} while (!placed && iova_pool_shrink(space));
 	if (!placed) {
 		kfree(x);
 		return false;
@@ -413,8 +418,8 @@ static bool alloc_any(struct iova_space *space, const struct iova_request *req,
 		      struct iova_range *range)
 {
 	/* Who can do with other addresses does not have to spare these. */
-	bool last = small && req->size > IOVA_SMALL_CROWDED && !req->soft &&
-		    iova_zone_crowded(space, iova_zone(space, req->limit));
+	bool last = small && req->size > IOVA_SMALL_LOW && !req->soft &&
+		    iova_pool_low(space, iova_pool_zone(space, req->limit));
 
 	return (small && !last && alloc_small(space, small, range)) ||
 	       alloc_large(space, req, range) ||
@@ -435,10 +440,10 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 	/* No range of a chunk crosses a boundary as wide as it is. */
 	if (small && req->boundary && req->boundary < IOVA_CHUNK_GRANULES)
 		small->align = max(req->align, roundup_pow_of_two(req->size));
-	zone = iova_zone(space, req->limit);
-	if (!req->soft && !(READ_ONCE(space->needed) & BIT(zone)))
-		iova_zone_need(space, zone);
-	if ((small && alloc_cpu(space, zone, small, range)) ||
+	zone = iova_pool_zone(space, req->limit);
+	if (!req->soft && !(READ_ONCE(space->active_zones) & BIT(zone)))
+		iova_pool_activate_zone(space, zone);
+	if ((small && alloc_from_cpu(space, zone, small, range)) ||
 	    alloc_any(space, req, small, range))
 		return true;
 	if (req->soft)
@@ -446,7 +451,7 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 
 	/* It is getting scarce: with what this CPU has in its other hands, too */
 	local_irq_save(flags);
-	hands_drop(space, this_cpu_ptr(space->cpu), NULL);
+	cpu_drain(space, this_cpu_ptr(space->cpu), NULL);
 	local_irq_restore(flags);
 	return alloc_any(space, req, small, range) ||
 	       (small && alloc_last(space, small, range));
@@ -459,12 +464,12 @@ static noinline bool alloc_hard(struct iova_space *space,
 {
 	bool taken = alloc_long(space, req, range);
 
-	iova_park_reap(space);
+	iova_pool_reap(space);
 	return taken;
 }
 
 /**
- * iova_alloc - hand out a range of granules
+ * iova_space_alloc - hand out a range of granules
  * @space: address space
  * @req: what the range has to satisfy
  * @range: where to store it
@@ -472,10 +477,10 @@ static noinline bool alloc_hard(struct iova_space *space,
  * Context: Any. Takes &iova_space.lock for bounded steps.
  * Return: true, or false when there is no room or no memory.
  */
-bool iova_alloc(struct iova_space *space, const struct iova_request *req,
-		struct iova_range *range)
+bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
+		      struct iova_range *range)
 {
-	struct iova_hand *hand;
+	struct iova_cpu_word *word;
 	struct iova_cpu *cpu;
 	unsigned long flags;
 	bool taken = false;
@@ -484,9 +489,9 @@ bool iova_alloc(struct iova_space *space, const struct iova_request *req,
 	if (req->size - 1 < IOVA_WORD && req->boundary - 1 >= IOVA_WORD - 1) {
 		local_irq_save(flags);
 		cpu = this_cpu_ptr(space->cpu);
-		hand = &cpu->hand[cpu->at];
-		if (likely(hand->zone == iova_zone(space, req->limit)))
-			taken = hand_take(hand, req, range);
+		word = &cpu->word[cpu->at];
+		if (likely(word->zone == iova_pool_zone(space, req->limit)))
+			taken = cpu_word_alloc(word, req, range);
 		local_irq_restore(flags);
 	}
 	return likely(taken) ? true : alloc_hard(space, req, range);
@@ -496,30 +501,31 @@ static noinline unsigned long alloc_one_hard(struct iova_space *space,
 					     unsigned long limit)
 {
 	struct iova_request req = { .size = 1, .align = 1, .limit = limit };
-	unsigned int zone = iova_zone(space, limit);
+	unsigned int zone = iova_pool_zone(space, limit);
 	struct iova_range range;
 	bool taken;
 
-	taken = alloc_cpu(space, zone, &req, &range) ||
+	taken = alloc_from_cpu(space, zone, &req, &range) ||
 		alloc_zone(space, zone, zone, &req, &range);
-	iova_park_reap(space);
+	iova_pool_reap(space);
 	return taken ? range.first : IOVA_NONE;
 }
 
 /**
- * iova_alloc_one - hand out one granule of those that the CPU has
+ * iova_space_alloc_one - hand out one granule of those that the CPU has
  * @space: address space
  * @limit: it is at most this
  *
- * As iova_alloc() would, for what is asked for most, but without going to any
+ * As iova_space_alloc() would, for what is asked for most, but without going to any
  * length for it.
  *
  * Context: Any.
- * Return: the granule, or IOVA_NONE if it takes iova_alloc() to find one.
+ * Return: the granule, or IOVA_NONE if it takes iova_space_alloc() to find one.
  */
-unsigned long iova_alloc_one(struct iova_space *space, unsigned long limit)
+unsigned long iova_space_alloc_one(struct iova_space *space,
+				   unsigned long limit)
 {
-	struct iova_hand *hand;
+	struct iova_cpu_word *word;
 	struct iova_range range;
 	struct iova_cpu *cpu;
 	unsigned long flags, first;
@@ -528,13 +534,14 @@ unsigned long iova_alloc_one(struct iova_space *space, unsigned long limit)
 
 	local_irq_save(flags);
 	cpu = this_cpu_ptr(space->cpu);
-	hand = &cpu->hand[cpu->at];
-	free = hand->free;
-	first = hand->base + (free ? __ffs64(free) : 0);
-	taken = free && hand->zone == iova_zone(space, limit) && first <= limit;
+	word = &cpu->word[cpu->at];
+	free = word->free;
+	first = word->base + (free ? __ffs64(free) : 0);
+	taken = free && word->zone == iova_pool_zone(space, limit) &&
+		first <= limit;
 	if (likely(taken)) {
-		hand->free = free & (free - 1);
-		chunk_give(hand->chunk, first, 1, &range);
+		word->free = free & (free - 1);
+		chunk_set_range(word->chunk, first, 1, &range);
 	}
 	local_irq_restore(flags);
 	return likely(taken) ? first : alloc_one_hard(space, limit);
@@ -565,7 +572,7 @@ static __always_inline bool claim_small(struct iova_chunk *c,
 }
 
 /**
- * iova_claim_large - iova_claim() for more than IOVA_SMALL_MAX granules
+ * iova_space_claim_large - iova_space_claim() for more than IOVA_SMALL_MAX granules
  * @space: address space
  * @first: where the caller believes that a range begins
  * @range: where to store the range that was handed out there
@@ -573,15 +580,15 @@ static __always_inline bool claim_small(struct iova_chunk *c,
  * Context: Any.
  * Return: false if no such range begins at @first; perhaps a smaller one does.
  */
-bool iova_claim_large(struct iova_space *space, unsigned long first,
-		      struct iova_range *range)
+bool iova_space_claim_large(struct iova_space *space, unsigned long first,
+			    struct iova_range *range)
 {
 	struct iova_extent *x;
 	unsigned long flags;
 	bool mapped;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	x = extents_at(&space->extents, first);
+	x = iova_extents_at(&space->extents, first);
 	mapped = x && x->first == first && x->mapped;
 	if (mapped) {
 		x->mapped = false;
@@ -605,23 +612,23 @@ static noinline bool claim_hard(struct iova_space *space, unsigned long granule,
 	if (c)
 		claimed = claim_small(c, granule, range);
 	local_irq_restore(flags);
-	return c ? claimed : iova_claim_large(space, granule, range);
+	return c ? claimed : iova_space_claim_large(space, granule, range);
 }
 
 /**
- * iova_claim - begin to take a range back
+ * iova_space_claim - begin to take a range back
  * @space: address space
  * @first: where the caller believes that a range begins
  * @range: where to store the range that was handed out there
  *
  * Of all callers for one range one succeeds, and has to end with
- * iova_release() or iova_retire(). Nobody gets the range before that.
+ * iova_space_release() or iova_space_retire(). Nobody gets the range before that.
  *
  * Context: Any.
  * Return: false if no range begins at @first or it has been claimed before.
  */
-bool iova_claim(struct iova_space *space, unsigned long first,
-		struct iova_range *range)
+bool iova_space_claim(struct iova_space *space, unsigned long first,
+		      struct iova_range *range)
 {
 	bool claimed = false;
 	struct iova_chunk *c;
@@ -636,16 +643,17 @@ bool iova_claim(struct iova_space *space, unsigned long first,
 }
 
 /**
- * iova_unclaim - leave a claimed range to whoever has it
+ * iova_space_unclaim - leave a claimed range to whoever has it
  * @space: address space
- * @range: from iova_claim(); its translation is as it was
+ * @range: from iova_space_claim(); its translation is as it was
  *
  * Whoever claimed the range has found that it is not theirs. A claim of the
  * rightful owner in between has failed.
  *
  * Context: Any. Never fails and never allocates memory.
  */
-void iova_unclaim(struct iova_space *space, const struct iova_range *range)
+void iova_space_unclaim(struct iova_space *space,
+			const struct iova_range *range)
 {
 	struct iova_extent *x = range->extent;
 
@@ -664,7 +672,7 @@ static noinline void free_large(struct iova_space *space,
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&space->lock, flags);
-	iova_space_erase(space, x);
+	iova_pool_erase(space, x);
 	raw_spin_unlock_irqrestore(&space->lock, flags);
 	if (cmpxchg(&space->spare, NULL, x))
 		kfree(x);
@@ -689,28 +697,29 @@ static noinline void release_hard(struct iova_space *space,
 		free_word(space, c, w, word_bits(range->first, size));
 	} else {
 		cpu = this_cpu_ptr(space->cpu);
-		hand_fill(space, cpu, hand_for(space, cpu, base), c, base,
-			  word_bits(range->first, size));
+		cpu_word_fill(space, cpu, cpu_word_for(space, cpu, base), c,
+			      base, word_bits(range->first, size));
 	}
 	local_irq_restore(flags);
-	iova_park_reap(space);
+	iova_pool_reap(space);
 }
 
 /**
- * iova_release - make a claimed range free at once
+ * iova_space_release - make a claimed range free at once
  * @space: address space
- * @range: from iova_claim(), or from iova_alloc() and never used
+ * @range: from iova_space_claim(), or from iova_space_alloc() and never used
  *
  * Only for a range that no IOTLB holds.
  *
  * Context: Any. Never fails and never allocates memory.
  */
-void iova_release(struct iova_space *space, const struct iova_range *range)
+void iova_space_release(struct iova_space *space,
+			const struct iova_range *range)
 {
 	struct iova_chunk *c = to_chunk(range->extent);
 	unsigned long first = range->first;
 	bool taken = false;
-	struct iova_hand *hand;
+	struct iova_cpu_word *word;
 	struct iova_cpu *cpu;
 	unsigned long flags;
 
@@ -722,13 +731,13 @@ void iova_release(struct iova_space *space, const struct iova_range *range)
 	if (likely(range->last - first < IOVA_WORD)) {
 		local_irq_save(flags);
 		cpu = this_cpu_ptr(space->cpu);
-		hand = &cpu->hand[cpu->at];
-		taken = hand->base == ALIGN_DOWN(first, IOVA_WORD) &&
+		word = &cpu->word[cpu->at];
+		taken = word->base == ALIGN_DOWN(first, IOVA_WORD) &&
 			!READ_ONCE(c->reserved);
 		if (likely(taken)) {
 			WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], 0);
-			hand->chunk = c;
-			hand->free |= word_bits(first, range->last - first + 1);
+			word->chunk = c;
+			word->free |= word_bits(first, range->last - first + 1);
 		}
 		local_irq_restore(flags);
 	}
@@ -754,15 +763,15 @@ static noinline void retire_queue(struct iova_space *space,
 }
 
 /**
- * iova_retire - let a claimed range wait for a flush
+ * iova_space_retire - let a claimed range wait for a flush
  * @space: address space
- * @range: from iova_claim(); its translation has been cleared
+ * @range: from iova_space_claim(); its translation has been cleared
  * @epoch: the epoch whose flush makes it free
  *
  * Context: Any. Never fails and never allocates memory.
  */
-void iova_retire(struct iova_space *space, const struct iova_range *range,
-		 unsigned int epoch)
+void iova_space_retire(struct iova_space *space, const struct iova_range *range,
+		       unsigned int epoch)
 {
 	struct iova_extent *x = range->extent;
 	unsigned int w, size;
@@ -801,38 +810,38 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 		if (!atomic64_read(&c->dirty[epoch][w]))
 			continue;
 		bits = atomic64_xchg(&c->dirty[epoch][w], 0);
-		chunk_put(c, w, bits);
+		chunk_clear_bits(c, w, bits);
 	}
-	if (READ_ONCE(c->class) != IOVA_CLASS_OWNED)
-		iova_park_sort(space, c);
-	iova_park_reap(space);
+	if (READ_ONCE(c->class) != IOVA_CLASS_CPU)
+		iova_pool_sort(space, c);
+	iova_pool_reap(space);
 }
 
 /**
- * iova_recycle_start - an epoch has been flushed
+ * iova_space_recycle_start - an epoch has been flushed
  * @space: address space
  * @epoch: which one
  *
- * Its ranges become free in iova_recycle(). The caller serialises the two. A range
+ * Its ranges become free in iova_space_recycle(). The caller serialises the two. A range
  * that is late and retires into @epoch from now on waits for the next flush of it.
  *
  * Context: Any.
  */
-void iova_recycle_start(struct iova_space *space, unsigned int epoch)
+void iova_space_recycle_start(struct iova_space *space, unsigned int epoch)
 {
 	space->recycling = llist_del_all(&space->retired[epoch]);
 	space->recycling_epoch = epoch;
 }
 
 /**
- * iova_recycle - make flushed ranges free
+ * iova_space_recycle - make flushed ranges free
  * @space: address space
  * @budget: how many chunks and large ranges to take back at most
  *
  * Context: Any; serialised by the caller.
  * Return: whether there is more to do.
  */
-bool iova_recycle(struct iova_space *space, unsigned int budget)
+bool iova_space_recycle(struct iova_space *space, unsigned int budget)
 {
 	unsigned int epoch = space->recycling_epoch;
 	struct iova_extent *x;
@@ -851,17 +860,18 @@ bool iova_recycle(struct iova_space *space, unsigned int budget)
 }
 
 /* The longest range of a parked chunk below @limit, about */
-static unsigned long parked_largest(struct iova_space *space,
-				    unsigned long limit)
+static unsigned long partial_largest(struct iova_space *space,
+				     unsigned long limit)
 {
 	const struct iova_chunk *c;
 	int zone, class;
 
 	lockdep_assert_held(&space->lock);
 	for (class = IOVA_CLASSES - 1; class >= 0; class--) {
-		for (zone = iova_zone(space, limit); zone >= 0; zone--) {
-			c = list_first_entry_or_null(&space->parked[zone][class],
-						     struct iova_chunk, list);
+		for (zone = iova_pool_zone(space, limit); zone >= 0; zone--) {
+			c = list_first_entry_or_null(
+				&space->partial[zone][class], struct iova_chunk,
+				list);
 			if (c && c->extent.last <= limit)
 				return iova_class_granules(class);
 		}
@@ -870,7 +880,7 @@ static unsigned long parked_largest(struct iova_space *space,
 }
 
 /**
- * iova_largest_gap - the longest range that could be handed out
+ * iova_space_largest - the longest range that could be handed out
  * @space: address space
  * @limit: its last granule at most
  *
@@ -879,7 +889,7 @@ static unsigned long parked_largest(struct iova_space *space,
  * Context: Any.
  * Return: granules.
  */
-unsigned long iova_largest_gap(struct iova_space *space, unsigned long limit)
+unsigned long iova_space_largest(struct iova_space *space, unsigned long limit)
 {
 	unsigned long least = 0, most, size;
 
@@ -887,14 +897,14 @@ unsigned long iova_largest_gap(struct iova_space *space, unsigned long limit)
 	while (least < most) {
 		size = least + (most - least + 1) / 2;
 		scoped_guard(raw_spinlock_irqsave, &space->lock) {
-			if (extents_have_gap(&space->extents, size, limit))
+			if (iova_extents_have_gap(&space->extents, size, limit))
 				least = size;
 			else
 				most = size - 1;
 		}
 	}
 	scoped_guard(raw_spinlock_irqsave, &space->lock)
-		least = max(least, parked_largest(space, limit));
+		least = max(least, partial_largest(space, limit));
 	return least;
 }
 
@@ -919,16 +929,16 @@ struct iova_reservation {
 /* What is in a hand is free, but could be handed out any time: take it out. */
 static void reserve_from_cpu(struct iova_reservation *r, struct iova_cpu *cpu)
 {
-	struct iova_hand *hand;
+	struct iova_cpu_word *word;
 	unsigned int w;
 	u64 bits;
 
-	for (hand = cpu->hand; hand < cpu->hand + IOVA_HANDS; hand++) {
-		if (!hand->free || hand->chunk != r->chunk)
+	for (word = cpu->word; word < cpu->word + IOVA_CPU_WORDS; word++) {
+		if (!hand->free || word->chunk != r->chunk)
 			continue;
-		w = base_word(hand->base);
-		bits = hand->free & r->fresh[w];
-		hand->free &= ~bits;
+		w = base_word(word->base);
+		bits = word->free & r->fresh[w];
+		word->free &= ~bits;
 		atomic64_fetch_andnot(bits, &r->busy[w]);
 	}
 }
@@ -945,7 +955,7 @@ static void reserve_from_this_cpu(void *data)
 
 /*
  * From now on nobody takes [first, last] of @r->chunk, but for what CPUs have in
- * hand; and the chunk does not go any more.
+ * word; and the chunk does not go any more.
  * @bitmap: memory for &iova_chunk.reserved; taken if needed
  */
 static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
@@ -987,7 +997,7 @@ static int chunk_reserve_end(struct iova_reservation *r)
 	cpus_read_unlock();
 	for (w = 0; w < IOVA_WORDS; w++)
 		busy |= atomic64_read(&r->busy[w]);
-	iova_park_sort(r->space, r->chunk);
+	iova_pool_sort(r->space, r->chunk);
 	return busy ? -EBUSY : 0;
 }
 
@@ -1005,7 +1015,7 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 	if (!x || !bitmap)
 		return -ENOMEM;
 	scoped_guard(raw_spinlock_irqsave, &space->lock) {
-		at = extents_at(&space->extents, *first);
+		at = iova_extents_at(&space->extents, *first);
 		done = min(last, at->last);
 		if (at->first > *first) {
 			done = min(last, at->first - 1);
@@ -1013,7 +1023,8 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 			x->first = *first;
 			x->last = done;
 			iova_count_taken(space, x, true);
-			extents_insert(&space->extents, no_free_ptr(x), at);
+			iova_extents_insert(&space->extents, no_free_ptr(x),
+					    at);
 		} else if (at->kind == IOVA_KIND_CHUNK) {
 			r.chunk = to_chunk(at);
 			ret = chunk_reserve_begin(&r, *first - at->first,
@@ -1024,14 +1035,14 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 	}
 	if (r.chunk && !ret)
 		ret = chunk_reserve_end(&r);
-	iova_park_reap(space);
+	iova_pool_reap(space);
 	if (ret != -EAGAIN)
 		*first = done + 1;
 	return ret;
 }
 
 /**
- * iova_reserve - keep a range from ever being handed out
+ * iova_space_reserve - keep a range from ever being handed out
  * @space: address space
  * @first: first granule
  * @last: last granule
@@ -1042,8 +1053,8 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
  * Context: Process; may sleep. Takes cpu_hotplug_lock; one call at a time.
  * Return: 0; -EBUSY if a range has been handed out there; -ENOMEM.
  */
-int iova_reserve(struct iova_space *space, unsigned long first,
-		 unsigned long last)
+int iova_space_reserve(struct iova_space *space, unsigned long first,
+		       unsigned long last)
 {
 	int ret, result = 0;
 
@@ -1088,16 +1099,16 @@ int iova_space_init(struct iova_space *space, unsigned long first,
 	xa_init_flags(&space->chunks, XA_FLAGS_LOCK_IRQ);
 	for (zone = 0; zone < IOVA_ZONES; zone++)
 		for (class = 0; class < IOVA_CLASSES; class++)
-			INIT_LIST_HEAD(&space->parked[zone][class]);
+			INIT_LIST_HEAD(&space->partial[zone][class]);
 
-	INIT_LIST_HEAD(&space->owned);
+	INIT_LIST_HEAD(&space->cpu_chunks);
 	for_each_possible_cpu(cpu)
-		for (i = 0; i < IOVA_HANDS; i++)
-			per_cpu_ptr(space->cpu, cpu)->hand[i].base =
+		for (i = 0; i < IOVA_CPU_WORDS; i++)
+			per_cpu_ptr(space->cpu, cpu)->word[i].base =
 				IOVA_NO_WORD;
 	for (zone = 0; zone < IOVA_ZONES; zone++)
-		space->serve[zone] = zone;
-	extents_init(&space->extents, first, last);
+		space->zone_for[zone] = zone;
+	iova_extents_init(&space->extents, first, last);
 	return 0;
 }
 

@@ -6,8 +6,8 @@
  * smallest IOMMU page of the domain); "last" is inclusive throughout, so that
  * the top of the address space needs no special case.
  */
-#ifndef _DMA_IOVA_H
-#define _DMA_IOVA_H
+#ifndef _IOVA_SPACE_H
+#define _IOVA_SPACE_H
 
 #include <linux/list.h>
 #include <linux/llist.h>
@@ -33,15 +33,15 @@ struct iova_cpu;
  * @extents: what is taken
  * @spare: freed last, for the next large range; or NULL
  * @chunks: chunk by granule number / IOVA_CHUNK_GRANULES, read under RCU
- * @parked: chunks that no CPU owns and that have free granules
+ * @partial: chunks that no CPU owns and that have free granules
  * @classes: by zone, bit per class with a chunk in @parked
- * @owned: chunks that a CPU owns
- * @nr_owned: how many
+ * @cpu_chunks: chunks that a CPU owns
+ * @nr_cpu_chunks: how many
  * @nr_empty: chunks on the IOVA_CLASS_EMPTY lists
  * @dying: chunks that are to go, by &iova_extent.retired of epoch 0
  * @taken: granules of extents that end in each zone
- * @needed: bit per zone, set when a request needs a limit in it
- * @serve: by zone, which requests its chunks are for
+ * @active_zones: bit per zone, set when a request needs a limit in it
+ * @zone_for: by zone, which requests its chunks are for
  * @cpu: what each CPU allocates from
  * @retired: per epoch, what waits for that epoch's flush
  * @recycling: flushed but not yet given back; the caller serialises
@@ -55,15 +55,15 @@ struct iova_space {
 	struct iova_extents extents;
 	struct iova_extent *spare;
 	struct xarray chunks;
-	struct list_head parked[IOVA_ZONES][IOVA_CLASSES];
+	struct list_head partial[IOVA_ZONES][IOVA_CLASSES];
 	u16 classes[IOVA_ZONES];
-	struct list_head owned;
-	unsigned int nr_owned;
+	struct list_head cpu_chunks;
+	unsigned int nr_cpu_chunks;
 	unsigned int nr_empty;
 	struct llist_head dying;
 	unsigned long taken[IOVA_ZONES];
-	u8 needed;
-	u8 serve[IOVA_ZONES];
+	u8 active_zones;
+	u8 zone_for[IOVA_ZONES];
 	struct iova_cpu __percpu *cpu;
 	struct llist_head retired[IOVA_EPOCHS];
 	struct llist_node *recycling;
@@ -74,23 +74,26 @@ struct iova_space {
 int iova_space_init(struct iova_space *space, unsigned long first,
 		    unsigned long last, unsigned int granule_lg2);
 void iova_space_destroy(struct iova_space *space);
-int iova_reserve(struct iova_space *space, unsigned long first,
-		 unsigned long last);
+int iova_space_reserve(struct iova_space *space, unsigned long first,
+		       unsigned long last);
 
-bool iova_alloc(struct iova_space *space, const struct iova_request *req,
-		struct iova_range *range);
-unsigned long iova_alloc_one(struct iova_space *space, unsigned long limit);
-bool iova_claim(struct iova_space *space, unsigned long first,
-		struct iova_range *range);
-bool iova_claim_large(struct iova_space *space, unsigned long first,
+bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 		      struct iova_range *range);
-void iova_unclaim(struct iova_space *space, const struct iova_range *range);
-void iova_release(struct iova_space *space, const struct iova_range *range);
-void iova_retire(struct iova_space *space, const struct iova_range *range,
-		 unsigned int epoch);
-void iova_recycle_start(struct iova_space *space, unsigned int epoch);
-bool iova_recycle(struct iova_space *space, unsigned int budget);
+unsigned long iova_space_alloc_one(struct iova_space *space,
+				   unsigned long limit);
+bool iova_space_claim(struct iova_space *space, unsigned long first,
+		      struct iova_range *range);
+bool iova_space_claim_large(struct iova_space *space, unsigned long first,
+			    struct iova_range *range);
+void iova_space_unclaim(struct iova_space *space,
+			const struct iova_range *range);
+void iova_space_release(struct iova_space *space,
+			const struct iova_range *range);
+void iova_space_retire(struct iova_space *space, const struct iova_range *range,
+		       unsigned int epoch);
+void iova_space_recycle_start(struct iova_space *space, unsigned int epoch);
+bool iova_space_recycle(struct iova_space *space, unsigned int budget);
 
-unsigned long iova_largest_gap(struct iova_space *space, unsigned long limit);
+unsigned long iova_space_largest(struct iova_space *space, unsigned long limit);
 
-#endif /* _DMA_IOVA_H */
+#endif /* _IOVA_SPACE_H */

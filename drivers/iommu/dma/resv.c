@@ -23,8 +23,9 @@ static int reserve(struct device *dev, struct iommu_dma_cookie *cookie,
 	unsigned int lg2 = cookie->granule_lg2;
 	int ret;
 
-	ret = iova_reserve(&cookie->space, min_t(u64, first >> lg2, ULONG_MAX),
-			   min_t(u64, last >> lg2, ULONG_MAX));
+	ret = iova_space_reserve(&cookie->space,
+				 min_t(u64, first >> lg2, ULONG_MAX),
+				 min_t(u64, last >> lg2, ULONG_MAX));
 	if (ret != -EBUSY)
 		return ret;
 	dev_warn(dev, "DMA addresses [%#llx, %#llx] are reserved for it but in use by its IOMMU group\n",

@@ -122,7 +122,7 @@ inline relist(is)
 	unlock()
 }
 
-/* chunk_put() of @bits, chunk_outgrew(), chunk_relist() */
+/* chunk_clear_bits() of @bits, chunk_outgrew(), chunk_relist() */
 inline put(bits, was, is)
 {
 	assert(!freed);

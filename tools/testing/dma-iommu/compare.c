@@ -4,8 +4,8 @@
  * much room is left in an old space. The script compare runs this.
  *
  * An allocation and a free are what the layer calls for them: alloc_iova_fast()
- * and free_iova_fast() in the base; iova_alloc() or iova_alloc_one(), and
- * iova_claim() and iova_release(), here. Best of many short rounds, the two by turns.
+ * and free_iova_fast() in the base; iova_space_alloc() or iova_space_alloc_one(), and
+ * iova_space_claim() and iova_space_release(), here. Best of many short rounds, the two by turns.
  */
 
 #include <time.h>
@@ -35,12 +35,12 @@ static __always_inline_ unsigned long get(bool ours, unsigned long size,
 	if (!ours)
 		return alloc_iova_fast(&base, size, limit, true);
 	if (size == 1 && align == 1) {
-		unsigned long granule = iova_alloc_one(&space, limit);
+		unsigned long granule = iova_space_alloc_one(&space, limit);
 
 		if (granule != IOVA_NONE)
 			return granule;
 	}
-	return iova_alloc(&space, &req, &range) ? range.first : 0;
+	return iova_space_alloc(&space, &req, &range) ? range.first : 0;
 }
 
 static __always_inline_ void put(bool ours, unsigned long pfn,
@@ -52,8 +52,8 @@ static __always_inline_ void put(bool ours, unsigned long pfn,
 		free_iova_fast(&base, pfn, size);
 		return;
 	}
-	FAIL_IF(!iova_claim(&space, pfn, &range));
-	iova_release(&space, &range);
+	FAIL_IF(!iova_space_claim(&space, pfn, &range));
+	iova_space_release(&space, &range);
 }
 
 static void begin(bool ours)

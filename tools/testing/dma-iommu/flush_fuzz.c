@@ -39,14 +39,17 @@ static void count_late(unsigned int epoch);
 #define READ_ONCE(x)			({ typeof(x) x_ = (x); point(); x_; })
 #define smp_mb()			point()
 #define smp_rmb()			point()
-#define iova_retire(space, range, epoch) \
-	do { point(); count_late(epoch); iova_retire(space, range, epoch); } \
-	while (0)
+#define iova_space_retire(space, range, epoch)          \
+	do {                                            \
+		point();                                \
+		count_late(epoch);                      \
+		iova_space_retire(space, range, epoch); \
+	} while (0)
 
 #include "flush.c"
 #include "fuzz.h"
 
-#undef iova_retire
+#undef iova_space_retire
 
 #define GRANULES	2048UL
 #define MAX_RANGES	512
@@ -132,7 +135,7 @@ static bool map(unsigned long size)
 	struct iova_range range;
 	unsigned long g;
 
-	if (nr_live == MAX_RANGES || !iova_alloc(&space, &req, &range))
+	if (nr_live == MAX_RANGES || !iova_space_alloc(&space, &req, &range))
 		return false;
 	next_id++;
 	for (g = range.first; g <= range.last; g++) {
@@ -151,7 +154,7 @@ static void unmap(unsigned int i, bool with_page)
 	struct page *page;
 	unsigned long g;
 
-	FAIL_IF(!iova_claim(&space, live[i].first, &range));
+	FAIL_IF(!iova_space_claim(&space, live[i].first, &range));
 	FAIL_IF(range.last != live[i].last);
 	live[i] = live[--nr_live];
 	unmapping++;
@@ -173,7 +176,7 @@ static void unmap(unsigned int i, bool with_page)
 		for (g = range.first; g <= range.last; g++)
 			iotlb[g] = 0;
 		iommu_put_pages_list(&pages);
-		iova_release(&space, &range);
+		iova_space_release(&space, &range);
 	}
 	unmapping--;
 }

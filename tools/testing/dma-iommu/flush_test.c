@@ -79,7 +79,7 @@ static bool map(struct iova_range *range, unsigned long size)
 	unsigned int id = __atomic_add_fetch(&next_id, 1, __ATOMIC_RELAXED);
 	unsigned long g;
 
-	if (!iova_alloc(&space, &req, range))
+	if (!iova_space_alloc(&space, &req, range))
 		return false;
 	for (g = range->first; g <= range->last; g++) {
 		FAIL_IF(load(translation[g]));
@@ -99,7 +99,7 @@ static void unmap(const struct iova_range *range)
 	struct page *page;
 	unsigned long g;
 
-	FAIL_IF(!iova_claim(&space, range->first, &claimed));
+	FAIL_IF(!iova_space_claim(&space, range->first, &claimed));
 	FAIL_IF(claimed.last != range->last);
 	if (shim_one_in(4)) {
 		page = malloc(sizeof(*page));
@@ -118,7 +118,7 @@ static void unmap(const struct iova_range *range)
 	for (g = range->first; g <= range->last; g++)
 		invalidate(g);
 	iommu_put_pages_list(&pages);
-	iova_release(&space, &claimed);
+	iova_space_release(&space, &claimed);
 }
 
 /* Return: whether there was something to do. */
@@ -254,9 +254,9 @@ static void stale_test(void)
 	dma_flush_enable(&flush, &domain);
 	while (map(&ranges[count], 1))
 		count++;
-	FAIL_IF(!iova_claim(&space, ranges[--count].first, &claimed));
+	FAIL_IF(!iova_space_claim(&space, ranges[--count].first, &claimed));
 	store(translation[claimed.first], 0);
-	iova_retire(&space, &claimed, flush.epoch ^ 1);
+	iova_space_retire(&space, &claimed, flush.epoch ^ 1);
 	FAIL_IF(!flush_now(&flush));
 	FAIL_IF(!map(&range, 1));
 	unmap(&range);

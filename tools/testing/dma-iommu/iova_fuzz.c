@@ -324,9 +324,9 @@ static void try_huge(const struct iova_range *range)
 		if (g > range->last)
 			break;
 	}
-	FAIL_IF(!iova_claim(&space, range->first, &again));
+	FAIL_IF(!iova_space_claim(&space, range->first, &again));
 	FAIL_IF(again.first != range->first || again.last != range->last);
-	iova_release(&space, &again);
+	iova_space_release(&space, &again);
 	for (i = page_place(range->first / PAGE_GRANULES); i < nr_pages; i++) {
 		g = max(pages[i]->index * PAGE_GRANULES, range->first);
 		for (; g <= range->last &&
@@ -341,7 +341,7 @@ static void try_huge(const struct iova_range *range)
 static bool do_alloc_one(unsigned long limit)
 {
 	struct iova_request req = { .size = 1, .align = 1, .limit = limit };
-	unsigned long granule = iova_alloc_one(&space, limit);
+	unsigned long granule = iova_space_alloc_one(&space, limit);
 	struct iova_range range = { .first = granule, .last = granule };
 
 	if (trace)
@@ -378,7 +378,7 @@ static void do_alloc(const struct op *op)
 		printf("alloc size %lu align %lu limit %lx boundary %lx%s, cpu %u\n",
 		       req.size, req.align, req.limit, req.boundary,
 		       req.soft ? " soft" : "", shim_cpu);
-	if (!iova_alloc(&space, &req, &range)) {
+	if (!iova_space_alloc(&space, &req, &range)) {
 		nr_refused++;
 		FAIL_IF(!unlucky && must_succeed(&req));
 		return;
@@ -407,16 +407,16 @@ static void claim(unsigned int i)
 {
 	struct iova_range range, again, *expected = &live[i];
 
-	FAIL_IF(!iova_claim(&space, expected->first, &range));
+	FAIL_IF(!iova_space_claim(&space, expected->first, &range));
 	FAIL_IF(range.first != expected->first || range.last != expected->last ||
 		(expected->extent && range.extent != expected->extent));
-	FAIL_IF(iova_claim(&space, expected->first, &again));
+	FAIL_IF(iova_space_claim(&space, expected->first, &again));
 	change(&range, LIVE, CLAIMED);
 	live[i] = live[--nr_live];
 	freed[nr_freed++ % MAX_FREED] = range.first;
 	if (nr_claimed == MAX_RANGES) {
 		change(&range, CLAIMED, FREE);
-		iova_release(&space, &range);
+		iova_space_release(&space, &range);
 		return;
 	}
 	claimed[nr_claimed++] = range;
@@ -434,12 +434,12 @@ static void give_back(unsigned int i, unsigned int how)
 	claimed[i] = claimed[--nr_claimed];
 	if (epoch >= IOVA_EPOCHS) {
 		change(&range, CLAIMED, FREE);
-		iova_release(&space, &range);
+		iova_space_release(&space, &range);
 		return;
 	}
 	/* Late for its epoch: recycled with this flush or with the next */
 	change(&range, CLAIMED, (epoch == recycling ? LATE : DIRTY) + epoch);
-	iova_retire(&space, &range, epoch);
+	iova_space_retire(&space, &range, epoch);
 }
 
 static void do_free(const struct op *op)
@@ -493,7 +493,7 @@ static void do_wrong_claim(const struct op *op)
 	if (begins_live(granule))
 		return;
 	nr_wrong++;
-	FAIL_IF(iova_claim(&space, granule, &range));
+	FAIL_IF(iova_space_claim(&space, granule, &range));
 }
 
 static void recycle_begin(int epoch)
@@ -503,13 +503,13 @@ static void recycle_begin(int epoch)
 	recycling = epoch;
 	replace(DIRTY + epoch, RECYCLING);
 	replace(LATE + epoch, RECYCLING);
-	iova_recycle_start(&space, epoch);
+	iova_space_recycle_start(&space, epoch);
 }
 
 static void recycle_some(unsigned int budget)
 {
 	nr_recycled++;
-	if (iova_recycle(&space, budget))
+	if (iova_space_recycle(&space, budget))
 		return;
 	replace(RECYCLING, FREE);
 	recycling = -1;
@@ -573,7 +573,7 @@ static void do_reserve(const struct op *op)
 		first = setup->last - op->a % 16;
 		last = ULONG_MAX;
 	}
-	ret = iova_reserve(&space, first, last);
+	ret = iova_space_reserve(&space, first, last);
 	if (trace)
 		printf("reserve %lx-%lx: %d\n", first, last, ret);
 	complete = ret != -ENOMEM;
@@ -605,7 +605,7 @@ static void do_gap(const struct op *op)
 {
 	unsigned long limit = op_limit(op), gap, inside;
 
-	gap = iova_largest_gap(&space, limit);
+	gap = iova_space_largest(&space, limit);
 	inside = min(limit, setup->last);
 	if (trace)
 		printf("largest gap up to %lx: %lx\n", limit, gap);
@@ -692,7 +692,7 @@ static void drain(void)
 		shim_cpu = cpu;
 		for (bits = 1; bits <= 64 - setup->granule_lg2; bits++) {
 			one.limit = BIT(bits) - 1;
-			while (iova_alloc(&space, &one, &range)) {
+			while (iova_space_alloc(&space, &one, &range)) {
 				check_request(&one, &range);
 				hand_out(&range);
 				all[n++] = range;
@@ -701,14 +701,14 @@ static void drain(void)
 	}
 	for (g = setup->first; g <= setup->last; g++)
 		FAIL_IF(*state(g) == FREE);
-	FAIL_IF(iova_largest_gap(&space, ULONG_MAX));
+	FAIL_IF(iova_space_largest(&space, ULONG_MAX));
 	while (n--) {
 		shim_cpu = n % NR_CPUS;
-		FAIL_IF(!iova_claim(&space, all[n].first, &range));
+		FAIL_IF(!iova_space_claim(&space, all[n].first, &range));
 		FAIL_IF(range.last != range.first);
 		change(&range, LIVE, CLAIMED);
 		change(&range, CLAIMED, FREE);
-		iova_release(&space, &range);
+		iova_space_release(&space, &range);
 	}
 }
 

@@ -27,9 +27,9 @@ noinline void steady(unsigned int live)
 	for (i = 0; i < ROUNDS; i++) {
 		struct iova_range *slot = &window[i % live];
 
-		FAIL_IF(!iova_claim(&space, slot->first, slot));
-		iova_release(&space, slot);
-		FAIL_IF(!iova_alloc(&space, &request, slot));
+		FAIL_IF(!iova_space_claim(&space, slot->first, slot));
+		iova_space_release(&space, slot);
+		FAIL_IF(!iova_space_alloc(&space, &request, slot));
 	}
 }
 
@@ -39,7 +39,7 @@ static void run(unsigned int live)
 
 	FAIL_IF(iova_space_init(&space, 1, request.limit, 12));
 	for (i = 0; i < live; i++)
-		FAIL_IF(!iova_alloc(&space, &request, &window[i]));
+		FAIL_IF(!iova_space_alloc(&space, &request, &window[i]));
 	steady(live);
 	iova_space_destroy(&space);
 	shim_rcu_barrier();

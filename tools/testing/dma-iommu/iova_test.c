@@ -18,12 +18,12 @@
 
 enum {
 	FREE,
-	RESERVED,	/* by iova_reserve() */
-	LIVE,		/* handed out */
+	RESERVED, /* by iova_space_reserve() */
+	LIVE, /* handed out */
 	CLAIMED,
-	MAYBE,		/* being recycled: may be handed out, or not yet */
-	DIRTY,		/* DIRTY + epoch: must not be handed out */
-	LATER = 0x80,	/* a flag: reserved as soon as it comes back */
+	MAYBE, /* being recycled: may be handed out, or not yet */
+	DIRTY, /* DIRTY + epoch: must not be handed out */
+	LATER = 0x80, /* a flag: reserved as soon as it comes back */
 };
 
 #define ORACLE_BUCKETS	BIT(16)
@@ -128,10 +128,10 @@ static struct iova_gaps check_subtree(const struct rb_node *node)
 }
 
 /* Whether a CPU owns @c; and the granules of it that CPUs have in hand */
-static bool chunk_owned(struct iova_space *space, const struct iova_chunk *c,
-			u64 *in_hand)
+static bool chunk_is_cpu_chunk(struct iova_space *space,
+			       const struct iova_chunk *c, u64 *in_hand)
 {
-	const struct iova_hand *hand;
+	const struct iova_cpu_word *word;
 	const struct iova_cpu *of;
 	unsigned int cpu, i, w, owners = 0;
 
@@ -147,17 +147,17 @@ static bool chunk_owned(struct iova_space *space, const struct iova_chunk *c,
 			owners++;
 		}
 		FAIL_IF(of->recent == c && !mine);
-		for (i = 0; i < IOVA_HANDS; i++) {
-			hand = &of->hand[i];
-			if (!hand->free || hand->chunk != c)
+		for (i = 0; i < IOVA_CPU_WORDS; i++) {
+			word = &of->word[i];
+			if (!hand->free || word->chunk != c)
 				continue;
-			FAIL_IF(hand->base % IOVA_WORD);
-			FAIL_IF(hand->base < c->extent.first ||
-				hand->base > c->extent.last);
-			w = base_word(hand->base);
-			FAIL_IF(in_hand[w] & hand->free);
-			FAIL_IF(hand->free & ~c->used[w].counter);
-			in_hand[w] |= hand->free;
+			FAIL_IF(word->base % IOVA_WORD);
+			FAIL_IF(word->base < c->extent.first ||
+				word->base > c->extent.last);
+			w = base_word(word->base);
+			FAIL_IF(in_hand[w] & word->free);
+			FAIL_IF(word->free & ~c->used[w].counter);
+			in_hand[w] |= word->free;
 		}
 	}
 	FAIL_IF(owners > 1);
@@ -167,8 +167,9 @@ static bool chunk_owned(struct iova_space *space, const struct iova_chunk *c,
 static bool chunk_listed(struct iova_space *space, const struct iova_chunk *c)
 {
 	const struct iova_chunk *at;
-	struct list_head *list = c->class == IOVA_CLASS_OWNED ?
-		&space->owned : &space->parked[c->zone][c->class];
+	struct list_head *list = c->class == IOVA_CLASS_CPU ?
+					 &space->cpu_chunks :
+					 &space->partial[c->zone][c->class];
 
 	list_for_each_entry(at, list, list)
 		if (at == c)
@@ -195,16 +196,16 @@ static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 {
 	unsigned int i, epoch, left = 0;
 	u64 in_hand[IOVA_WORDS];
-	bool owned = chunk_owned(space, c, in_hand);
+	bool owned = chunk_is_cpu_chunk(space, c, in_hand);
 
 	FAIL_IF(c->extent.first % IOVA_CHUNK_GRANULES);
 	FAIL_IF(c->extent.last != c->extent.first + IOVA_CHUNK_GRANULES - 1);
 	FAIL_IF(xa_load(&space->chunks, c->extent.first >> IOVA_CHUNK_LG2) != c);
-	FAIL_IF(c->zone != iova_zone(space, c->extent.last));
+	FAIL_IF(c->zone != iova_pool_zone(space, c->extent.last));
 	FAIL_IF(c->class == IOVA_CLASS_NONE);
 	FAIL_IF(c->queued.counter & IOVA_QUEUED_DEAD);
-	FAIL_IF((c->class == IOVA_CLASS_OWNED) != owned);
-	if (c->class != IOVA_CLASS_OWNED)
+	FAIL_IF((c->class == IOVA_CLASS_CPU) != owned);
+	if (c->class != IOVA_CLASS_CPU)
 		FAIL_IF(c->class != iova_chunk_class(c));
 	if (c->class != IOVA_CLASS_FULL)
 		FAIL_IF(!chunk_listed(space, c));
@@ -250,20 +251,21 @@ static void check_lists(struct iova_space *space, unsigned int parked)
 
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
 		for (class = 0; class < IOVA_CLASSES; class++) {
-			list_for_each_entry(c, &space->parked[zone][class], list) {
+			list_for_each_entry(c, &space->partial[zone][class],
+					    list) {
 				FAIL_IF(c->zone != zone || c->class != class);
 				found++;
 				empty += class == IOVA_CLASS_EMPTY;
 			}
-			FAIL_IF(list_empty(&space->parked[zone][class]) ==
+			FAIL_IF(list_empty(&space->partial[zone][class]) ==
 				(space->classes[zone] >> class & 1));
 		}
 	}
 	FAIL_IF(found != parked);
 	FAIL_IF(empty != space->nr_empty || empty > IOVA_EMPTY_MAX);
-	list_for_each_entry(c, &space->owned, list)
+	list_for_each_entry(c, &space->cpu_chunks, list)
 		owned++;
-	FAIL_IF(owned != space->nr_owned);
+	FAIL_IF(owned != space->nr_cpu_chunks);
 }
 
 static void check_space(struct iova_space *space)
@@ -312,9 +314,9 @@ static void check_largest(struct iova_space *space, unsigned long limit)
 	unsigned long most = largest_gap(space, limit);
 
 	raw_spin_lock(&space->lock);
-	most = max(most, parked_largest(space, limit));
+	most = max(most, partial_largest(space, limit));
 	raw_spin_unlock(&space->lock);
-	FAIL_IF(iova_largest_gap(space, limit) != most);
+	FAIL_IF(iova_space_largest(space, limit) != most);
 }
 
 /* Give back what CPUs keep at hand. */
@@ -326,16 +328,16 @@ static void settle(struct iova_space *space)
 	for_each_possible_cpu(cpu) {
 		of = per_cpu_ptr(space->cpu, cpu);
 		rcu_read_lock();
-		hands_drop(space, of, NULL);
+		cpu_drain(space, of, NULL);
 		rcu_read_unlock();
 		for (zone = 0; zone < IOVA_ZONES; zone++) {
 			if (of->chunk[zone])
-				iova_park(space, of->chunk[zone]);
+				iova_pool_put_partial(space, of->chunk[zone]);
 			of->chunk[zone] = NULL;
 		}
 		of->recent = NULL;
 	}
-	iova_park_trim(space);
+	iova_pool_shrink(space);
 }
 
 /*
@@ -427,7 +429,7 @@ static void do_alloc(const struct setup *setup, struct iova_space *space)
 	if (nr_live == MAX_LIVE)
 		return;
 	nr_allocs++;
-	if (!iova_alloc(space, &req, &range)) {
+	if (!iova_space_alloc(space, &req, &range)) {
 		nr_alloc_failed++;
 		FAIL_IF(!setup->fail_one_in && must_succeed(space, &req));
 		return;
@@ -446,13 +448,13 @@ static void do_free(struct iova_space *space)
 		return;
 	i = shim_below(nr_live);
 	expected = &live[i].range;
-	FAIL_IF(!iova_claim(space, expected->first, &range));
+	FAIL_IF(!iova_space_claim(space, expected->first, &range));
 	FAIL_IF(range.first != expected->first || range.last != expected->last ||
 		range.extent != expected->extent);
-	FAIL_IF(iova_claim(space, range.first, &again));
+	FAIL_IF(iova_space_claim(space, range.first, &again));
 	if (!shim_below(8)) {
-		iova_unclaim(space, &range);
-		FAIL_IF(!iova_claim(space, range.first, &again));
+		iova_space_unclaim(space, &range);
+		FAIL_IF(!iova_space_claim(space, range.first, &again));
 		FAIL_IF(memcmp(&range, &again, sizeof(range)));
 	}
 	change(&range, LIVE, LIVE, CLAIMED);
@@ -461,14 +463,14 @@ static void do_free(struct iova_space *space)
 	epoch = shim_below(4);
 	if (epoch >= IOVA_EPOCHS) {
 		change(&range, CLAIMED, CLAIMED, FREE);
-		iova_release(space, &range);
+		iova_space_release(space, &range);
 	} else {
 		/* Late for its epoch: recycled now or by the next flush */
 		change(&range, CLAIMED, CLAIMED,
 		       (int)epoch == recycling ? MAYBE : DIRTY + epoch);
-		iova_retire(space, &range, epoch);
+		iova_space_retire(space, &range, epoch);
 	}
-	FAIL_IF(iova_claim(space, range.first, &again));
+	FAIL_IF(iova_space_claim(space, range.first, &again));
 }
 
 /* Anywhere, most of all in the middle and just behind what is mapped */
@@ -488,7 +490,7 @@ static void do_wrong_claim(const struct setup *setup, struct iova_space *space)
 	for (i = 0; i < nr_live; i++)
 		if (live[i].range.first == granule)
 			return;
-	FAIL_IF(iova_claim(space, granule, &range));
+	FAIL_IF(iova_space_claim(space, granule, &range));
 }
 
 static void do_recycle(struct iova_space *space)
@@ -498,10 +500,10 @@ static void do_recycle(struct iova_space *space)
 	if (recycling < 0) {
 		recycling = epoch;
 		oracle_replace(DIRTY + epoch, MAYBE);
-		iova_recycle_start(space, epoch);
+		iova_space_recycle_start(space, epoch);
 		return;
 	}
-	if (iova_recycle(space, 1 + shim_below(20)))
+	if (iova_space_recycle(space, 1 + shim_below(20)))
 		return;
 	/* What came late waits for that epoch's next flush. */
 	recycling = -1;
@@ -511,12 +513,12 @@ static void recycle_all(struct iova_space *space)
 {
 	unsigned int epoch;
 
-	while (iova_recycle(space, 7))
+	while (iova_space_recycle(space, 7))
 		;
 	recycling = -1;
 	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++) {
-		iova_recycle_start(space, epoch);
-		while (iova_recycle(space, 3))
+		iova_space_recycle_start(space, epoch);
+		while (iova_space_recycle(space, 3))
 			;
 		oracle_replace(DIRTY + epoch, FREE);
 	}
@@ -541,7 +543,7 @@ static void do_reserve(const struct setup *setup, struct iova_space *space)
 		if (*state(g) == MAYBE)
 			return;
 	shim_fail_one_in = 0;
-	ret = iova_reserve(space, first, last);
+	ret = iova_space_reserve(space, first, last);
 	for (g = first; g <= last && g <= setup->last; g++) {
 		u8 *s = state(g);
 
@@ -563,9 +565,9 @@ static void end_empty(const struct setup *setup, struct iova_space *space)
 
 	while (nr_live) {
 		range = live[--nr_live].range;
-		FAIL_IF(!iova_claim(space, range.first, &range));
+		FAIL_IF(!iova_space_claim(space, range.first, &range));
 		change(&range, LIVE, LIVE, FREE);
-		iova_release(space, &range);
+		iova_space_release(space, &range);
 	}
 	recycle_all(space);
 	settle(space);
@@ -575,8 +577,8 @@ static void end_empty(const struct setup *setup, struct iova_space *space)
 	FAIL_IF(space->extents.root.rb_node->rb_right);
 	FAIL_IF(space->extents.ceiling.gap_first != setup->first);
 	FAIL_IF(space->extents.ceiling.first != setup->last + 1);
-	FAIL_IF(iova_largest_gap(space, setup->last) !=
-	       setup->last - setup->first + 1);
+	FAIL_IF(iova_space_largest(space, setup->last) !=
+		setup->last - setup->first + 1);
 }
 
 static void random_test(const struct setup *setup, unsigned int divide)
@@ -637,7 +639,7 @@ static void exhaust_test(unsigned int bits, unsigned int granule_lg2)
 
 	FAIL_IF(iova_space_init(&space, 1, last, granule_lg2));
 	for (round = 0, count = 0; round < 4; round++) {
-		while (iova_alloc(&space, &req, &ranges[count])) {
+		while (iova_space_alloc(&space, &req, &ranges[count])) {
 			change(&ranges[count], FREE, FREE, LIVE);
 			count++;
 			FAIL_IF(count > last);
@@ -645,15 +647,16 @@ static void exhaust_test(unsigned int bits, unsigned int granule_lg2)
 				break;
 		}
 		FAIL_IF(count != last);
-		FAIL_IF(iova_alloc(&space, &req, &ranges[0]));
-		FAIL_IF(iova_largest_gap(&space, last));
+		FAIL_IF(iova_space_alloc(&space, &req, &ranges[0]));
+		FAIL_IF(iova_space_largest(&space, last));
 		check_space(&space);
 		for (i = 0; i < last / 2; i++) {
 			unsigned long k = shim_below(count);
 
-			FAIL_IF(!iova_claim(&space, ranges[k].first, &ranges[k]));
+			FAIL_IF(!iova_space_claim(&space, ranges[k].first,
+						  &ranges[k]));
 			change(&ranges[k], LIVE, LIVE, FREE);
-			iova_release(&space, &ranges[k]);
+			iova_space_release(&space, &ranges[k]);
 			ranges[k] = ranges[--count];
 		}
 	}
@@ -677,22 +680,36 @@ static void init_test(void)
 
 	/* One granule; then the widest space that there can be */
 	FAIL_IF(iova_space_init(&space, 1, 1, 12));
-	FAIL_IF(!iova_alloc(&space, &(struct iova_request) {
-			.size = 1, .align = 1, .limit = ULONG_MAX }, &range));
+	FAIL_IF(!iova_space_alloc(&space,
+				  &(struct iova_request){ .size = 1,
+							  .align = 1,
+							  .limit = ULONG_MAX },
+				  &range));
 	FAIL_IF(range.first != 1 || range.last != 1);
-	iova_release(&space, &range);
+	iova_space_release(&space, &range);
 	iova_space_destroy(&space);
 
 	FAIL_IF(iova_space_init(&space, 1, ULONG_MAX - 1, 12));
-	FAIL_IF(!iova_alloc(&space, &(struct iova_request) {
-			.size = 1000, .align = 1, .limit = ULONG_MAX }, &range));
+	FAIL_IF(!iova_space_alloc(&space,
+				  &(struct iova_request){ .size = 1000,
+							  .align = 1,
+							  .limit = ULONG_MAX },
+				  &range));
 	FAIL_IF(range.last != ULONG_MAX - 1);
-	FAIL_IF(iova_alloc(&space, &(struct iova_request) {
-			.size = 1000, .align = 1, .limit = 998 }, &range));
-	FAIL_IF(iova_alloc(&space, &(struct iova_request) {
-			.size = 0, .align = 1, .limit = 998 }, &range));
-	FAIL_IF(iova_alloc(&space, &(struct iova_request) {
-			.size = ULONG_MAX, .align = 1, .limit = ULONG_MAX }, &range));
+	FAIL_IF(iova_space_alloc(&space,
+				 &(struct iova_request){ .size = 1000,
+							 .align = 1,
+							 .limit = 998 },
+				 &range));
+	FAIL_IF(iova_space_alloc(
+		&space,
+		&(struct iova_request){ .size = 0, .align = 1, .limit = 998 },
+		&range));
+	FAIL_IF(iova_space_alloc(&space,
+				 &(struct iova_request){ .size = ULONG_MAX,
+							 .align = 1,
+							 .limit = ULONG_MAX },
+				 &range));
 	iova_space_destroy(&space);
 	shim_rcu_barrier();
 	FAIL_IF(shim_live());
@@ -762,12 +779,12 @@ static void tight_test(void)
 	unsigned int i, count = 0;
 
 	FAIL_IF(iova_space_init(&space, 1, 65535, 12));
-	while (iova_alloc(&space, &req, &ranges[count]))
+	while (iova_space_alloc(&space, &req, &ranges[count]))
 		count++;
 	FAIL_IF(count != 255);
 	for (i = 0; i < count; i++) {
-		iova_release(&space, &ranges[i]);
-		FAIL_IF(!iova_alloc(&space, &req, &range));
+		iova_space_release(&space, &ranges[i]);
+		FAIL_IF(!iova_space_alloc(&space, &req, &range));
 		FAIL_IF(range.first != ranges[i].first);
 		ranges[i] = range;
 	}
@@ -793,16 +810,16 @@ static void aligned_test(void)
 	for (boundary = 512; boundary; boundary *= 2) {
 		req.boundary = boundary;
 		FAIL_IF(iova_space_init(&space, 1, req.limit, 12));
-		FAIL_IF(iova_reserve(&space, 1, 1023));
-		FAIL_IF(iova_reserve(&space, 2048, 2048));
+		FAIL_IF(iova_space_reserve(&space, 1, 1023));
+		FAIL_IF(iova_space_reserve(&space, 2048, 2048));
 		for (i = 2; i < 102; i++)
-			FAIL_IF(iova_reserve(&space, 1024 * i + 1001,
-					     1024 * (i + 1)));
+			FAIL_IF(iova_space_reserve(&space, 1024 * i + 1001,
+						   1024 * (i + 1)));
 		for (i = 0; i < 2; i++) {
-			FAIL_IF(!iova_alloc(&space, &req, &range));
+			FAIL_IF(!iova_space_alloc(&space, &req, &range));
 			FAIL_IF(range.first != 1536 - 512 * i);
 		}
-		FAIL_IF(iova_alloc(&space, &req, &range));
+		FAIL_IF(iova_space_alloc(&space, &req, &range));
 		iova_space_destroy(&space);
 	}
 	shim_rcu_barrier();
@@ -821,14 +838,14 @@ static void empty_test(void)
 	unsigned int count = 0;
 
 	FAIL_IF(iova_space_init(&space, 1, 8191, 12));
-	while (iova_alloc(&space, &small, &ranges[count]))
+	while (iova_space_alloc(&space, &small, &ranges[count]))
 		count++;
 	FAIL_IF(count != 8191);
 	while (count)
-		iova_release(&space, &ranges[--count]);
+		iova_space_release(&space, &ranges[--count]);
 	FAIL_IF(space.nr_empty < 8);
-	FAIL_IF(!iova_alloc(&space, &large, &range));
-	iova_release(&space, &range);
+	FAIL_IF(!iova_space_alloc(&space, &large, &range));
+	iova_space_release(&space, &range);
 	iova_space_destroy(&space);
 	shim_rcu_barrier();
 	FAIL_IF(shim_live());
@@ -857,12 +874,15 @@ static void lower_zone_test(bool soft, bool narrow, unsigned int taken_lg2)
 
 	FAIL_IF(iova_space_init(&space, 1, BIT(36) - 1, 12));
 	if (narrow)
-		FAIL_IF(!iova_alloc(&space, &(struct iova_request) {
-			.size = 1, .align = 1, .limit = BIT(16) - 1 }, &range));
-	FAIL_IF(!iova_alloc(&space, &taken, &range));
+		FAIL_IF(!iova_space_alloc(
+			&space,
+			&(struct iova_request){
+				.size = 1, .align = 1, .limit = BIT(16) - 1 },
+			&range));
+	FAIL_IF(!iova_space_alloc(&space, &taken, &range));
 	for (i = 0; i < 8192; i++)
-		FAIL_IF(!iova_alloc(&space, &small, &range));
-	FAIL_IF(!iova_alloc(&space, &large, &range));
+		FAIL_IF(!iova_space_alloc(&space, &small, &range));
+	FAIL_IF(!iova_space_alloc(&space, &large, &range));
 	iova_space_destroy(&space);
 	shim_rcu_barrier();
 	FAIL_IF(shim_live());
@@ -913,7 +933,7 @@ static void consume(struct item *item)
 	const struct iova_range *range = &item->handed_out;
 	int claimants = item->claimants;
 
-	if (iova_claim(&shared, range->first, &item->claimed)) {
+	if (iova_space_claim(&shared, range->first, &item->claimed)) {
 		FAIL_IF(item->claimed.first != range->first ||
 			item->claimed.last != range->last);
 		__atomic_add_fetch(&item->successes, 1, __ATOMIC_RELAXED);
@@ -923,9 +943,9 @@ static void consume(struct item *item)
 	FAIL_IF(item->successes != 1);
 	own(range, 1, 0);
 	if (shim_one_in(2))
-		iova_release(&shared, range);
+		iova_space_release(&shared, range);
 	else
-		iova_retire(&shared, range, READ_ONCE(shared_epoch));
+		iova_space_retire(&shared, range, READ_ONCE(shared_epoch));
 	free(item);
 }
 
@@ -941,7 +961,7 @@ static void produce(void)
 	unsigned int i;
 
 	item = calloc(1, sizeof(*item));
-	if (!iova_alloc(&shared, &req, &item->handed_out)) {
+	if (!iova_space_alloc(&shared, &req, &item->handed_out)) {
 		free(item);
 		return;
 	}
@@ -991,7 +1011,7 @@ static void reserve_now_and_then(u8 *tried)
 		if (tried[g]++)
 			return;
 	/* If nobody had any of it, nobody will. */
-	if (!iova_reserve(&shared, range.first, range.last))
+	if (!iova_space_reserve(&shared, range.first, range.last))
 		own(&range, 0, OWNER_RESERVED);
 }
 
@@ -1004,12 +1024,12 @@ static void *recycler(void *seed)
 		int old = shared_epoch;
 
 		WRITE_ONCE(shared_epoch, old ^ 1);
-		iova_recycle_start(&shared, old);
-		while (iova_recycle(&shared, 1 + shim_below(8)))
+		iova_space_recycle_start(&shared, old);
+		while (iova_space_recycle(&shared, 1 + shim_below(8)))
 			sched_yield();
 		if (shim_one_in(100))
 			reserve_now_and_then(tried);
-		iova_largest_gap(&shared, shim_below(shared_last));
+		iova_space_largest(&shared, shim_below(shared_last));
 		sched_yield();
 	}
 	free(tried);

@@ -36,7 +36,7 @@ static bool get(unsigned int i, unsigned long size)
 {
 	struct iova_request req = { .size = size, .align = 1, .limit = LAST };
 
-	if (!iova_alloc(&space, &req, &kept[i]))
+	if (!iova_space_alloc(&space, &req, &kept[i]))
 		return false;
 	mark(&kept[i], true);
 	return true;
@@ -46,7 +46,7 @@ static void claim(unsigned int i)
 {
 	struct iova_range range;
 
-	FAIL_IF(!iova_claim(&space, kept[i].first, &range));
+	FAIL_IF(!iova_space_claim(&space, kept[i].first, &range));
 	FAIL_IF(range.last != kept[i].last);
 	kept[i] = range;
 	mark(&range, false);
@@ -55,13 +55,13 @@ static void claim(unsigned int i)
 static void release(unsigned int i)
 {
 	claim(i);
-	iova_release(&space, &kept[i]);
+	iova_space_release(&space, &kept[i]);
 }
 
 static void retire(unsigned int i)
 {
 	claim(i);
-	iova_retire(&space, &kept[i], epoch);
+	iova_space_retire(&space, &kept[i], epoch);
 }
 
 static void flush(void)
@@ -69,8 +69,8 @@ static void flush(void)
 	int old = epoch;
 
 	epoch ^= 1;
-	iova_recycle_start(&space, old);
-	while (iova_recycle(&space, 1))
+	iova_space_recycle_start(&space, old);
+	while (iova_space_recycle(&space, 1))
 		;
 }
 
@@ -80,8 +80,8 @@ static void trim(void)
 	struct iova_request req = { .size = LAST - FIRST + 1, .align = 1, .limit = LAST };
 	struct iova_range range;
 
-	if (iova_alloc(&space, &req, &range))
-		iova_release(&space, &range);
+	if (iova_space_alloc(&space, &req, &range))
+		iova_space_release(&space, &range);
 }
 
 /*
@@ -201,7 +201,7 @@ static void release_first(void)
 
 static void reserve_first(void)
 {
-	int ret = iova_reserve(&space, kept[0].first, kept[0].first);
+	int ret = iova_space_reserve(&space, kept[0].first, kept[0].first);
 
 	FAIL_IF(ret && ret != -EBUSY);
 	reserved[kept[0].first - FIRST] = true;
@@ -211,7 +211,7 @@ static void claim_first(void)
 {
 	struct iova_range range;
 
-	if (iova_claim(&space, kept[0].first, &range)) {
+	if (iova_space_claim(&space, kept[0].first, &range)) {
 		FAIL_IF(range.last != kept[0].last);
 		__atomic_add_fetch(&won, 1, __ATOMIC_RELAXED);
 	}
@@ -221,7 +221,7 @@ static void one_won(void)
 {
 	FAIL_IF(won != 1);
 	mark(&kept[0], false);
-	iova_release(&space, &kept[0]);
+	iova_space_release(&space, &kept[0]);
 }
 
 static void large(void)
@@ -242,9 +242,11 @@ static const struct pair {
 	  flush_and_trim },
 	{ "releasing the last of a chunk, flushing", nearly_empty, release_last,
 	  flush_and_trim },
-	{ "parking a chunk, releasing its last", full, get_piece, release_last },
+	{ "parking a chunk, releasing its last", full, get_piece,
+	  release_last },
 	{ "parking a chunk, retiring its last", full, get_piece, retire_last },
-	{ "filling a hand, taking what others own", crowded, get_one, get_other_piece },
+	{ "filling a word, taking what others own", crowded, get_one,
+	  get_other_piece },
 	{ "taking of the own, taking what others own", crowded, get_piece,
 	  get_other_piece },
 	{ "taking of a chunk, trimming", nearly_empty, get_piece, trim },
@@ -256,8 +258,10 @@ static const struct pair {
 	{ "releasing, reserving", one_of_a_word, release_first, reserve_first },
 	{ "handing out, reserving", one_of_a_word, get_one, reserve_first },
 	{ "claiming twice", two_chunks, claim_first, claim_first, one_won },
-	{ "claiming a large range twice", large, claim_first, claim_first, one_won },
-	{ "releasing a large range, getting one", large, release_first, get_large },
+	{ "claiming a large range twice", large, claim_first, claim_first,
+	  one_won },
+	{ "releasing a large range, getting one", large, release_first,
+	  get_large },
 };
 
 /* What is free can be had, all of it and nothing else. */
@@ -270,7 +274,7 @@ static void have_all(void)
 	for (g = 0; g < 2 * CHUNK; g++)
 		free += !handed_out[g] && !reserved[g];
 	for (shim_cpu = 0; shim_cpu < NR_CPUS; shim_cpu++) {
-		while (iova_alloc(&space, &req, &range)) {
+		while (iova_space_alloc(&space, &req, &range)) {
 			FAIL_IF(reserved[range.first - FIRST]);
 			mark(&range, true);
 			got++;

@@ -69,11 +69,11 @@ static void recycle_all(void)
 {
 	unsigned int e;
 
-	while (iova_recycle(&space, 100))
+	while (iova_space_recycle(&space, 100))
 		;
 	for (e = 0; e < IOVA_EPOCHS; e++) {
-		iova_recycle_start(&space, e);
-		while (iova_recycle(&space, 100))
+		iova_space_recycle_start(&space, e);
+		while (iova_space_recycle(&space, 100))
 			;
 	}
 }
@@ -96,7 +96,7 @@ static bool get(unsigned long size, unsigned long align, unsigned long limit,
 	unsigned int before = load(tick), at;
 	unsigned long g;
 
-	if (!iova_alloc(&space, &req, range))
+	if (!iova_space_alloc(&space, &req, range))
 		return false;
 	FAIL_IF(range->last - range->first + 1 != size || range->last > limit);
 	FAIL_IF(range->first % align);
@@ -113,15 +113,15 @@ static void put(const struct iova_range *expected, bool retire)
 {
 	struct iova_range range;
 
-	FAIL_IF(!iova_claim(&space, expected->first, &range));
+	FAIL_IF(!iova_space_claim(&space, expected->first, &range));
 	FAIL_IF(range.last != expected->last);
-	FAIL_IF(iova_claim(&space, expected->first, &range));
+	FAIL_IF(iova_space_claim(&space, expected->first, &range));
 	range.last = expected->last;
 	own(&range, TAKEN, 0);
 	if (retire)
-		iova_retire(&space, expected, load(epoch));
+		iova_space_retire(&space, expected, load(epoch));
 	else
-		iova_release(&space, expected);
+		iova_space_release(&space, expected);
 }
 
 /* Everything has been given back, and nothing was lost: all of it can be had again. */
@@ -135,7 +135,7 @@ static void end(void)
 	recycle_all();
 	for (g = space_first; g <= space_last; g++) {
 		FAIL_IF(owners[g]);
-		FAIL_IF(iova_claim(&space, g, &range));
+		FAIL_IF(iova_space_claim(&space, g, &range));
 		all -= !!reserved_at[g];
 	}
 	shim_migrate_one_in = 0;
@@ -208,8 +208,8 @@ static void recycle_once(unsigned int budget)
 	int old = epoch;
 
 	__atomic_store_n(&epoch, old ^ 1, __ATOMIC_RELEASE);
-	iova_recycle_start(&space, old);
-	while (iova_recycle(&space, budget))
+	iova_space_recycle_start(&space, old);
+	while (iova_space_recycle(&space, budget))
 		;
 }
 
@@ -250,7 +250,7 @@ static void reserve_here_and_there(unsigned int me)
 		first = space_last - shim_below(16 * IOVA_CHUNK_GRANULES);
 		if (count++ < 1500) {
 			/* In use or not: there are no large ranges here. */
-			int ret = iova_reserve(&space, first, first);
+			int ret = iova_space_reserve(&space, first, first);
 
 			FAIL_IF(ret && ret != -EBUSY);
 			__atomic_store_n(&reserved_at[first], add(tick, 1),
@@ -298,8 +298,9 @@ static void claim_all(unsigned int me)
 	for (round = 1; round <= steps; round++) {
 		wait_until(&claim_round, round);
 		if (shim_one_in(16))
-			FAIL_IF(iova_claim(&space, claim_range.first + 1, &range));
-		if (iova_claim(&space, claim_range.first, &range)) {
+			FAIL_IF(iova_space_claim(&space, claim_range.first + 1,
+						 &range));
+		if (iova_space_claim(&space, claim_range.first, &range)) {
 			FAIL_IF(range.last != claim_range.last ||
 				range.extent != claim_range.extent);
 			add(claim_won, 1);
@@ -325,9 +326,9 @@ static void claim_judge(unsigned int me)
 		claim_won_total++;
 		own(&claim_range, TAKEN, 0);
 		if (shim_one_in(2)) {
-			iova_release(&space, &claim_range);
+			iova_space_release(&space, &claim_range);
 		} else {
-			iova_retire(&space, &claim_range, epoch);
+			iova_space_retire(&space, &claim_range, epoch);
 			recycle_once(10);
 		}
 	}
