@@ -34,17 +34,17 @@
  */
 
 /* Memory that begins or ends inside a granule, for a device that needs copies */
-static noinline dma_addr_t map_with_copies(struct device *dev, phys_addr_t phys,
-					   size_t size,
-					   enum dma_data_direction dir,
-					   unsigned long attrs)
+static noinline dma_addr_t map_bounced_ends(struct device *dev,
+					    phys_addr_t phys, size_t size,
+					    enum dma_data_direction dir,
+					    unsigned long attrs)
 {
 	bool coherent = dev_is_dma_coherent(dev);
 	struct dma_job job = {
 		.dev = dev,
 		.cookie = dma_cookie(dev),
 		.prot = dma_protection(dir, coherent, attrs),
-		.copy = true,
+		.bounce = true,
 	};
 	dma_addr_t addr, start, end;
 	struct iova_range range;
@@ -66,7 +66,7 @@ static noinline dma_addr_t map_with_copies(struct device *dev, phys_addr_t phys,
 		return DMA_MAPPING_ERROR;
 	}
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
-		dma_copy_sync(dev, addr, size, dir, false);
+		iommu_dma_bounce_sync(dev, addr, size, dir, false);
 	return addr;
 }
 
@@ -90,9 +90,9 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 	bool coherent = dev_is_dma_coherent(dev);
 	dma_addr_t addr;
 
-	if (unlikely(dma_copy_needed(dev, size, dir)) &&
+	if (unlikely(iommu_dma_bounce_needed(dev, size, dir)) &&
 	    dma_granule_offset(dma_cookie(dev), phys | size))
-		return map_with_copies(dev, phys, size, dir, attrs);
+		return map_bounced_ends(dev, phys, size, dir, attrs);
 
 	addr = dma_map(dev, phys, size, 1, dma_protection(dir, coherent, attrs),
 		       dma_get_mask(dev), attrs);
@@ -123,8 +123,8 @@ static noinline void sync_single(struct device *dev,
 {
 	phys_addr_t phys;
 
-	if (dma_has_copies(cookie, addr, size)) {
-		dma_copy_sync(dev, addr, size, dir, for_cpu);
+	if (iommu_dma_has_bounces(cookie, addr, size)) {
+		iommu_dma_bounce_sync(dev, addr, size, dir, for_cpu);
 		return;
 	}
 	if (dev_is_dma_coherent(dev) || (for_cpu && dir == DMA_TO_DEVICE))
@@ -134,7 +134,7 @@ static noinline void sync_single(struct device *dev,
 		dev_err_ratelimited(dev, "DMA sync of %pad, %zu bytes: nothing is mapped there\n",
 				    &addr, size);
 	else if (!ends_at(cookie, addr, phys, size))
-		dma_copy_sync(dev, addr, size, dir, for_cpu);
+		iommu_dma_bounce_sync(dev, addr, size, dir, for_cpu);
 	else if (for_cpu)
 		arch_sync_dma_for_cpu(phys, size, dir);
 	else
@@ -160,7 +160,7 @@ void iommu_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 		return;
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 	    (!dev_is_dma_coherent(dev) ||
-	     unlikely(!dma_no_copies(td.cookie))) &&
+	     unlikely(!iommu_dma_no_bounces(td.cookie))) &&
 	    addr < dma_teardown_limit(&td))
 		sync_single(dev, td.cookie, addr,
 			    min_t(u64, size, dma_teardown_limit(&td) - addr),

@@ -25,10 +25,10 @@
 #include "domain.h"
 #include "batch.h"
 
-static int copy_part(struct dma_job *job)
+static int bounce_part(struct dma_job *job)
 {
-	int ret = dma_copy_add(job->dev, job->cookie, job->part.addr,
-			       job->part.phys, job->part.size);
+	int ret = iommu_dma_bounce_add(job->dev, job->cookie, job->part.addr,
+				       job->part.phys, job->part.size);
 
 	job->mixed = true;
 	/* The IOMMU driver may have that error for another reason. */
@@ -44,17 +44,17 @@ static int job_settle(struct dma_job *job)
 	size_t granule = dma_granule(cookie);
 	size_t offset = dma_granule_offset(cookie, part.addr);
 	bool as_it_is = offset == dma_granule_offset(cookie, part.phys) &&
-			(!job->copy || part.size == granule);
+			(!job->bounce || part.size == granule);
 	int ret = 0;
 
 	if (!job->mixed && as_it_is) {
 		part.phys -= offset;
 	} else {
 		if (!job->mixed)
-			ret = copy_part(job);
+			ret = bounce_part(job);
 		if (ret)
 			return ret;
-		part.phys = dma_copy_phys(job->dev, cookie, part.addr);
+		part.phys = iommu_dma_bounce_phys(job->dev, cookie, part.addr);
 		job->copied = true;
 	}
 	job->part.size = 0;
@@ -79,12 +79,12 @@ static int job_part(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
 			part->size += len;
 			return 0;
 		}
-		ret = copy_part(job);
+		ret = bounce_part(job);
 		if (ret)
 			return ret;
 	}
 	*part = (struct dma_piece) { addr, phys, len };
-	return job->mixed ? copy_part(job) : 0;
+	return job->mixed ? bounce_part(job) : 0;
 }
 
 /**
@@ -135,7 +135,7 @@ int dma_job_finish(struct dma_job *job, dma_addr_t start, dma_addr_t end)
 	struct iommu_domain *domain = job->cookie->domain;
 	int ret = job->part.size ? job_settle(job) : 0;
 
-	/* dma_copy_phys() did not. */
+	/* iommu_dma_bounce_phys() did not. */
 	if (job->copied && !dev_is_dma_coherent(job->dev))
 		arch_sync_dma_wait();
 	if (!ret)

@@ -26,7 +26,7 @@ struct dma_piece {
  * @dev: device
  * @cookie: its domain's
  * @prot: IOMMU_*
- * @copy: the device must not see what shares a granule with a piece
+ * @bounce: the device must not see what shares a granule with a piece
  * @shared: pieces may share a granule
  * @run: whole granules that are not mapped yet
  * @part: what is known of the granule behind @run, if not all is
@@ -43,7 +43,7 @@ struct dma_job {
 	struct device *dev;
 	struct iommu_dma_cookie *cookie;
 	int prot;
-	bool copy;
+	bool bounce;
 	bool shared;
 	bool mixed;
 	bool copied;
@@ -122,7 +122,7 @@ int dma_job_add_exact(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
 static __always_inline int dma_job_add(struct dma_job *job, dma_addr_t addr,
 				       phys_addr_t phys, size_t len)
 {
-	if (unlikely(job->copy || job->shared))
+	if (unlikely(job->bounce || job->shared))
 		return dma_job_add_exact(job, addr, phys, len);
 	return dma_job_add_around(job, addr, phys, len);
 }

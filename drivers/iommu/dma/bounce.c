@@ -29,33 +29,33 @@
 #include "bounce.h"
 
 /**
- * struct dma_copy_part - memory that a copy stands for
+ * struct iommu_dma_bounce_part - memory that a copy stands for
  * @next: more of it, or NULL
  * @phys: first byte
  * @offset: where that is in the granule
  * @len: bytes
  */
-struct dma_copy_part {
-	struct dma_copy_part *next;
+struct iommu_dma_bounce_part {
+	struct iommu_dma_bounce_part *next;
 	phys_addr_t phys;
 	unsigned int offset;
 	unsigned int len;
 };
 
 /**
- * struct dma_copy - a granule that stands in for memory
+ * struct iommu_dma_bounce - a granule that stands in for memory
  * @page: pages of the granule; what is in no part is zero
  * @part: the parts, in no order
  *
- * In &iommu_dma_cookie.copies by granule. Whoever has the mapping, has it.
+ * In &iommu_dma_cookie.bounces by granule. Whoever has the mapping, has it.
  */
-struct dma_copy {
+struct iommu_dma_bounce {
 	struct page *page;
-	struct dma_copy_part part;
+	struct iommu_dma_bounce_part part;
 };
 
 /**
- * dma_copy_needed_sg - whether a device must not get parts of granules
+ * iommu_dma_bounce_needed_sg - whether a device must not get parts of granules
  * @dev: device
  * @sgl: list
  * @nents: its entries
@@ -64,13 +64,13 @@ struct dma_copy {
  * Context: Any.
  * Return: whether ends of entries that do not fill a granule need copies.
  */
-bool dma_copy_needed_sg(struct device *dev, struct scatterlist *sgl, int nents,
-			enum dma_data_direction dir)
+bool iommu_dma_bounce_needed_sg(struct device *dev, struct scatterlist *sgl,
+				int nents, enum dma_data_direction dir)
 {
 	struct scatterlist *sg;
 	int i;
 
-	if (dma_untrusted(dev))
+	if (iommu_dma_untrusted(dev))
 		return true;
 	if (dma_kmalloc_safe(dev, dir))
 		return false;
@@ -80,17 +80,17 @@ bool dma_copy_needed_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	return false;
 }
 
-static unsigned int copy_order(const struct iommu_dma_cookie *cookie)
+static unsigned int bounce_order(const struct iommu_dma_cookie *cookie)
 {
 	return get_order(dma_granule(cookie));
 }
 
 /* Copy @len bytes at @skip of a part in or out, through whatever pages. */
-static void copy_bytes(const struct dma_copy *copy,
-		       const struct dma_copy_part *part, size_t skip,
+static void copy_bytes(const struct iommu_dma_bounce *bounce,
+		       const struct iommu_dma_bounce_part *part, size_t skip,
 		       size_t len, bool in)
 {
-	char *buf = page_address(copy->page) + part->offset + skip;
+	char *buf = page_address(bounce->page) + part->offset + skip;
 	phys_addr_t phys = part->phys + skip;
 	size_t n;
 
@@ -108,80 +108,84 @@ static void copy_bytes(const struct dma_copy *copy,
 	}
 }
 
-static struct dma_copy *copy_find(struct iommu_dma_cookie *cookie,
-				  dma_addr_t addr)
+static struct iommu_dma_bounce *bounce_find(struct iommu_dma_cookie *cookie,
+					    dma_addr_t addr)
 {
-	return xa_load(&cookie->copies, addr >> cookie->granule_lg2);
+	return xa_load(&cookie->bounces, addr >> cookie->granule_lg2);
 }
 
-static void copy_destroy(struct iommu_dma_cookie *cookie, struct dma_copy *copy,
-			 struct list_head *pages)
+static void bounce_destroy(struct iommu_dma_cookie *cookie,
+			   struct iommu_dma_bounce *bounce,
+			   struct list_head *pages)
 {
-	struct dma_copy_part *part, *next;
+	struct iommu_dma_bounce_part *part, *next;
 	unsigned int i;
 
-	for (i = 0; i < 1U << copy_order(cookie); i++)
-		list_add_tail(&copy->page[i].lru, pages);
-	for (part = copy->part.next; part; part = next) {
+	for (i = 0; i < 1U << bounce_order(cookie); i++)
+		list_add_tail(&bounce->page[i].lru, pages);
+	for (part = bounce->part.next; part; part = next) {
 		next = part->next;
 		kfree(part);
 	}
-	kfree(copy);
+	kfree(bounce);
 }
 
-static struct dma_copy *copy_create(struct device *dev,
-				    struct iommu_dma_cookie *cookie,
-				    dma_addr_t addr)
+static struct iommu_dma_bounce *bounce_create(struct device *dev,
+					      struct iommu_dma_cookie *cookie,
+					      dma_addr_t addr)
 {
-	struct dma_copy *copy = kzalloc(sizeof(*copy), GFP_ATOMIC | __GFP_NOWARN);
+	struct iommu_dma_bounce *bounce =
+		kzalloc(sizeof(*bounce), GFP_ATOMIC | __GFP_NOWARN);
 	LIST_HEAD(pages);
 	unsigned long flags;
 	void *buf;
 	int ret;
 
-	if (!copy)
+	if (!bounce)
 		return NULL;
-	buf = iommu_alloc_pages_node(dev_to_node(dev), GFP_ATOMIC | __GFP_NOWARN,
-				     copy_order(cookie));
+	buf = iommu_alloc_pages_node(dev_to_node(dev),
+				     GFP_ATOMIC | __GFP_NOWARN,
+				     bounce_order(cookie));
 	if (!buf) {
-		kfree(copy);
+		kfree(bounce);
 		return NULL;
 	}
-	copy->page = virt_to_page(buf);
+	bounce->page = virt_to_page(buf);
 	/* So that each is freed by itself, with other pages of an unmap */
-	split_page(copy->page, copy_order(cookie));
+	split_page(bounce->page, bounce_order(cookie));
 
-	xa_lock_irqsave(&cookie->copies, flags);
-	ret = xa_err(__xa_store(&cookie->copies, addr >> cookie->granule_lg2,
-				copy, GFP_ATOMIC | __GFP_NOWARN));
-	xa_unlock_irqrestore(&cookie->copies, flags);
+	xa_lock_irqsave(&cookie->bounces, flags);
+	ret = xa_err(__xa_store(&cookie->bounces, addr >> cookie->granule_lg2,
+				bounce, GFP_ATOMIC | __GFP_NOWARN));
+	xa_unlock_irqrestore(&cookie->bounces, flags);
 	if (ret) {
-		copy_destroy(cookie, copy, &pages);
+		bounce_destroy(cookie, bounce, &pages);
 		iommu_put_pages_list(&pages);
 		return NULL;
 	}
 	/* What has a copy needs syncing, also if the device is coherent. */
 	dma_reset_need_sync(dev);
-	return copy;
+	return bounce;
 }
 
-/* Another part of a copy, or the first if it has none */
-static struct dma_copy_part *part_create(struct dma_copy *copy)
+/* Another part of a bounce, or the first if it has none */
+static struct iommu_dma_bounce_part *
+part_create(struct iommu_dma_bounce *bounce)
 {
-	struct dma_copy_part *part;
+	struct iommu_dma_bounce_part *part;
 
-	if (!copy->part.len)
-		return &copy->part;
+	if (!bounce->part.len)
+		return &bounce->part;
 	part = kmalloc(sizeof(*part), GFP_ATOMIC | __GFP_NOWARN);
 	if (part) {
-		part->next = copy->part.next;
-		copy->part.next = part;
+		part->next = bounce->part.next;
+		bounce->part.next = part;
 	}
 	return part;
 }
 
 /**
- * dma_copy_add - let a copy stand for memory
+ * iommu_dma_bounce_add - let a copy stand for memory
  * @dev: device
  * @cookie: its domain's
  * @addr: device address of the first byte; the granule is the caller's mapping's
@@ -193,34 +197,34 @@ static struct dma_copy_part *part_create(struct dma_copy *copy)
  * rest is to be what it was.
  *
  * Context: Any.
- * Return: 0; -EFAULT if it is not memory that the kernel can copy; -ENOMEM, and
- * the granule may be a copy: dma_copy_drop() will do.
+ * Return: 0; -EFAULT if it is not memory that the kernel can bounce; -ENOMEM, and
+ * the granule may be a copy: iommu_dma_bounce_drop() will do.
  */
-int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
-		 dma_addr_t addr, phys_addr_t phys, size_t len)
+int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
+			 dma_addr_t addr, phys_addr_t phys, size_t len)
 {
-	struct dma_copy *copy = copy_find(cookie, addr);
-	struct dma_copy_part *part;
+	struct iommu_dma_bounce *bounce = bounce_find(cookie, addr);
+	struct iommu_dma_bounce_part *part;
 
-	if (!dma_is_memory(PHYS_PFN(phys)) ||
-	    !dma_is_memory(PHYS_PFN(phys + len - 1)))
+	if (!iommu_dma_is_memory(PHYS_PFN(phys)) ||
+	    !iommu_dma_is_memory(PHYS_PFN(phys + len - 1)))
 		return -EFAULT;
-	if (!copy)
-		copy = copy_create(dev, cookie, addr);
-	if (!copy)
+	if (!bounce)
+		bounce = bounce_create(dev, cookie, addr);
+	if (!bounce)
 		return -ENOMEM;
-	part = part_create(copy);
+	part = part_create(bounce);
 	if (!part)
 		return -ENOMEM;
 	part->phys = phys;
 	part->offset = dma_granule_offset(cookie, addr);
 	part->len = len;
-	copy_bytes(copy, part, 0, len, true);
+	copy_bytes(bounce, part, 0, len, true);
 	return 0;
 }
 
 /**
- * dma_copy_phys - a copy has all its parts: where is it?
+ * iommu_dma_bounce_phys - a copy has all its parts: where is it?
  * @dev: device
  * @cookie: its domain's
  * @addr: device address in the granule
@@ -229,10 +233,11 @@ int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
  * Return: the physical address to map, of a whole granule that is ready for the
  * device after arch_sync_dma_wait().
  */
-phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
-			  dma_addr_t addr)
+phys_addr_t iommu_dma_bounce_phys(struct device *dev,
+				  struct iommu_dma_cookie *cookie,
+				  dma_addr_t addr)
 {
-	phys_addr_t phys = page_to_phys(copy_find(cookie, addr)->page);
+	phys_addr_t phys = page_to_phys(bounce_find(cookie, addr)->page);
 
 	if (!dev_is_dma_coherent(dev))
 		arch_sync_dma_for_device_nowait(phys, dma_granule(cookie),
@@ -241,7 +246,7 @@ phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 }
 
 /**
- * dma_copy_drop - remove the copies of a mapping
+ * iommu_dma_bounce_drop - remove the copies of a mapping
  * @cookie: the domain's
  * @start: first byte of its range
  * @last: last byte of its range
@@ -249,26 +254,26 @@ phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
  *
  * Context: Any. Never fails and never allocates memory.
  */
-void dma_copy_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
-		   dma_addr_t last, struct list_head *pages)
+void iommu_dma_bounce_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
+			   dma_addr_t last, struct list_head *pages)
 {
-	struct dma_copy *copy;
+	struct iommu_dma_bounce *bounce;
 	unsigned long index;
 	unsigned long flags;
 
-	xa_for_each_range(&cookie->copies, index, copy,
+	xa_for_each_range(&cookie->bounces, index, bounce,
 			  start >> cookie->granule_lg2,
 			  last >> cookie->granule_lg2) {
-		xa_lock_irqsave(&cookie->copies, flags);
-		__xa_erase(&cookie->copies, index);
-		xa_unlock_irqrestore(&cookie->copies, flags);
-		copy_destroy(cookie, copy, pages);
+		xa_lock_irqsave(&cookie->bounces, flags);
+		__xa_erase(&cookie->bounces, index);
+		xa_unlock_irqrestore(&cookie->bounces, flags);
+		bounce_destroy(cookie, bounce, pages);
 	}
 }
 
 /* What of a part is in [offset, offset + len) of the granule */
-static void sync_part(struct device *dev, const struct dma_copy *copy,
-		      const struct dma_copy_part *part, size_t offset,
+static void sync_part(struct device *dev, const struct iommu_dma_bounce *bounce,
+		      const struct iommu_dma_bounce_part *part, size_t offset,
 		      size_t len, enum dma_data_direction dir, bool for_cpu)
 {
 	size_t end = min(offset + len, (size_t)part->offset + part->len);
@@ -281,32 +286,32 @@ static void sync_part(struct device *dev, const struct dma_copy *copy,
 		return;
 	skip = offset - part->offset;
 	len = end - offset;
-	phys = page_to_phys(copy->page) + offset;
+	phys = page_to_phys(bounce->page) + offset;
 	if (for_cpu && dir != DMA_TO_DEVICE) {
 		/* It is read at once. */
 		if (!coherent)
 			arch_sync_dma_for_cpu(phys, len, dir);
-		copy_bytes(copy, part, skip, len, false);
+		copy_bytes(bounce, part, skip, len, false);
 	} else if (!for_cpu) {
 		if (dir != DMA_FROM_DEVICE)
-			copy_bytes(copy, part, skip, len, true);
+			copy_bytes(bounce, part, skip, len, true);
 		if (!coherent)
 			arch_sync_dma_for_device_nowait(phys, len, dir);
 	}
 }
 
-static void sync_copy(struct device *dev, const struct dma_copy *copy,
-		      size_t offset, size_t len, enum dma_data_direction dir,
-		      bool for_cpu)
+static void sync_bounce(struct device *dev,
+			const struct iommu_dma_bounce *bounce, size_t offset,
+			size_t len, enum dma_data_direction dir, bool for_cpu)
 {
-	const struct dma_copy_part *part;
+	const struct iommu_dma_bounce_part *part;
 
-	for (part = &copy->part; part; part = part->next)
-		sync_part(dev, copy, part, offset, len, dir, for_cpu);
+	for (part = &bounce->part; part; part = part->next)
+		sync_part(dev, bounce, part, offset, len, dir, for_cpu);
 }
 
 /**
- * dma_copy_return - let memory have what the device wrote to copies of it
+ * iommu_dma_bounce_copy_back - let memory have what the device wrote to copies of it
  * @dev: device
  * @cookie: its domain's
  * @start: first byte of the mapping's range
@@ -315,42 +320,43 @@ static void sync_copy(struct device *dev, const struct dma_copy *copy,
  *
  * Context: Any.
  */
-void dma_copy_return(struct device *dev, struct iommu_dma_cookie *cookie,
-		     dma_addr_t start, dma_addr_t last,
-		     enum dma_data_direction dir)
+void iommu_dma_bounce_copy_back(struct device *dev,
+				struct iommu_dma_cookie *cookie,
+				dma_addr_t start, dma_addr_t last,
+				enum dma_data_direction dir)
 {
-	struct dma_copy *copy;
+	struct iommu_dma_bounce *bounce;
 	unsigned long index;
 
-	xa_for_each_range(&cookie->copies, index, copy,
+	xa_for_each_range(&cookie->bounces, index, bounce,
 			  start >> cookie->granule_lg2,
 			  last >> cookie->granule_lg2)
-		sync_copy(dev, copy, 0, dma_granule(cookie), dir, true);
+		sync_bounce(dev, bounce, 0, dma_granule(cookie), dir, true);
 }
 
 /**
- * dma_copy_sync - hand a mapping that may have copies to the CPU or the device
+ * iommu_dma_bounce_sync - hand a mapping that may have copies to the CPU or the device
  * @dev: device
  * @addr: first byte
  * @size: bytes
  * @dir: direction of the transfer
  * @for_cpu: to the CPU
  *
- * From copy to copy; for a device that is not coherent also what is between,
+ * From copy to bounce; for a device that is not coherent also what is between,
  * granule by granule, as that need not be contiguous.
  *
  * Context: Any.
  */
-void dma_copy_sync(struct device *dev, dma_addr_t addr, size_t size,
-		   enum dma_data_direction dir, bool for_cpu)
+void iommu_dma_bounce_sync(struct device *dev, dma_addr_t addr, size_t size,
+			   enum dma_data_direction dir, bool for_cpu)
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
 	unsigned long index = addr >> cookie->granule_lg2;
 	bool coherent = dev_is_dma_coherent(dev);
 	dma_addr_t end = addr + size, next;
 	unsigned long last = (end - 1) >> cookie->granule_lg2;
-	struct dma_copy *copy = xa_find(&cookie->copies, &index, last,
-					XA_PRESENT);
+	struct iommu_dma_bounce *bounce =
+		xa_find(&cookie->bounces, &index, last, XA_PRESENT);
 	phys_addr_t phys;
 
 	if (for_cpu && dir == DMA_TO_DEVICE)
@@ -358,12 +364,13 @@ void dma_copy_sync(struct device *dev, dma_addr_t addr, size_t size,
 	for (; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, dma_granule(cookie)));
 		if (copy && addr >> cookie->granule_lg2 == index) {
-			sync_copy(dev, copy, dma_granule_offset(cookie, addr),
-				  next - addr, dir, for_cpu);
-			copy = xa_find_after(&cookie->copies, &index, last,
-					     XA_PRESENT);
+			sync_bounce(dev, bounce,
+				    dma_granule_offset(cookie, addr),
+				    next - addr, dir, for_cpu);
+			bounce = xa_find_after(&cookie->bounces, &index, last,
+					       XA_PRESENT);
 		} else if (coherent) {
-			if (!copy)
+			if (!bounce)
 				break;
 			next = (dma_addr_t)index << cookie->granule_lg2;
 		} else {

@@ -227,8 +227,8 @@ bool dma_iova_abandon(struct device *dev, struct iommu_dma_cookie *cookie,
 		dma_report_unmap(dev, start, limit - start, gone);
 		return false;
 	}
-	if (!dma_no_copies(cookie))
-		dma_copy_drop(cookie, start, limit - 1, &pages);
+	if (!iommu_dma_no_bounces(cookie))
+		iommu_dma_bounce_drop(cookie, start, limit - 1, &pages);
 	iommu_put_pages_list(&pages);
 	iova_space_release(&cookie->space, range);
 	return true;
@@ -365,8 +365,8 @@ void dma_teardown_end_hard(struct device *dev, struct dma_teardown *td)
 
 	if (td->failed)
 		teardown_remains(dev, td);
-	dma_copy_drop(cookie, dma_iova_start(cookie, &td->range),
-		      dma_teardown_limit(td) - 1, &pages);
+	iommu_dma_bounce_drop(cookie, dma_iova_start(cookie, &td->range),
+			      dma_teardown_limit(td) - 1, &pages);
 	if (td->gather.queued && !td->failed) {
 		list_splice_tail_init(&td->gather.freelist, &pages);
 		dma_flush_retire(&cookie->flush, &td->range, &pages);
@@ -662,10 +662,10 @@ void iommu_put_dma_cookie(struct iommu_domain *domain)
 	if (cookie->granule_lg2) {
 		dma_flush_destroy(&cookie->flush);
 		/* Of mappings that their drivers have left behind */
-		dma_copy_drop(cookie, 0, cookie->last, &pages);
+		iommu_dma_bounce_drop(cookie, 0, cookie->last, &pages);
 		iommu_put_pages_list(&pages);
 		iova_space_destroy(&cookie->space);
-		xa_destroy(&cookie->copies);
+		xa_destroy(&cookie->bounces);
 	}
 	mutex_destroy(&cookie->lock);
 	kfree(cookie);
@@ -714,7 +714,7 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 	if (ret)
 		return ret;
 
-	xa_init_flags(&cookie->copies, XA_FLAGS_LOCK_IRQ);
+	xa_init_flags(&cookie->bounces, XA_FLAGS_LOCK_IRQ);
 	dma_flush_init(&cookie->flush, &cookie->space,
 		       dev->iommu->shadow_on_flush);
 	cookie->larger_page = larger ? BIT(__ffs(larger)) : SIZE_MAX;

@@ -34,7 +34,7 @@ enum dma_cookie_type {
  * @last: last byte that the IOMMU can reach, below U64_MAX
  * @space: addresses
  * @flush: deferred invalidation
- * @copies: &struct dma_copy by granule
+ * @bounces: &struct iommu_dma_bounce by granule
  * @msi_next: next address of the window of a DMA_COOKIE_MSI
  * @msi_pages: doorbells mapped so far
  * @deferrable: the IOMMU can put off invalidation
@@ -56,7 +56,7 @@ struct iommu_dma_cookie {
 	u64 last;
 	struct iova_space space;
 	struct dma_flush flush;
-	struct xarray copies;
+	struct xarray bounces;
 	bool deferrable;
 	dma_addr_t msi_next;
 	struct list_head msi_pages;
@@ -128,13 +128,13 @@ static inline int dma_protection(enum dma_data_direction dir, bool coherent,
 }
 
 /* Whether no mapping of the domain has copies */
-static inline bool dma_no_copies(const struct iommu_dma_cookie *cookie)
+static inline bool iommu_dma_no_bounces(const struct iommu_dma_cookie *cookie)
 {
 	/*
 	 * Those of others come and go; whether one's own mapping has any was
 	 * settled before its address was known.
 	 */
-	return data_race(xa_empty(&cookie->copies));
+	return data_race(xa_empty(&cookie->bounces));
 }
 
 /**
@@ -521,7 +521,7 @@ static __always_inline void dma_teardown_end(struct device *dev,
 	struct iommu_dma_cookie *cookie = td->cookie;
 	struct iommu_domain *domain = cookie->domain;
 
-	if (unlikely(td->failed || !dma_no_copies(cookie))) {
+	if (unlikely(td->failed || !iommu_dma_no_bounces(cookie))) {
 		dma_teardown_end_hard(dev, td);
 	} else if (td->gather.queued) {
 		dma_flush_retire(&cookie->flush, &td->range,

@@ -315,8 +315,8 @@ static int list_map_range(struct dma_list *list)
 	if (!dma_iova_alloc(list->job.dev, list->job.cookie, &need, &range))
 		return -ENOMEM;
 	list->start = dma_iova_start(list->job.cookie, &range);
-	ret = list->dense && !list->job.copy ? list_map_dense(list) :
-					       list_map_entries(list);
+	ret = list->dense && !list->job.bounce ? list_map_dense(list) :
+						 list_map_entries(list);
 	if (!ret)
 		ret = dma_job_finish(&list->job, list->start,
 				     list->start + list->size);
@@ -386,18 +386,19 @@ static void sync_entries(struct scatterlist *sgl, int nents,
 	     (i)++, (sg) = entry_next(sg))				\
 		if (!sg_dma_is_bus_address(sg))
 
-static bool segments_have_copies(struct device *dev, struct scatterlist *sgl,
-				 int nents)
+static bool segments_have_bounces(struct device *dev, struct scatterlist *sgl,
+				  int nents)
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
 	struct scatterlist *sg;
 	int i;
 
-	if (likely(dma_no_copies(cookie)))
+	if (likely(iommu_dma_no_bounces(cookie)))
 		return false;
-	for_each_segment(sgl, sg, nents, i)
-		if (dma_has_copies(cookie, sg_dma_address(sg), sg_dma_len(sg)))
-			return true;
+	for_each_segment(
+		sgl, sg, nents,
+		i) if (iommu_dma_has_bounces(cookie, sg_dma_address(sg),
+					     sg_dma_len(sg))) return true;
 	return false;
 }
 
@@ -407,10 +408,9 @@ static void list_sync(struct device *dev, struct scatterlist *sgl, int nents,
 	struct scatterlist *sg;
 	int i;
 
-	if (segments_have_copies(dev, sgl, nents)) {
-		for_each_segment(sgl, sg, nents, i)
-			dma_copy_sync(dev, sg_dma_address(sg), sg_dma_len(sg),
-				      dir, for_cpu);
+	if (segments_have_bounces(dev, sgl, nents)) {
+		for_each_segment(sgl, sg, nents, i) iommu_dma_bounce_sync(
+			dev, sg_dma_address(sg), sg_dma_len(sg), dir, for_cpu);
 	} else if (!dev_is_dma_coherent(dev)) {
 		sync_entries(sgl, nents, dir, for_cpu);
 	}
@@ -491,7 +491,7 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	ret = list_measure(&list);
 	if (ret)
 		return ret;
-	list.job.copy = dma_copy_needed_sg(dev, sgl, nents, dir);
+	list.job.bounce = iommu_dma_bounce_needed_sg(dev, sgl, nents, dir);
 	list.job.shared = list.layout.contiguous && !list.dense;
 	ret = list.size ? list_map_range(&list) : 0;
 	if (ret)
@@ -600,9 +600,10 @@ static noinline void teardown_hard(struct device *dev, struct dma_teardown *td,
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC)) {
 		if (!dev_is_dma_coherent(dev))
 			sync_entries(sgl, nents, dir, true);
-		if (!dma_no_copies(td->cookie))
-			dma_copy_return(dev, td->cookie, start,
-					dma_teardown_limit(td) - 1, dir);
+		if (!iommu_dma_no_bounces(td->cookie))
+			iommu_dma_bounce_copy_back(dev, td->cookie, start,
+						   dma_teardown_limit(td) - 1,
+						   dir);
 	}
 	td->failed = true;
 }
@@ -646,7 +647,7 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	bytes = ALIGN(dma_granule_offset(td.cookie, sg_dma_address(first)) +
 		      bytes, dma_granule(td.cookie));
 	if (likely(bytes == dma_teardown_size(&td) &&
-		   dma_no_copies(td.cookie))) {
+		   iommu_dma_no_bounces(td.cookie))) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 		    !dev_is_dma_coherent(dev))
 			sync_entries(sgl, nents, dir, true);

@@ -61,7 +61,7 @@ static void decode_header(const struct header *h)
 
 	with_sync = !(h->flags & 1);
 	machine_setup(granules_lg2[h->granule % 8], with_sync);
-	machine.dev.copy = h->flags & 2;
+	machine.dev.bounce = h->flags & 2;
 	undo_all = h->flags & 4;
 	mode = h->flags / 8 % MODES;
 	stick = h->base / 32;
@@ -182,7 +182,7 @@ static bool can_be_direct(struct inside in, u64 start)
 	bool full = piece->addr <= start &&
 		    last->addr + last->len >= start + granule();
 
-	if (machine.dev.copy && !full)
+	if (machine.dev.bounce && !full)
 		return false;
 	if (piece->addr % granule() != piece->phys % granule())
 		return false;
@@ -207,7 +207,7 @@ static void check_byte(struct inside in, u64 addr)
 		return;
 	}
 	FAIL_IF(found == FAULT);
-	if (machine.dev.copy || machine_slot(addr)->copy)
+	if (machine.dev.bounce || machine_slot(addr)->bounce)
 		FAIL_IF(found != ZERO);
 }
 
@@ -240,15 +240,15 @@ static void check_granule(struct inside in, u64 start)
 	struct machine_slot *at = machine_slot(start);
 
 	if (!in.count) {
-		FAIL_IF(at->mapped || at->copy);
+		FAIL_IF(at->mapped || at->bounce);
 		return;
 	}
 	FAIL_IF(!at->mapped);
 	if (can_be_direct(in, start)) {
-		FAIL_IF(at->copy);
+		FAIL_IF(at->bounce);
 		nr_direct++;
 	} else {
-		FAIL_IF(!at->copy);
+		FAIL_IF(!at->bounce);
 		nr_copied++;
 		nr_mixed += in.count > 1;
 	}
@@ -264,7 +264,7 @@ static void check(void)
 	for (start = range_start; start < range_end; start += granule()) {
 		in = pieces_inside(in.first, start);
 		check_granule(in, start);
-		copies |= machine_slot(start)->copy != 0;
+		copies |= machine_slot(start)->bounce != 0;
 	}
 	FAIL_IF(machine.maps != machine_runs());
 	FAIL_IF(machine.synced != with_sync);
@@ -287,9 +287,11 @@ static int make(struct dma_job *job)
 
 static struct dma_job new_job(void)
 {
-	return (struct dma_job) {
-		.dev = &machine.dev, .cookie = &machine.cookie, .prot = PROT,
-		.copy = machine.dev.copy,
+	return (struct dma_job){
+		.dev = &machine.dev,
+		.cookie = &machine.cookie,
+		.prot = PROT,
+		.bounce = machine.dev.bounce,
 		.shared = mode != APART,
 	};
 }
@@ -318,7 +320,7 @@ static void show(void)
 	unsigned int i;
 
 	printf("granule %#lx, range %#lx to %#lx%s\n", granule(), range_start,
-	       range_end, machine.dev.copy ? ", copies" : "");
+	       range_end, machine.dev.bounce ? ", copies" : "");
 	for (i = 0; i < nr_pieces; i++)
 		printf("%u: %#lx at %#lx, %#lx\n", i, pieces[i].phys,
 		       pieces[i].addr, pieces[i].len);

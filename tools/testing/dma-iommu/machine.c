@@ -34,7 +34,7 @@ void machine_setup(unsigned int granule_lg2, bool sync)
 	machine.domain.ops = sync ? &with : &without;
 	machine.cookie.domain = &machine.domain;
 	machine.cookie.granule_lg2 = granule_lg2;
-	machine.memory_end = MACHINE_COPIES;
+	machine.memory_end = MACHINE_BOUNCES;
 	machine.fail_nth = 0;
 	machine.error = 0;
 	machine.stick_nth = 0;
@@ -61,7 +61,7 @@ void machine_range(u64 start, u64 end)
 	FAIL_IF((end - start) / granule() > MACHINE_GRANULES);
 	machine.start = start;
 	machine.end = end;
-	machine.next_copy = MACHINE_COPIES;
+	machine.next_bounce = MACHINE_BOUNCES;
 	machine.nr_parts = 0;
 	memset(machine.slots, 0,
 	       sizeof(machine.slots[0]) * (end - start) / granule());
@@ -136,8 +136,8 @@ static void part_add(struct machine_slot *slot, u64 offset, u64 phys, u64 len)
 	slot->parts = part;
 }
 
-int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
-		 dma_addr_t addr, phys_addr_t phys, size_t len)
+int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
+			 dma_addr_t addr, phys_addr_t phys, size_t len)
 {
 	struct machine_slot *slot = machine_slot(addr);
 
@@ -151,10 +151,10 @@ int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
 		return -EFAULT;
 	}
 	/* One that fails may have become a copy already. */
-	if (!slot->copy) {
-		slot->copy = machine.next_copy;
+	if (!slot->bounce) {
+		slot->bounce = machine.next_bounce;
 		/* Often, but not always, next to the one before */
-		machine.next_copy += granule() << (phys / granule() % 4 == 3);
+		machine.next_bounce += granule() << (phys / granule() % 4 == 3);
 	}
 	if (machine_call_fails())
 		return machine_error(machine.calls);
@@ -162,12 +162,13 @@ int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
 	return 0;
 }
 
-phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
-			  dma_addr_t addr)
+phys_addr_t iommu_dma_bounce_phys(struct device *dev,
+				  struct iommu_dma_cookie *cookie,
+				  dma_addr_t addr)
 {
 	FAIL_IF(dev != &machine.dev || cookie != &machine.cookie);
-	FAIL_IF(!machine_slot(addr)->copy);
-	return machine_slot(addr)->copy;
+	FAIL_IF(!machine_slot(addr)->bounce);
+	return machine_slot(addr)->bounce;
 }
 
 /* What the device finds at @addr */
@@ -179,9 +180,9 @@ u64 machine_read(u64 addr)
 
 	if (!slot->mapped)
 		return FAULT;
-	if (slot->phys < MACHINE_COPIES)
+	if (slot->phys < MACHINE_BOUNCES)
 		return slot->phys + offset;
-	FAIL_IF(slot->phys != slot->copy);
+	FAIL_IF(slot->phys != slot->bounce);
 	for (part = slot->parts; part; part = part->next)
 		if (offset >= part->offset && offset < part->offset + part->len)
 			return part->phys + (offset - part->offset);

@@ -14,12 +14,12 @@
 #ifndef _MACHINE_H
 #define _MACHINE_H
 
-#define _DMA_COPY_H
+#define _IOMMU_DMA_BOUNCE_H
 #define _DMA_DOMAIN_H
 
 #define MACHINE_GRANULES	4096		/* of the range, at most */
 #define MACHINE_PARTS		8192		/* of copies */
-#define MACHINE_COPIES		BIT_ULL(60)	/* memory of copies begins here */
+#define MACHINE_BOUNCES		BIT_ULL(60) /* memory of copies begins here */
 #define ZERO			BIT_ULL(62)
 #define FAULT			BIT_ULL(63)
 #define PROT			0x2a
@@ -46,7 +46,7 @@ struct iommu_dma_cookie {
 	struct iommu_domain *domain;
 	unsigned int granule_lg2;
 	unsigned int guard;
-	struct xarray copies;	/* only asked whether there are any */
+	struct xarray bounces; /* only asked whether there are any */
 };
 
 struct device {
@@ -55,7 +55,7 @@ struct device {
 	u64 mask;
 	unsigned int max_segment;
 	bool contiguous;
-	bool copy;
+	bool bounce;
 	bool coherent;
 };
 
@@ -81,10 +81,11 @@ static inline size_t dma_granule_offset(const struct iommu_dma_cookie *cookie,
 
 int dma_pages_map(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 		  phys_addr_t phys, size_t size, int prot);
-int dma_copy_add(struct device *dev, struct iommu_dma_cookie *cookie,
-		 dma_addr_t addr, phys_addr_t phys, size_t len);
-phys_addr_t dma_copy_phys(struct device *dev, struct iommu_dma_cookie *cookie,
-			  dma_addr_t addr);
+int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
+			 dma_addr_t addr, phys_addr_t phys, size_t len);
+phys_addr_t iommu_dma_bounce_phys(struct device *dev,
+				  struct iommu_dma_cookie *cookie,
+				  dma_addr_t addr);
 size_t iommu_unmap(struct iommu_domain *domain, unsigned long addr,
 		   size_t size);
 void arch_sync_dma_wait(void);
@@ -126,7 +127,7 @@ struct machine_slot {		/* of a granule of the range */
  * @failed: one has; from then on nothing but undoing is allowed
  * @synced: the IOMMU driver has been told; nothing is mapped any more
  * @trace: print each call, for a person to read
- * @next_copy: where the next granule for copies is
+ * @next_bounce: where the next granule for copies is
  * @parts: what was copied as parts of granules; @slots has lists of them
  * @nr_parts: how many
  * @slots: what is mapped, by granule of the range
@@ -150,7 +151,7 @@ struct machine {
 	bool failed;
 	bool synced;
 	bool trace;
-	u64 next_copy;
+	u64 next_bounce;
 	struct machine_part parts[MACHINE_PARTS];
 	unsigned int nr_parts;
 	struct machine_slot slots[MACHINE_GRANULES];

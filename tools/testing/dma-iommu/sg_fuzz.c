@@ -164,12 +164,12 @@ void dma_teardown_end(struct device *d, struct dma_teardown *td)
 	range_taken = false;
 }
 
-bool shim_has_copies(u64 addr, u64 size)
+bool shim_has_bounces(u64 addr, u64 size)
 {
 	u64 end = addr + size;
 
 	for (addr -= addr % granule(); addr < end; addr += granule())
-		if (machine_slot(addr)->copy)
+		if (machine_slot(addr)->bounce)
 			return true;
 	return false;
 }
@@ -180,7 +180,7 @@ void shim_sync(u64 phys, u64 size, bool for_cpu)
 	*(for_cpu ? &synced_for_cpu : &synced_for_device) += size;
 }
 
-void shim_sync_copies(u64 addr, u64 size, bool for_cpu)
+void shim_sync_bounces(u64 addr, u64 size, bool for_cpu)
 {
 	FAIL_IF(addr < machine.start || size > machine.end - addr);
 	*(for_cpu ? &synced_for_cpu : &synced_for_device) += size;
@@ -206,12 +206,12 @@ static void decode_header(const struct header *h)
 	machine_setup(lg2, h->more & 1);
 	machine.memory_end = BIT_ULL(KIND_LG2);
 	machine.cookie.guard = h->more >> 1 & 1;
-	*dev = (struct device) {
+	*dev = (struct device){
 		.unit = granule() << (h->unit < 160 ? 0 : h->unit % 8),
 		.mask = 0x123456789,
 		.max_segment = UINT_MAX,
 		.contiguous = (h->flags & 3) == 1,
-		.copy = h->flags & 4,
+		.bounce = h->flags & 4,
 		.coherent = h->flags & 8,
 	};
 	if (h->boundary >= 96)
@@ -422,7 +422,7 @@ static bool right_error(int ret)
 	if (contiguous() && bytes_all > dma_max_contiguous_size(dev))
 		return ret == -EINVAL;
 	/* Registers of a bridge's other side cannot be copied. */
-	if (has(BRIDGE) && (contiguous() || dev->copy) && ret == -EINVAL)
+	if (has(BRIDGE) && (contiguous() || dev->bounce) && ret == -EINVAL)
 		return true;
 	return ret == -ENOMEM && machine.failed;
 }
@@ -506,8 +506,8 @@ static void check_rest(int count)
 			continue;
 		}
 		FAIL_IF(!machine_slot(addr)->mapped);
-		nr_copied += !!machine_slot(addr)->copy;
-		if (!dev->copy)
+		nr_copied += !!machine_slot(addr)->bounce;
+		if (!dev->bounce)
 			continue;
 		if (from > addr && seen <= addr) {
 			FAIL_IF(machine_read(addr) != ZERO);
@@ -564,8 +564,8 @@ static u64 bytes_cached(bool copies)
 
 static bool copies_in_range(void)
 {
-	return range_taken && shim_has_copies(machine.start,
-					      machine.end - machine.start);
+	return range_taken &&
+	       shim_has_bounces(machine.start, machine.end - machine.start);
 }
 
 static int map(void)
@@ -691,7 +691,7 @@ static void show(void)
 
 	printf("granule %#lx unit %#lx boundary %#lx segment %#x%s%s\n",
 	       granule(), dev->unit, dev->boundary, dev->max_segment,
-	       contiguous() ? " contiguous" : "", dev->copy ? " copy" : "");
+	       contiguous() ? " contiguous" : "", dev->bounce ? " copy" : "");
 	for (i = 0; i < nr_entries; i++)
 		printf("%u: %#lx bytes at %#lx\n", i, entries[i].len,
 		       entries[i].phys);

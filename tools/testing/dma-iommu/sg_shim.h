@@ -164,8 +164,8 @@ enum dma_data_direction {
 #define dma_get_mask(dev)	((dev)->mask)
 #define dma_sg_contiguous(dev, attrs) \
 	((dev)->contiguous || (attrs) & DMA_ATTR_CONTIGUOUS)
-#define dma_copy_needed_sg(dev, sgl, nents, dir) \
-	((void)(sgl), (void)(nents), (void)(dir), (dev)->copy)
+#define iommu_dma_bounce_needed_sg(dev, sgl, nents, dir) \
+	((void)(sgl), (void)(nents), (void)(dir), (dev)->bounce)
 
 static inline size_t dma_max_contiguous_size(struct device *dev)
 {
@@ -236,21 +236,22 @@ static inline u64 dma_teardown_size(const struct dma_teardown *td)
  * Caches and copies.
  */
 
-bool shim_has_copies(u64 addr, u64 size);
-#define dma_no_copies(cookie) \
-	((void)(cookie), !shim_has_copies(machine.start, machine.end - machine.start))
-#define dma_has_copies(cookie, addr, size) \
-	((void)(cookie), shim_has_copies(addr, size))
+bool shim_has_bounces(u64 addr, u64 size);
+#define iommu_dma_no_bounces(cookie) \
+	((void)(cookie),             \
+	 !shim_has_bounces(machine.start, machine.end - machine.start))
+#define iommu_dma_has_bounces(cookie, addr, size) \
+	((void)(cookie), shim_has_bounces(addr, size))
 void shim_sync(u64 phys, u64 size, bool for_cpu);
-void shim_sync_copies(u64 addr, u64 size, bool for_cpu);
+void shim_sync_bounces(u64 addr, u64 size, bool for_cpu);
 #define arch_sync_dma_for_cpu_nowait(phys, size, dir) \
 	((void)(dir), shim_sync(phys, size, true))
 #define arch_sync_dma_for_device_nowait(phys, size, dir) \
 	((void)(dir), shim_sync(phys, size, false))
-#define dma_copy_return(dev, cookie, start, last, dir) \
-	((void)(dev), (void)(cookie), (void)(dir), \
-	 shim_sync_copies(start, (last) + 1 - (start), true))
-#define dma_copy_sync(dev, addr, size, dir, for_cpu) \
-	((void)(dev), (void)(dir), shim_sync_copies(addr, size, for_cpu))
+#define iommu_dma_bounce_copy_back(dev, cookie, start, last, dir) \
+	((void)(dev), (void)(cookie), (void)(dir),                \
+	 shim_sync_bounces(start, (last) + 1 - (start), true))
+#define iommu_dma_bounce_sync(dev, addr, size, dir, for_cpu) \
+	((void)(dev), (void)(dir), shim_sync_bounces(addr, size, for_cpu))
 
 #endif /* _SG_SHIM_H */
