@@ -40,7 +40,7 @@ static noinline dma_addr_t map_bounced_ends(struct device *dev,
 					    unsigned long attrs)
 {
 	bool coherent = dev_is_dma_coherent(dev);
-	struct dma_job job = {
+	struct iommu_dma_batch batch = {
 		.dev = dev,
 		.cookie = dma_cookie(dev),
 		.prot = dma_protection(dir, coherent, attrs),
@@ -49,20 +49,20 @@ static noinline dma_addr_t map_bounced_ends(struct device *dev,
 	dma_addr_t addr, start, end;
 	struct iova_range range;
 
-	if (!dma_allowed(job.prot) ||
-	    dma_domain_attach(dev, job.cookie->domain))
+	if (!dma_allowed(batch.prot) ||
+	    dma_domain_attach(dev, batch.cookie->domain))
 		return DMA_MAPPING_ERROR;
-	addr = dma_iova_alloc_for(dev, job.cookie, phys, size, 1,
+	addr = dma_iova_alloc_for(dev, batch.cookie, phys, size, 1,
 				  dma_get_mask(dev), attrs, &range);
 	if (addr == DMA_MAPPING_ERROR)
 		return addr;
-	start = addr - dma_granule_offset(job.cookie, addr);
-	end = ALIGN(addr + size, dma_granule(job.cookie));
-	if (dma_job_add(&job, addr, phys, size) ||
-	    dma_job_finish(&job, start, end)) {
-		dma_job_undo(&job, addr, size);
-		dma_job_undo_end(&job);
-		dma_iova_abandon(dev, job.cookie, &range);
+	start = addr - dma_granule_offset(batch.cookie, addr);
+	end = ALIGN(addr + size, dma_granule(batch.cookie));
+	if (iommu_dma_batch_add(&batch, addr, phys, size) ||
+	    iommu_dma_batch_finish(&batch, start, end)) {
+		iommu_dma_batch_undo(&batch, addr, size);
+		iommu_dma_batch_undo_end(&batch);
+		dma_iova_abandon(dev, batch.cookie, &range);
 		return DMA_MAPPING_ERROR;
 	}
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))

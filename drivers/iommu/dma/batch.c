@@ -25,95 +25,99 @@
 #include "domain.h"
 #include "batch.h"
 
-static int bounce_part(struct dma_job *job)
+static int bounce_part(struct iommu_dma_batch *batch)
 {
-	int ret = iommu_dma_bounce_add(job->dev, job->cookie, job->part.addr,
-				       job->part.phys, job->part.size);
+	int ret = iommu_dma_bounce_add(batch->dev, batch->cookie,
+				       batch->part.addr, batch->part.phys,
+				       batch->part.size);
 
-	job->mixed = true;
+	batch->bounced = true;
 	/* The IOMMU driver may have that error for another reason. */
-	job->no_memory = ret == -EFAULT;
+	batch->not_memory = ret == -EFAULT;
 	return ret;
 }
 
 /* Nothing more comes for the granule of the part. */
-static int job_settle(struct dma_job *job)
+static int close_granule(struct iommu_dma_batch *batch)
 {
-	struct iommu_dma_cookie *cookie = job->cookie;
-	struct dma_piece part = job->part;
+	struct iommu_dma_cookie *cookie = batch->cookie;
+	struct iommu_dma_piece part = batch->part;
 	size_t granule = dma_granule(cookie);
 	size_t offset = dma_granule_offset(cookie, part.addr);
 	bool as_it_is = offset == dma_granule_offset(cookie, part.phys) &&
-			(!job->bounce || part.size == granule);
+			(!batch->bounce || part.size == granule);
 	int ret = 0;
 
-	if (!job->mixed && as_it_is) {
+	if (!batch->bounced && as_it_is) {
 		part.phys -= offset;
 	} else {
-		if (!job->mixed)
-			ret = bounce_part(job);
+		if (!batch->bounced)
+			ret = bounce_part(batch);
 		if (ret)
 			return ret;
-		part.phys = iommu_dma_bounce_phys(job->dev, cookie, part.addr);
-		job->copied = true;
+		part.phys =
+			iommu_dma_bounce_phys(batch->dev, cookie, part.addr);
+		batch->any_bounced = true;
 	}
-	job->part.size = 0;
-	job->mixed = false;
-	return dma_job_run(job, part.addr - offset, part.phys, granule);
+	batch->part.size = 0;
+	batch->bounced = false;
+	return iommu_dma_batch_run(batch, part.addr - offset, part.phys,
+				   granule);
 }
 
 /* Some bytes of a granule */
-static int job_part(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
-		    size_t len)
+static int add_part(struct iommu_dma_batch *batch, dma_addr_t addr,
+		    phys_addr_t phys, size_t len)
 {
-	struct dma_piece *part = &job->part;
+	struct iommu_dma_piece *part = &batch->part;
 	int ret = 0;
 
-	if (part->size && (addr ^ part->addr) >> job->cookie->granule_lg2)
-		ret = job_settle(job);
+	if (part->size && (addr ^ part->addr) >> batch->cookie->granule_lg2)
+		ret = close_granule(batch);
 	if (ret)
 		return ret;
 
-	if (part->size && !job->mixed) {
-		if (dma_piece_follows(part, addr, phys)) {
+	if (part->size && !batch->bounced) {
+		if (iommu_dma_piece_follows(part, addr, phys)) {
 			part->size += len;
 			return 0;
 		}
-		ret = bounce_part(job);
+		ret = bounce_part(batch);
 		if (ret)
 			return ret;
 	}
-	*part = (struct dma_piece) { addr, phys, len };
-	return job->mixed ? bounce_part(job) : 0;
+	*part = (struct iommu_dma_piece){ addr, phys, len };
+	return batch->bounced ? bounce_part(batch) : 0;
 }
 
 /**
- * dma_job_add_exact - dma_job_add() where not every granule is mapped as it is
- * @job: mapping in the making
+ * iommu_dma_batch_add_exact - iommu_dma_batch_add() where not every granule is mapped as it is
+ * @batch: mapping in the making
  * @addr: device address of the first byte
  * @phys: memory of the first byte
  * @len: bytes
  *
  * Context: Any.
- * Return: as dma_job_add().
+ * Return: as iommu_dma_batch_add().
  */
-int dma_job_add_exact(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
-		      size_t len)
+int iommu_dma_batch_add_exact(struct iommu_dma_batch *batch, dma_addr_t addr,
+			      phys_addr_t phys, size_t len)
 {
-	size_t granule = dma_granule(job->cookie), size;
+	size_t granule = dma_granule(batch->cookie), size;
 	int ret;
 
 	for (; len; addr += size, phys += size, len -= size) {
 		if (len >= granule &&
-		    !dma_granule_offset(job->cookie, addr | phys)) {
+		    !dma_granule_offset(batch->cookie, addr | phys)) {
 			size = ALIGN_DOWN(len, granule);
-			ret = job->part.size ? job_settle(job) : 0;
+			ret = batch->part.size ? close_granule(batch) : 0;
 			if (!ret)
-				ret = dma_job_run(job, addr, phys, size);
+				ret = iommu_dma_batch_run(batch, addr, phys,
+							  size);
 		} else {
-			size = min(len, granule -
-				   dma_granule_offset(job->cookie, addr));
-			ret = job_part(job, addr, phys, size);
+			size = min(len, granule - dma_granule_offset(
+							  batch->cookie, addr));
+			ret = add_part(batch, addr, phys, size);
 		}
 		if (ret)
 			return ret;
@@ -122,24 +126,25 @@ int dma_job_add_exact(struct dma_job *job, dma_addr_t addr, phys_addr_t phys,
 }
 
 /**
- * dma_job_finish - no more pieces: map what is left, and tell the IOMMU driver
- * @job: mapping in the making
+ * iommu_dma_batch_finish - no more pieces: map what is left, and tell the IOMMU driver
+ * @batch: mapping in the making
  * @start: device address that no piece is below
  * @end: device address that no piece is behind
  *
  * Context: Any.
- * Return: as dma_job_add().
+ * Return: as iommu_dma_batch_add().
  */
-int dma_job_finish(struct dma_job *job, dma_addr_t start, dma_addr_t end)
+int iommu_dma_batch_finish(struct iommu_dma_batch *batch, dma_addr_t start,
+			   dma_addr_t end)
 {
-	struct iommu_domain *domain = job->cookie->domain;
-	int ret = job->part.size ? job_settle(job) : 0;
+	struct iommu_domain *domain = batch->cookie->domain;
+	int ret = batch->part.size ? close_granule(batch) : 0;
 
 	/* iommu_dma_bounce_phys() did not. */
-	if (job->copied && !dev_is_dma_coherent(job->dev))
+	if (batch->any_bounced && !dev_is_dma_coherent(batch->dev))
 		arch_sync_dma_wait();
 	if (!ret)
-		ret = dma_job_flush(job);
+		ret = iommu_dma_batch_flush(batch);
 	if (!ret && domain->ops->iotlb_sync_map)
 		ret = domain->ops->iotlb_sync_map(domain, start, end - start);
 	return ret;
@@ -151,43 +156,44 @@ int dma_job_finish(struct dma_job *job, dma_addr_t start, dma_addr_t end)
  * hole in it, so the spans between holes are whole runs. If one cannot be unmapped,
  * dma_iova_abandon() finds it.
  */
-static void undo_span(struct dma_job *job)
+static void undo_span(struct iommu_dma_batch *batch)
 {
-	if (job->undo_end != job->undo)
-		iommu_unmap(job->cookie->domain, job->undo,
-			    job->undo_end - job->undo);
+	if (batch->undo_end != batch->undo)
+		iommu_unmap(batch->cookie->domain, batch->undo,
+			    batch->undo_end - batch->undo);
 }
 
 /**
- * dma_job_undo - unmap as much of a piece as has been mapped, now or later
- * @job: mapping that has failed
- * @addr: as given to dma_job_add(), or meant to; in the same order
+ * iommu_dma_batch_undo - unmap as much of a piece as has been mapped, now or later
+ * @batch: mapping that has failed
+ * @addr: as given to iommu_dma_batch_add(), or meant to; in the same order
  * @len: likewise
  *
  * Context: Any.
  */
-void dma_job_undo(struct dma_job *job, dma_addr_t addr, size_t len)
+void iommu_dma_batch_undo(struct iommu_dma_batch *batch, dma_addr_t addr,
+			  size_t len)
 {
-	dma_addr_t start = addr - dma_granule_offset(job->cookie, addr);
-	dma_addr_t end = min(job->done,
-			     ALIGN(addr + len, dma_granule(job->cookie)));
+	dma_addr_t start = addr - dma_granule_offset(batch->cookie, addr);
+	dma_addr_t end =
+		min(batch->done, ALIGN(addr + len, dma_granule(batch->cookie)));
 
 	if (start >= end)
 		return;
-	if (start > job->undo_end) {
-		undo_span(job);
-		job->undo = start;
+	if (start > batch->undo_end) {
+		undo_span(batch);
+		batch->undo = start;
 	}
-	job->undo_end = max(job->undo_end, end);
+	batch->undo_end = max(batch->undo_end, end);
 }
 
 /**
- * dma_job_undo_end - unmap what is left, after dma_job_undo() of all pieces
- * @job: mapping that has failed
+ * iommu_dma_batch_undo_end - unmap what is left, after iommu_dma_batch_undo() of all pieces
+ * @batch: mapping that has failed
  *
  * Context: Any.
  */
-void dma_job_undo_end(struct dma_job *job)
+void iommu_dma_batch_undo_end(struct iommu_dma_batch *batch)
 {
-	undo_span(job);
+	undo_span(batch);
 }

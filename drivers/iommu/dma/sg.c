@@ -35,7 +35,7 @@ static __always_inline struct scatterlist *entry_next(struct scatterlist *sg)
 
 /**
  * struct dma_list - a scatterlist in the making
- * @job: how to map it
+ * @batch: how to map it
  * @sgl: first entry
  * @nents: entries
  * @layout: what device and IOMMU ask for
@@ -46,7 +46,7 @@ static __always_inline struct scatterlist *entry_next(struct scatterlist *sg)
  * @dense: see dma_layout_is_dense()
  */
 struct dma_list {
-	struct dma_job job;
+	struct iommu_dma_batch batch;
 	struct scatterlist *sgl;
 	int nents;
 	struct dma_layout layout;
@@ -102,7 +102,7 @@ static noinline int list_place_peer(const struct dma_list *list,
 	/* The answer comes in the entry, which is not ours to change yet. */
 	struct scatterlist peer = *sg;
 
-	switch (pci_p2pdma_map_segment(&walk->peers, list->job.dev, &peer)) {
+	switch (pci_p2pdma_map_segment(&walk->peers, list->batch.dev, &peer)) {
 	case PCI_P2PDMA_MAP_BUS_ADDR:
 		dma_layout_elsewhere(&walk->cursor);
 		*place = (struct dma_place) { .start = sg_dma_address(&peer) };
@@ -143,14 +143,15 @@ static __always_inline int list_place(const struct dma_list *list,
 static int list_refuse(const struct dma_list *list, const char *why)
 {
 	if (!list->quiet)
-		dev_err_ratelimited(list->job.dev, "DMA map of a list of %d entries: %s\n",
+		dev_err_ratelimited(list->batch.dev,
+				    "DMA map of a list of %d entries: %s\n",
 				    list->nents, why);
 	return -EINVAL;
 }
 
 static int list_refuse_contiguous(const struct dma_list *list)
 {
-	struct device *dev = list->job.dev;
+	struct device *dev = list->batch.dev;
 
 	if (!list->quiet)
 		dev_err_ratelimited(dev, "DMA map of a list of %d entries, %llu bytes as one segment: the device's limits are %zu bytes a segment, mask %#llx, boundary %#lx\n",
@@ -235,7 +236,7 @@ static int list_measure(struct dma_list *list)
 	}
 	list->size = ALIGN(walk.cursor.end, list->layout.granule);
 	if (list->layout.contiguous &&
-	    list->bytes > dma_max_contiguous_size(list->job.dev))
+	    list->bytes > dma_max_contiguous_size(list->batch.dev))
 		return list_refuse_contiguous(list);
 	/* Only where those are of 32 bits */
 	if (list->size > SIZE_MAX)
@@ -251,8 +252,8 @@ static int list_map_dense(struct dma_list *list)
 	int i, ret;
 
 	for_each_entry(list->sgl, sg, list->nents, i) {
-		ret = dma_job_add_around(&list->job, addr, sg_phys(sg),
-					 sg->length);
+		ret = iommu_dma_batch_add_around(&list->batch, addr,
+						 sg_phys(sg), sg->length);
 		if (ret)
 			return ret;
 		addr += sg->length;
@@ -270,8 +271,9 @@ static int list_map_entries(struct dma_list *list)
 	for_each_entry(list->sgl, sg, list->nents, i) {
 		if (list_place(list, &walk, sg, &place))
 			continue;
-		ret = dma_job_add(&list->job, list->start + place.start,
-				  sg_phys(sg), sg->length);
+		ret = iommu_dma_batch_add(&list->batch,
+					  list->start + place.start,
+					  sg_phys(sg), sg->length);
 		if (ret)
 			return ret;
 	}
@@ -285,16 +287,16 @@ static void list_undo_entries(struct dma_list *list)
 	struct dma_place place;
 	int i;
 
-	for_each_entry(list->sgl, sg, list->nents, i)
-		if (!list_place(list, &walk, sg, &place))
-			dma_job_undo(&list->job, list->start + place.start,
+	for_each_entry(list->sgl, sg, list->nents,
+		       i) if (!list_place(list, &walk, sg, &place))
+		iommu_dma_batch_undo(&list->batch, list->start + place.start,
 				     sg->length);
 }
 
 /* What is not for want of memory would fail again: callers are not to try. */
 static noinline int list_failed(const struct dma_list *list, int ret)
 {
-	if (list->job.no_memory)
+	if (list->batch.not_memory)
 		return list_refuse(list, "what has to be copied is not memory");
 	return ret == -ENOMEM ? ret :
 	       list_refuse(list, "the IOMMU driver refuses to map it");
@@ -306,25 +308,25 @@ static int list_map_range(struct dma_list *list)
 		.size = list->size,
 		.align = list->layout.unit,
 		.boundary = list->layout.boundary,
-		.mask = dma_get_mask(list->job.dev),
+		.mask = dma_get_mask(list->batch.dev),
 		.quiet = list->quiet,
 	};
 	struct iova_range range;
 	int ret;
 
-	if (!dma_iova_alloc(list->job.dev, list->job.cookie, &need, &range))
+	if (!dma_iova_alloc(list->batch.dev, list->batch.cookie, &need, &range))
 		return -ENOMEM;
-	list->start = dma_iova_start(list->job.cookie, &range);
-	ret = list->dense && !list->job.bounce ? list_map_dense(list) :
-						 list_map_entries(list);
+	list->start = dma_iova_start(list->batch.cookie, &range);
+	ret = list->dense && !list->batch.bounce ? list_map_dense(list) :
+						   list_map_entries(list);
 	if (!ret)
-		ret = dma_job_finish(&list->job, list->start,
-				     list->start + list->size);
+		ret = iommu_dma_batch_finish(&list->batch, list->start,
+					     list->start + list->size);
 	if (!ret)
 		return 0;
 	list_undo_entries(list);
-	dma_job_undo_end(&list->job);
-	dma_iova_abandon(list->job.dev, list->job.cookie, &range);
+	iommu_dma_batch_undo_end(&list->batch);
+	dma_iova_abandon(list->batch.dev, list->batch.cookie, &range);
 	return list_failed(list, ret);
 }
 
@@ -470,7 +472,7 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
 	bool coherent = dev_is_dma_coherent(dev);
 	struct dma_list list = {
-		.job = {
+		.batch = {
 			.dev = dev,
 			.cookie = cookie,
 			.prot = dma_protection(dir, coherent, attrs),
@@ -482,7 +484,7 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	};
 	int ret;
 
-	if (nents < 1 || !dma_allowed(list.job.prot))
+	if (nents < 1 || !dma_allowed(list.batch.prot))
 		return -EINVAL;
 	ret = dma_domain_attach(dev, cookie->domain);
 	if (ret)
@@ -491,8 +493,8 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	ret = list_measure(&list);
 	if (ret)
 		return ret;
-	list.job.bounce = iommu_dma_bounce_needed_sg(dev, sgl, nents, dir);
-	list.job.shared = list.layout.contiguous && !list.dense;
+	list.batch.bounce = iommu_dma_bounce_needed_sg(dev, sgl, nents, dir);
+	list.batch.share_granules = list.layout.contiguous && !list.dense;
 	ret = list.size ? list_map_range(&list) : 0;
 	if (ret)
 		return ret;

@@ -272,44 +272,45 @@ static void check(void)
 	nr_runs += machine.maps;
 }
 
-static int make(struct dma_job *job)
+static int make(struct iommu_dma_batch *batch)
 {
 	int ret = 0;
 
 	machine_begin();
 	machine_range(range_start, range_end);
 	for (tried = 0; !ret && tried < nr_pieces; tried++)
-		ret = dma_job_add(job, pieces[tried].addr, pieces[tried].phys,
-				  pieces[tried].len);
+		ret = iommu_dma_batch_add(batch, pieces[tried].addr,
+					  pieces[tried].phys,
+					  pieces[tried].len);
 	nr_ops += tried;
-	return ret ?: dma_job_finish(job, range_start, range_end);
+	return ret ?: iommu_dma_batch_finish(batch, range_start, range_end);
 }
 
-static struct dma_job new_job(void)
+static struct iommu_dma_batch new_job(void)
 {
-	return (struct dma_job){
+	return (struct iommu_dma_batch){
 		.dev = &machine.dev,
 		.cookie = &machine.cookie,
 		.prot = PROT,
 		.bounce = machine.dev.bounce,
-		.shared = mode != APART,
+		.share_granules = mode != APART,
 	};
 }
 
 static void check_failure(unsigned int nth)
 {
-	struct dma_job job = new_job();
+	struct iommu_dma_batch batch = new_job();
 	unsigned int i, spans;
 	bool sticks;
 
 	machine.fail_nth = nth;
-	FAIL_IF(make(&job) != machine_error(nth));
+	FAIL_IF(make(&batch) != machine_error(nth));
 	spans = machine_spans();
 	machine.stick_nth = stick ? 1 + nth % stick : 0;
 	for (i = 0; i < (undo_all ? nr_pieces : tried); i++)
-		dma_job_undo(&job, pieces[i].addr, pieces[i].len);
+		iommu_dma_batch_undo(&batch, pieces[i].addr, pieces[i].len);
 	sticks = machine.stick_nth && machine.stick_nth <= spans;
-	dma_job_undo_end(&job);
+	iommu_dma_batch_undo_end(&batch);
 	FAIL_IF(machine.unmaps != spans);
 	FAIL_IF(machine_nothing_mapped() == sticks);
 	nr_failed++;
@@ -347,7 +348,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct header header = {};
 	struct record record;
-	struct dma_job job;
+	struct iommu_dma_batch batch;
 	unsigned int calls, nth;
 	size_t at = min(size, sizeof(header));
 
@@ -365,8 +366,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	if (machine.trace)
 		show();
 
-	job = new_job();
-	FAIL_IF(make(&job));
+	batch = new_job();
+	FAIL_IF(make(&batch));
 	check();
 	calls = machine.calls;
 	for (nth = 1; nth <= calls; nth += 1 + calls / MAX_FAILURES)
