@@ -18,7 +18,7 @@
  *   range     --aaaa-- bbbbbbbb               a granule is mapped whole, so
  *   segments    `-1'   `---2--'               bytes next to A cannot be B's
  *
- * An entry joins the segment before if both ends meet at a granule, and segment
+ * An entry merged the segment before if both ends meet at a granule, and segment
  * and entry together are not more than a segment may have and do not cross the
  * boundary. One that would cross the boundary by itself moves up to it. Entries
  * are never divided: one that is by itself longer than a segment or the boundary
@@ -42,8 +42,8 @@ static bool crosses(u64 boundary, u64 start, u64 len)
 	return boundary && (start ^ (start + len - 1)) & ~(boundary - 1);
 }
 
-static bool joins(const struct dma_layout *layout,
-		  const struct dma_cursor *cursor, u64 phys, u64 len)
+static bool merged(const struct sg_layout *layout,
+		   const struct sg_cursor *cursor, u64 phys, u64 len)
 {
 	if (!cursor->segment)
 		return false;
@@ -56,7 +56,7 @@ static bool joins(const struct dma_layout *layout,
 }
 
 /**
- * dma_layout_next - place the next entry of a list
+ * iommu_dma_layout_next - place the next entry of a list
  * @layout: what device and IOMMU ask for
  * @cursor: where the entry before ended; is advanced
  * @phys: where in memory the entry begins; its offset in a unit matters
@@ -65,14 +65,15 @@ static bool joins(const struct dma_layout *layout,
  * Context: Any; pure.
  * Return: its place.
  */
-struct dma_place dma_layout_next(const struct dma_layout *layout,
-				 struct dma_cursor *cursor, u64 phys, u64 len)
+struct sg_place iommu_dma_layout_next(const struct sg_layout *layout,
+				      struct sg_cursor *cursor, u64 phys,
+				      u64 len)
 {
-	struct dma_place place = { .start = cursor->end };
+	struct sg_place place = { .start = cursor->end };
 	u64 offset;
 
-	if (joins(layout, cursor, phys, len)) {
-		place.joins = true;
+	if (merged(layout, cursor, phys, len)) {
+		place.merged = true;
 		cursor->segment += len;
 	} else {
 		offset = phys & (layout->unit - 1);
@@ -89,7 +90,7 @@ struct dma_place dma_layout_next(const struct dma_layout *layout,
 }
 
 /**
- * dma_layout_fits - whether a list has become what was asked for
+ * iommu_dma_layout_fits - whether a list has become what was asked for
  * @layout: what device and IOMMU ask for
  * @cursor: where its last entry ended
  *
@@ -97,8 +98,8 @@ struct dma_place dma_layout_next(const struct dma_layout *layout,
  * Return: false if it was to be contiguous and is not, or is longer or crosses
  * more than a segment may.
  */
-bool dma_layout_fits(const struct dma_layout *layout,
-		     const struct dma_cursor *cursor)
+bool iommu_dma_layout_fits(const struct sg_layout *layout,
+			   const struct sg_cursor *cursor)
 {
 	if (!layout->contiguous)
 		return true;

@@ -7,7 +7,7 @@
  * All three ask sg-layout.c for the places of the entries, which are the same
  * each time.
  *
- * Of a mapped list, the segments up to the first without bytes count, and of
+ * Of a mapped map, the segments up to the first without bytes count, and of
  * these the ones that are no bus addresses are the IOMMU's.
  */
 
@@ -21,7 +21,7 @@
 #include "sg-layout.h"
 
 /* sg_next() and for_each_sg() without a call for each entry */
-static __always_inline struct scatterlist *entry_next(struct scatterlist *sg)
+static __always_inline struct scatterlist *sg_entry_next(struct scatterlist *sg)
 {
 	if (unlikely(sg_is_last(sg)))
 		return NULL;
@@ -29,12 +29,12 @@ static __always_inline struct scatterlist *entry_next(struct scatterlist *sg)
 	return unlikely(sg_is_chain(sg)) ? sg_chain_ptr(sg) : sg;
 }
 
-#define for_each_entry(sgl, sg, nents, i)				\
-	for ((i) = 0, (sg) = (nents) > 0 ? (sgl) : NULL; (sg);		\
-	     (sg) = ++(i) < (nents) ? entry_next(sg) : NULL)
+#define for_each_sg_entry(sgl, sg, nents, i)				\
+	for ((i) = 0, (sg) = (nents) > 0 ? (sgl) : NULL; (sg); \
+	     (sg) = ++(i) < (nents) ? sg_entry_next(sg) : NULL)
 
 /**
- * struct dma_list - a scatterlist in the making
+ * struct iommu_dma_sg - a scatterlist in the making
  * @batch: how to map it
  * @sgl: first entry
  * @nents: entries
@@ -43,13 +43,13 @@ static __always_inline struct scatterlist *entry_next(struct scatterlist *sg)
  * @size: bytes of its range, whole granules
  * @bytes: of its entries
  * @quiet: say nothing if it cannot be mapped
- * @dense: see dma_layout_is_dense()
+ * @dense: see iommu_dma_layout_is_dense()
  */
-struct dma_list {
+struct iommu_dma_sg {
 	struct iommu_dma_batch batch;
 	struct scatterlist *sgl;
 	int nents;
-	struct dma_layout layout;
+	struct sg_layout layout;
 	dma_addr_t start;
 	u64 size;
 	u64 bytes;
@@ -57,11 +57,11 @@ struct dma_list {
 	bool dense;
 };
 
-static struct dma_layout device_layout(struct device *dev,
-				       const struct iommu_dma_cookie *cookie,
-				       unsigned long attrs)
+static struct sg_layout device_layout(struct device *dev,
+				      const struct iommu_dma_cookie *cookie,
+				      unsigned long attrs)
 {
-	return (struct dma_layout) {
+	return (struct sg_layout){
 		.granule = dma_granule(cookie),
 		.unit = dma_unit(dev, cookie),
 		.boundary = dma_boundary(dev),
@@ -71,22 +71,22 @@ static struct dma_layout device_layout(struct device *dev,
 }
 
 /**
- * struct dma_walk - a pass over a list
+ * struct sg_walk - a pass over a list
  * @cursor: of the layout
  * @peers: what is known of other devices' memory
  */
-struct dma_walk {
-	struct dma_cursor cursor;
+struct sg_walk {
+	struct sg_cursor cursor;
 	struct pci_p2pdma_map_state peers;
 };
 
-static __always_inline struct dma_walk list_walk(const struct dma_list *list)
+static __always_inline struct sg_walk walk_begin(const struct iommu_dma_sg *map)
 {
-	struct dma_walk walk = {};
+	struct sg_walk walk = {};
 
-	if (likely(list->dense))
-		walk.cursor = dma_layout_dense_start(&list->layout,
-						     sg_phys(list->sgl));
+	if (likely(map->dense))
+		walk.cursor = iommu_dma_layout_dense_start(&map->layout,
+							   sg_phys(map->sgl));
 	return walk;
 }
 
@@ -94,18 +94,18 @@ static __always_inline struct dma_walk list_walk(const struct dma_list *list)
  * Another PCI device's memory may be reached without the IOMMU.
  * Return: 1 if so, with the address in @place; 0 if not; or -EREMOTEIO.
  */
-static noinline int list_place_peer(const struct dma_list *list,
-				    struct dma_walk *walk,
+static noinline int walk_place_peer(const struct iommu_dma_sg *map,
+				    struct sg_walk *walk,
 				    const struct scatterlist *sg,
-				    struct dma_place *place)
+				    struct sg_place *place)
 {
 	/* The answer comes in the entry, which is not ours to change yet. */
 	struct scatterlist peer = *sg;
 
-	switch (pci_p2pdma_map_segment(&walk->peers, list->batch.dev, &peer)) {
+	switch (pci_p2pdma_map_segment(&walk->peers, map->batch.dev, &peer)) {
 	case PCI_P2PDMA_MAP_BUS_ADDR:
-		dma_layout_elsewhere(&walk->cursor);
-		*place = (struct dma_place) { .start = sg_dma_address(&peer) };
+		iommu_dma_layout_elsewhere(&walk->cursor);
+		*place = (struct sg_place){ .start = sg_dma_address(&peer) };
 		return 1;
 	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
 		return 0;
@@ -118,47 +118,47 @@ static noinline int list_place_peer(const struct dma_list *list,
  * Place the next entry.
  * Return: 0 for one in the list's range; 1 for a bus address; or -EREMOTEIO.
  */
-static __always_inline int list_place(const struct dma_list *list,
-				      struct dma_walk *walk,
+static __always_inline int walk_place(const struct iommu_dma_sg *map,
+				      struct sg_walk *walk,
 				      struct scatterlist *sg,
-				      struct dma_place *place)
+				      struct sg_place *place)
 {
 	int ret;
 
-	if (likely(list->dense)) {
-		*place = dma_layout_dense(&list->layout, &walk->cursor,
-					  sg->length);
+	if (likely(map->dense)) {
+		*place = iommu_dma_layout_dense(&map->layout, &walk->cursor,
+						sg->length);
 		return 0;
 	}
 	if (unlikely(is_pci_p2pdma_page(sg_page(sg)))) {
-		ret = list_place_peer(list, walk, sg, place);
+		ret = walk_place_peer(map, walk, sg, place);
 		if (ret)
 			return ret;
 	}
-	*place = dma_layout_next(&list->layout, &walk->cursor, sg_phys(sg),
-				 sg->length);
+	*place = iommu_dma_layout_next(&map->layout, &walk->cursor, sg_phys(sg),
+				       sg->length);
 	return 0;
 }
 
-static int list_refuse(const struct dma_list *list, const char *why)
+static int refuse(const struct iommu_dma_sg *map, const char *why)
 {
-	if (!list->quiet)
-		dev_err_ratelimited(list->batch.dev,
+	if (!map->quiet)
+		dev_err_ratelimited(map->batch.dev,
 				    "DMA map of a list of %d entries: %s\n",
-				    list->nents, why);
+				    map->nents, why);
 	return -EINVAL;
 }
 
-static int list_refuse_contiguous(const struct dma_list *list)
+static int refuse_contiguous(const struct iommu_dma_sg *map)
 {
-	struct device *dev = list->batch.dev;
+	struct device *dev = map->batch.dev;
 
-	if (!list->quiet)
-		dev_err_ratelimited(dev, "DMA map of a list of %d entries, %llu bytes as one segment: the device's limits are %zu bytes a segment, mask %#llx, boundary %#lx\n",
-				    list->nents, list->bytes,
-				    dma_max_contiguous_size(dev),
-				    dma_get_mask(dev),
-				    dma_get_seg_boundary(dev));
+	if (!map->quiet)
+		dev_err_ratelimited(
+			dev,
+			"DMA map of a list of %d entries, %llu bytes as one segment: the device's limits are %zu bytes a segment, mask %#llx, boundary %#lx\n",
+			map->nents, map->bytes, dma_max_contiguous_size(dev),
+			dma_get_mask(dev), dma_get_seg_boundary(dev));
 	return -EINVAL;
 }
 
@@ -183,7 +183,7 @@ static __always_inline bool in_memory_map(struct page *page,
 }
 
 /* What any list has to be; and, in passing, whether it is a dense one */
-static int list_check(struct dma_list *list)
+static int check_entries(struct iommu_dma_sg *map)
 {
 	unsigned long known = ULONG_MAX;
 	u64 bytes = 0, bits = 0, end = 0;
@@ -191,69 +191,72 @@ static int list_check(struct dma_list *list)
 	bool peers = false;
 	int i;
 
-	for_each_entry(list->sgl, sg, list->nents, i) {
+	for_each_sg_entry(map->sgl, sg, map->nents, i)
+	{
 		if (unlikely(!sg->length))
-			return list_refuse(list, "an entry has no bytes");
+			return refuse(map, "an entry has no bytes");
 		if (unlikely(!in_memory_map(sg_page(sg), &known)))
-			return list_refuse(list, "an entry is not memory");
+			return refuse(map, "an entry is not memory");
 		if (unlikely(is_pci_p2pdma_page(sg_page(sg))))
 			peers = true;
 		bits = i ? bits | end | sg_phys(sg) : 0;
 		end = sg_phys(sg) + sg->length;
 		bytes += sg->length;
 	}
-	if (unlikely(i < list->nents))
-		return list_refuse(list, "it ends before that");
-	list->bytes = bytes;
-	list->dense = !peers && dma_layout_is_dense(&list->layout,
-						    sg_phys(list->sgl), bits,
-						    bytes);
+	if (unlikely(i < map->nents))
+		return refuse(map, "it ends before that");
+	map->bytes = bytes;
+	map->dense = !peers &&
+		     iommu_dma_layout_is_dense(&map->layout, sg_phys(map->sgl),
+					       bits, bytes);
 	return 0;
 }
 
 /* Return: 0, or an error of iommu_dma_map_sg(). */
-static int list_measure(struct dma_list *list)
+static int measure(struct iommu_dma_sg *map)
 {
 	struct scatterlist *sg;
-	struct dma_place place;
-	struct dma_walk walk;
+	struct sg_place place;
+	struct sg_walk walk;
 	int i, ret;
 
-	ret = list_check(list);
+	ret = check_entries(map);
 	if (ret)
 		return ret;
-	walk = list_walk(list);
-	if (list->dense) {
-		walk.cursor.end += list->bytes;
+	walk = walk_begin(map);
+	if (map->dense) {
+		walk.cursor.end += map->bytes;
 	} else {
-		for_each_entry(list->sgl, sg, list->nents, i) {
-			ret = list_place(list, &walk, sg, &place);
+		for_each_sg_entry(map->sgl, sg, map->nents, i)
+		{
+			ret = walk_place(map, &walk, sg, &place);
 			if (ret < 0)
 				return ret;
 		}
-		if (!dma_layout_fits(&list->layout, &walk.cursor))
-			return list_refuse_contiguous(list);
+		if (!iommu_dma_layout_fits(&map->layout, &walk.cursor))
+			return refuse_contiguous(map);
 	}
-	list->size = ALIGN(walk.cursor.end, list->layout.granule);
-	if (list->layout.contiguous &&
-	    list->bytes > dma_max_contiguous_size(list->batch.dev))
-		return list_refuse_contiguous(list);
+	map->size = ALIGN(walk.cursor.end, map->layout.granule);
+	if (map->layout.contiguous &&
+	    map->bytes > dma_max_contiguous_size(map->batch.dev))
+		return refuse_contiguous(map);
 	/* Only where those are of 32 bits */
-	if (list->size > SIZE_MAX)
-		return list_refuse(list, "it is larger than the address space");
+	if (map->size > SIZE_MAX)
+		return refuse(map, "it is larger than the address space");
 	return 0;
 }
 
-/* list_map_entries() of a dense list without copies, as most are, but faster */
-static int list_map_dense(struct dma_list *list)
+/* map_entries() of a dense list without copies, as most are, but faster */
+static int map_dense(struct iommu_dma_sg *map)
 {
-	dma_addr_t addr = list->start + list_walk(list).cursor.end;
+	dma_addr_t addr = map->start + walk_begin(map).cursor.end;
 	struct scatterlist *sg;
 	int i, ret;
 
-	for_each_entry(list->sgl, sg, list->nents, i) {
-		ret = iommu_dma_batch_add_around(&list->batch, addr,
-						 sg_phys(sg), sg->length);
+	for_each_sg_entry(map->sgl, sg, map->nents, i)
+	{
+		ret = iommu_dma_batch_add_around(&map->batch, addr, sg_phys(sg),
+						 sg->length);
 		if (ret)
 			return ret;
 		addr += sg->length;
@@ -261,18 +264,18 @@ static int list_map_dense(struct dma_list *list)
 	return 0;
 }
 
-static int list_map_entries(struct dma_list *list)
+static int map_entries(struct iommu_dma_sg *map)
 {
-	struct dma_walk walk = list_walk(list);
+	struct sg_walk walk = walk_begin(map);
 	struct scatterlist *sg;
-	struct dma_place place;
+	struct sg_place place;
 	int i, ret;
 
-	for_each_entry(list->sgl, sg, list->nents, i) {
-		if (list_place(list, &walk, sg, &place))
+	for_each_sg_entry(map->sgl, sg, map->nents, i)
+	{
+		if (walk_place(map, &walk, sg, &place))
 			continue;
-		ret = iommu_dma_batch_add(&list->batch,
-					  list->start + place.start,
+		ret = iommu_dma_batch_add(&map->batch, map->start + place.start,
 					  sg_phys(sg), sg->length);
 		if (ret)
 			return ret;
@@ -280,80 +283,82 @@ static int list_map_entries(struct dma_list *list)
 	return 0;
 }
 
-static void list_undo_entries(struct dma_list *list)
+static void undo_entries(struct iommu_dma_sg *map)
 {
-	struct dma_walk walk = list_walk(list);
+	struct sg_walk walk = walk_begin(map);
 	struct scatterlist *sg;
-	struct dma_place place;
+	struct sg_place place;
 	int i;
 
-	for_each_entry(list->sgl, sg, list->nents,
-		       i) if (!list_place(list, &walk, sg, &place))
-		iommu_dma_batch_undo(&list->batch, list->start + place.start,
+	for_each_sg_entry(map->sgl, sg, map->nents,
+			  i) if (!walk_place(map, &walk, sg, &place))
+		iommu_dma_batch_undo(&map->batch, map->start + place.start,
 				     sg->length);
 }
 
 /* What is not for want of memory would fail again: callers are not to try. */
-static noinline int list_failed(const struct dma_list *list, int ret)
+static noinline int map_failed(const struct iommu_dma_sg *map, int ret)
 {
-	if (list->batch.not_memory)
-		return list_refuse(list, "what has to be copied is not memory");
-	return ret == -ENOMEM ? ret :
-	       list_refuse(list, "the IOMMU driver refuses to map it");
+	if (map->batch.not_memory)
+		return refuse(map, "what has to be copied is not memory");
+	return ret == -ENOMEM ?
+		       ret :
+		       refuse(map, "the IOMMU driver refuses to map it");
 }
 
-static int list_map_range(struct dma_list *list)
+static int map_range(struct iommu_dma_sg *map)
 {
 	struct dma_need need = {
-		.size = list->size,
-		.align = list->layout.unit,
-		.boundary = list->layout.boundary,
-		.mask = dma_get_mask(list->batch.dev),
-		.quiet = list->quiet,
+		.size = map->size,
+		.align = map->layout.unit,
+		.boundary = map->layout.boundary,
+		.mask = dma_get_mask(map->batch.dev),
+		.quiet = map->quiet,
 	};
 	struct iova_range range;
 	int ret;
 
-	if (!dma_iova_alloc(list->batch.dev, list->batch.cookie, &need, &range))
+	if (!dma_iova_alloc(map->batch.dev, map->batch.cookie, &need, &range))
 		return -ENOMEM;
-	list->start = dma_iova_start(list->batch.cookie, &range);
-	ret = list->dense && !list->batch.bounce ? list_map_dense(list) :
-						   list_map_entries(list);
+	map->start = dma_iova_start(map->batch.cookie, &range);
+	ret = map->dense && !map->batch.bounce ? map_dense(map) :
+						 map_entries(map);
 	if (!ret)
-		ret = iommu_dma_batch_finish(&list->batch, list->start,
-					     list->start + list->size);
+		ret = iommu_dma_batch_finish(&map->batch, map->start,
+					     map->start + map->size);
 	if (!ret)
 		return 0;
-	list_undo_entries(list);
-	iommu_dma_batch_undo_end(&list->batch);
-	dma_iova_abandon(list->batch.dev, list->batch.cookie, &range);
-	return list_failed(list, ret);
+	undo_entries(map);
+	iommu_dma_batch_undo_end(&map->batch);
+	dma_iova_abandon(map->batch.dev, map->batch.cookie, &range);
+	return map_failed(map, ret);
 }
 
 /*
- * Write the segments into the list, from its first entry on. A segment is never
+ * Write the segments into the map, from its first entry on. A segment is never
  * behind the entry it comes from, so no entry is overwritten before it is read.
  * Return: the number of segments.
  */
-static int list_write(struct dma_list *list)
+static int write_segments(struct iommu_dma_sg *map)
 {
 	struct scatterlist *sg, *segment = NULL;
-	struct dma_walk walk = list_walk(list);
-	struct dma_place place;
+	struct sg_walk walk = walk_begin(map);
+	struct sg_place place;
 	int i, count = 0;
 	bool bus;
 
-	for_each_entry(list->sgl, sg, list->nents, i) {
-		bus = list_place(list, &walk, sg, &place);
+	for_each_sg_entry(map->sgl, sg, map->nents, i)
+	{
+		bus = walk_place(map, &walk, sg, &place);
 		sg_dma_address(sg) = DMA_MAPPING_ERROR;
 		sg_dma_len(sg) = 0;
 		sg_dma_unmark_bus_address(sg);
-		if (!bus && place.joins) {
+		if (!bus && place.merged) {
 			sg_dma_len(segment) += sg->length;
 			continue;
 		}
-		segment = count++ ? sg_next(segment) : list->sgl;
-		sg_dma_address(segment) = place.start + (bus ? 0 : list->start);
+		segment = count++ ? sg_next(segment) : map->sgl;
+		sg_dma_address(segment) = place.start + (bus ? 0 : map->start);
 		sg_dma_len(segment) = sg->length;
 		if (bus)
 			sg_dma_mark_bus_address(segment);
@@ -370,7 +375,8 @@ static void sync_entries(struct scatterlist *sgl, int nents,
 
 	if (for_cpu && dir == DMA_TO_DEVICE)
 		return;
-	for_each_entry(sgl, sg, nents, i) {
+	for_each_sg_entry(sgl, sg, nents, i)
+	{
 		if (for_cpu)
 			arch_sync_dma_for_cpu_nowait(sg_phys(sg), sg->length,
 						     dir);
@@ -383,9 +389,8 @@ static void sync_entries(struct scatterlist *sgl, int nents,
 
 /* The segments that are the IOMMU's, of a mapped list */
 #define for_each_segment(sgl, sg, nents, i)				\
-	for ((i) = 0, (sg) = (sgl);					\
-	     (i) < (nents) && (sg) && sg_dma_len(sg);			\
-	     (i)++, (sg) = entry_next(sg))				\
+	for ((i) = 0, (sg) = (sgl); (i) < (nents) && (sg) && sg_dma_len(sg); \
+	     (i)++, (sg) = sg_entry_next(sg))                                \
 		if (!sg_dma_is_bus_address(sg))
 
 static bool segments_have_bounces(struct device *dev, struct scatterlist *sgl,
@@ -404,8 +409,8 @@ static bool segments_have_bounces(struct device *dev, struct scatterlist *sgl,
 	return false;
 }
 
-static void list_sync(struct device *dev, struct scatterlist *sgl, int nents,
-		      enum dma_data_direction dir, bool for_cpu)
+static void sync_segments(struct device *dev, struct scatterlist *sgl,
+			  int nents, enum dma_data_direction dir, bool for_cpu)
 {
 	struct scatterlist *sg;
 	int i;
@@ -430,7 +435,7 @@ static void list_sync(struct device *dev, struct scatterlist *sgl, int nents,
 void iommu_dma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl,
 			       int nents, enum dma_data_direction dir)
 {
-	list_sync(dev, sgl, nents, dir, true);
+	sync_segments(dev, sgl, nents, dir, true);
 }
 
 /**
@@ -445,7 +450,7 @@ void iommu_dma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl,
 void iommu_dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
 				  int nents, enum dma_data_direction dir)
 {
-	list_sync(dev, sgl, nents, dir, false);
+	sync_segments(dev, sgl, nents, dir, false);
 }
 
 /**
@@ -471,7 +476,7 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 {
 	struct iommu_dma_cookie *cookie = dma_cookie(dev);
 	bool coherent = dev_is_dma_coherent(dev);
-	struct dma_list list = {
+	struct iommu_dma_sg map = {
 		.batch = {
 			.dev = dev,
 			.cookie = cookie,
@@ -484,24 +489,24 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	};
 	int ret;
 
-	if (nents < 1 || !dma_allowed(list.batch.prot))
+	if (nents < 1 || !dma_allowed(map.batch.prot))
 		return -EINVAL;
 	ret = dma_domain_attach(dev, cookie->domain);
 	if (ret)
 		return ret == -ENOMEM ? ret : -EINVAL;
 
-	ret = list_measure(&list);
+	ret = measure(&map);
 	if (ret)
 		return ret;
-	list.batch.bounce = iommu_dma_bounce_needed_sg(dev, sgl, nents, dir);
-	list.batch.share_granules = list.layout.contiguous && !list.dense;
-	ret = list.size ? list_map_range(&list) : 0;
+	map.batch.bounce = iommu_dma_bounce_needed_sg(dev, sgl, nents, dir);
+	map.batch.share_granules = map.layout.contiguous && !map.dense;
+	ret = map.size ? map_range(&map) : 0;
 	if (ret)
 		return ret;
-	ret = list_write(&list);
+	ret = write_segments(&map);
 	/* The device has not been told the addresses, so it is not too late. */
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
-		list_sync(dev, sgl, nents, dir, false);
+		sync_segments(dev, sgl, nents, dir, false);
 	return ret;
 }
 
@@ -543,8 +548,8 @@ static bool segments_match(const struct dma_teardown *td,
 }
 
 /* Unmap segments that match, as few runs as possible, not what is between. */
-static void segments_teardown(struct device *dev, struct dma_teardown *td,
-			      struct scatterlist *sgl, int nents)
+static void segments_unmap(struct device *dev, struct dma_teardown *td,
+			   struct scatterlist *sgl, int nents)
 {
 	dma_addr_t addr = 0, end = 0, start, last;
 	struct scatterlist *sg;
@@ -567,8 +572,7 @@ static noinline void segments_unmark(struct scatterlist *sgl, int nents)
 	struct scatterlist *sg;
 	int i;
 
-	for_each_entry(sgl, sg, nents, i)
-		sg_dma_unmark_bus_address(sg);
+	for_each_sg_entry(sgl, sg, nents, i) sg_dma_unmark_bus_address(sg);
 }
 
 /* The first segment that is the IOMMU's; NULL if there is none */
@@ -584,17 +588,17 @@ static noinline struct scatterlist *first_segment(struct scatterlist *sgl,
 }
 
 /* With holes, or copies; or the list is wrong */
-static noinline void teardown_hard(struct device *dev, struct dma_teardown *td,
-				   struct scatterlist *sgl, int nents,
-				   enum dma_data_direction dir,
-				   unsigned long attrs)
+static noinline void unmap_slow(struct device *dev, struct dma_teardown *td,
+				struct scatterlist *sgl, int nents,
+				enum dma_data_direction dir,
+				unsigned long attrs)
 {
 	dma_addr_t start = dma_iova_start(td->cookie, &td->range);
 
 	if (segments_match(td, sgl, nents)) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
-			list_sync(dev, sgl, nents, dir, true);
-		segments_teardown(dev, td, sgl, nents);
+			sync_segments(dev, sgl, nents, dir, true);
+		segments_unmap(dev, td, sgl, nents);
 		return;
 	}
 	dev_err_ratelimited(dev, "DMA unmap of a list that is not what it was when mapped, or not all of it: unmapped is all from %pad on\n",
@@ -629,7 +633,8 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	u64 bytes = 0;
 	int i;
 
-	for_each_entry(sgl, sg, nents, i) {
+	for_each_sg_entry(sgl, sg, nents, i)
+	{
 		if (!sg_dma_len(sg))
 			break;
 		if (sg_dma_is_bus_address(sg))
@@ -656,7 +661,7 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		dma_teardown_run(dev, &td,
 				 dma_iova_start(td.cookie, &td.range), bytes);
 	} else {
-		teardown_hard(dev, &td, sgl, nents, dir, attrs);
+		unmap_slow(dev, &td, sgl, nents, dir, attrs);
 	}
 	dma_teardown_end(dev, &td);
 unmark:

@@ -39,10 +39,10 @@ struct record {
 	u8 what, phys, len, repeat;
 };
 
-static struct dma_layout layout;
+static struct sg_layout layout;
 static struct entry entries[MAX_ENTRIES];
-static struct dma_place places[MAX_ENTRIES];
-static struct dma_cursor cursor;
+static struct sg_place places[MAX_ENTRIES];
+static struct sg_cursor cursor;
 static unsigned int nr_entries;
 
 static const char *trace;
@@ -59,9 +59,10 @@ static void decode_layout(const struct header *h)
 	unsigned int granule_lg2 = granules_lg2[h->granule % 3];
 	u64 segment;
 
-	layout = (struct dma_layout) {
+	layout = (struct sg_layout){
 		.granule = 1ULL << granule_lg2,
-		.unit = 1ULL << (granule_lg2 + (h->unit < 128 ? 0 : h->unit % 12)),
+		.unit = 1ULL
+			<< (granule_lg2 + (h->unit < 128 ? 0 : h->unit % 12)),
 		.contiguous = h->granule & 0x80,
 	};
 	/* Usual ones, and some below the granule */
@@ -273,7 +274,7 @@ static void check_segments(u64 base)
 	unsigned int i;
 
 	for (i = 0; i <= nr_entries; i++) {
-		if (i < nr_entries && !entries[i].bus && places[i].joins) {
+		if (i < nr_entries && !entries[i].bus && places[i].merged) {
 			segment.len += entries[i].len;
 			segment.count++;
 			continue;
@@ -311,7 +312,7 @@ static void check_any(void)
 			       (end - 1) / layout.granule);
 		/* A granule of the range is one of memory. */
 		FAIL_IF(start % layout.granule != entry->phys % layout.granule);
-		if (places[i].joins) {
+		if (places[i].merged) {
 			FAIL_IF(!segment || start != end);
 			FAIL_IF(!could_join(entry, end, segment));
 			segment += entry->len;
@@ -326,7 +327,7 @@ static void check_any(void)
 	}
 	FAIL_IF(cursor.end != end);
 	FAIL_IF(cursor.segments != segments);
-	FAIL_IF(!dma_layout_fits(&layout, &cursor));
+	FAIL_IF(!iommu_dma_layout_fits(&layout, &cursor));
 }
 
 static void check_contiguous(void)
@@ -338,23 +339,24 @@ static void check_contiguous(void)
 	for (i = 0; i < nr_entries; i++)
 		bus |= entries[i].bus;
 	if (bus) {
-		FAIL_IF(dma_layout_fits(&layout, &cursor) != (nr_entries == 1));
+		FAIL_IF(iommu_dma_layout_fits(&layout, &cursor) !=
+			(nr_entries == 1));
 		nr_refused++;
 		return;
 	}
 	for (i = 0; i < nr_entries; i++) {
 		FAIL_IF(places[i].start != end);
-		FAIL_IF(places[i].joins != !!i);
+		FAIL_IF(places[i].merged != !!i);
 		end += entries[i].len;
 	}
 	FAIL_IF(cursor.end != end);
 	FAIL_IF(cursor.segments != 1);
 	/* At a boundary is the best place that there is. */
 	if (end - offset > layout.max_segment || crossing(offset, end - 1)) {
-		FAIL_IF(dma_layout_fits(&layout, &cursor));
+		FAIL_IF(iommu_dma_layout_fits(&layout, &cursor));
 		nr_refused++;
 	} else {
-		FAIL_IF(!dma_layout_fits(&layout, &cursor));
+		FAIL_IF(!iommu_dma_layout_fits(&layout, &cursor));
 		nr_whole++;
 	}
 }
@@ -363,15 +365,15 @@ static void place(void)
 {
 	unsigned int i;
 
-	cursor = (struct dma_cursor) {};
+	cursor = (struct sg_cursor){};
 	memset(places, 0, sizeof(places[0]) * nr_entries);
 	for (i = 0; i < nr_entries; i++) {
 		if (entries[i].bus)
-			dma_layout_elsewhere(&cursor);
+			iommu_dma_layout_elsewhere(&cursor);
 		else
-			places[i] = dma_layout_next(&layout, &cursor,
-						    entries[i].phys,
-						    entries[i].len);
+			places[i] = iommu_dma_layout_next(&layout, &cursor,
+							  entries[i].phys,
+							  entries[i].len);
 		nr_bus += entries[i].bus;
 	}
 	nr_ops += nr_entries;
@@ -379,8 +381,8 @@ static void place(void)
 
 static void place_again(void)
 {
-	static struct dma_place before[MAX_ENTRIES];
-	struct dma_cursor end = cursor;
+	static struct sg_place before[MAX_ENTRIES];
+	struct sg_cursor end = cursor;
 	unsigned int i;
 
 	memcpy(before, places, sizeof(places[0]) * nr_entries);
@@ -388,14 +390,14 @@ static void place_again(void)
 	FAIL_IF(memcmp(&end, &cursor, sizeof(cursor)));
 	for (i = 0; i < nr_entries; i++)
 		FAIL_IF(places[i].start != before[i].start ||
-			places[i].joins != before[i].joins);
+			places[i].merged != before[i].merged);
 }
 
 /* Where the short way may be gone, it has the same results. */
 static void place_dense(void)
 {
 	u64 bits = 0, bytes = 0, phys = entries[0].phys, before = 0;
-	struct dma_cursor dense;
+	struct sg_cursor dense;
 	bool meet = true;
 	unsigned int i;
 
@@ -413,16 +415,17 @@ static void place_dense(void)
 	if (meet && layout.boundary &&
 	    phys % layout.unit + bytes > layout.boundary)
 		meet = false;
-	FAIL_IF(dma_layout_is_dense(&layout, phys, bits, bytes) != meet);
+	FAIL_IF(iommu_dma_layout_is_dense(&layout, phys, bits, bytes) != meet);
 	if (!meet || (layout.contiguous && bytes > layout.max_segment))
 		return;
 	nr_dense++;
-	dense = dma_layout_dense_start(&layout, phys);
+	dense = iommu_dma_layout_dense_start(&layout, phys);
 	for (i = 0; i < nr_entries; i++) {
-		struct dma_place at = dma_layout_dense(&layout, &dense,
-						       entries[i].len);
+		struct sg_place at =
+			iommu_dma_layout_dense(&layout, &dense, entries[i].len);
 
-		FAIL_IF(at.start != places[i].start || at.joins != places[i].joins);
+		FAIL_IF(at.start != places[i].start ||
+			at.merged != places[i].merged);
 	}
 	FAIL_IF(dense.end != cursor.end);
 }
@@ -443,7 +446,7 @@ static void show(void)
 		       (unsigned long long)entries[i].phys,
 		       entries[i].bus ? ", bus" : "",
 		       (unsigned long long)places[i].start,
-		       places[i].joins ? ", joins" : "");
+		       places[i].merged ? ", merged" : "");
 }
 
 static void fuzz_report(void)
@@ -488,7 +491,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		check_contiguous();
 	else
 		check_any();
-	if (dma_layout_fits(&layout, &cursor))
+	if (iommu_dma_layout_fits(&layout, &cursor))
 		check_segments(header.base);
 	place_dense();
 	place_again();

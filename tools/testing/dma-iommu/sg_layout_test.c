@@ -16,7 +16,7 @@ struct entry {
 
 struct list {
 	struct entry entries[MAX_ENTRIES];
-	struct dma_place places[MAX_ENTRIES];
+	struct sg_place places[MAX_ENTRIES];
 	unsigned int count;
 	u64 end;
 };
@@ -26,10 +26,10 @@ static u64 random_pow2(unsigned int from, unsigned int to)
 	return 1ULL << (from + shim_below(to - from + 1));
 }
 
-static struct dma_layout random_layout(void)
+static struct sg_layout random_layout(void)
 {
 	static const u64 segments[] = { 4096, 65536, 65535, 1 << 20, UINT_MAX };
-	struct dma_layout layout = {
+	struct sg_layout layout = {
 		.granule = random_pow2(12, 16),
 		.max_segment = segments[shim_below(ARRAY_SIZE(segments))],
 	};
@@ -43,7 +43,7 @@ static struct dma_layout random_layout(void)
 }
 
 /* Entries of whole granules or not, and often next to each other in memory */
-static void random_list(const struct dma_layout *layout, struct list *list)
+static void random_list(const struct sg_layout *layout, struct list *list)
 {
 	u64 phys = 0;
 	unsigned int i;
@@ -65,19 +65,19 @@ static void random_list(const struct dma_layout *layout, struct list *list)
 	}
 }
 
-static void place(const struct dma_layout *layout, struct list *list)
+static void place(const struct sg_layout *layout, struct list *list)
 {
-	struct dma_cursor cursor = {};
+	struct sg_cursor cursor = {};
 	unsigned int i;
 
 	for (i = 0; i < list->count; i++) {
 		const struct entry *entry = &list->entries[i];
 
 		if (entry->apart)
-			dma_layout_elsewhere(&cursor);
+			iommu_dma_layout_elsewhere(&cursor);
 		else
-			list->places[i] = dma_layout_next(layout, &cursor,
-							  entry->phys, entry->len);
+			list->places[i] = iommu_dma_layout_next(
+				layout, &cursor, entry->phys, entry->len);
 	}
 	list->end = cursor.end;
 }
@@ -88,7 +88,7 @@ static bool crossing(u64 boundary, u64 first, u64 last)
 }
 
 /* Could this entry go on where the segment before it ends? */
-static bool could_join(const struct dma_layout *layout,
+static bool could_join(const struct sg_layout *layout,
 		       const struct entry *entry, u64 start, u64 end)
 {
 	return entry->phys % layout->granule == 0 && end % layout->granule == 0 &&
@@ -96,7 +96,7 @@ static bool could_join(const struct dma_layout *layout,
 	       !crossing(layout->boundary, start, end + entry->len - 1);
 }
 
-static void check(const struct dma_layout *layout, const struct list *list)
+static void check(const struct sg_layout *layout, const struct list *list)
 {
 	u64 start = 0, end = 0;		/* of the segment so far */
 	unsigned int i;
@@ -104,7 +104,7 @@ static void check(const struct dma_layout *layout, const struct list *list)
 
 	for (i = 0; i < list->count; i++) {
 		const struct entry *entry = &list->entries[i];
-		const struct dma_place *at = &list->places[i];
+		const struct sg_place *at = &list->places[i];
 
 		if (entry->apart) {
 			open = false;
@@ -114,11 +114,11 @@ static void check(const struct dma_layout *layout, const struct list *list)
 		FAIL_IF(at->start < end);
 		FAIL_IF(at->start % layout->granule !=
 			entry->phys % layout->granule);
-		FAIL_IF(!at->joins &&
+		FAIL_IF(!at->merged &&
 			(at->start - entry->phys) % layout->unit);
 		/* The first begins as low as its offset allows. */
 		FAIL_IF(!end && at->start >= layout->unit);
-		if (at->joins) {
+		if (at->merged) {
 			FAIL_IF(!open || at->start != end);
 			FAIL_IF(at->start % layout->granule);
 			FAIL_IF(at->start + entry->len - start >
@@ -146,7 +146,7 @@ static void check(const struct dma_layout *layout, const struct list *list)
 		FAIL_IF(crossing(layout->boundary, at->start, end - 1) &&
 			entry->phys % layout->unit + entry->len <=
 		       layout->boundary);
-		FAIL_IF(at->joins && layout->boundary &&
+		FAIL_IF(at->merged && layout->boundary &&
 			at->start % layout->boundary == 0);
 	}
 	FAIL_IF(list->end != end);
@@ -155,8 +155,8 @@ static void check(const struct dma_layout *layout, const struct list *list)
 /* A list that is all whole units and has no boundary has no holes. */
 static void check_dense(void)
 {
-	struct dma_layout layout = random_layout();
-	struct dma_cursor cursor = {};
+	struct sg_layout layout = random_layout();
+	struct sg_cursor cursor = {};
 	u64 sum = 0;
 	unsigned int i;
 
@@ -164,10 +164,10 @@ static void check_dense(void)
 	layout.max_segment = U64_MAX;
 	for (i = 0; i < 20; i++) {
 		u64 len = layout.unit * (1 + shim_below(9));
-		struct dma_place at = dma_layout_next(&layout, &cursor,
-				layout.unit * shim_below(1000), len);
+		struct sg_place at = iommu_dma_layout_next(
+			&layout, &cursor, layout.unit * shim_below(1000), len);
 
-		FAIL_IF(at.start != sum || at.joins != !!i);
+		FAIL_IF(at.start != sum || at.merged != !!i);
 		sum += len;
 	}
 }
@@ -175,32 +175,34 @@ static void check_dense(void)
 /* The picture in sg-layout.c */
 static void check_example(void)
 {
-	struct dma_layout layout = {
-		.granule = 4096, .unit = 4096, .max_segment = 65536,
+	struct sg_layout layout = {
+		.granule = 4096,
+		.unit = 4096,
+		.max_segment = 65536,
 	};
-	struct dma_cursor cursor = {};
-	struct dma_place at;
+	struct sg_cursor cursor = {};
+	struct sg_place at;
 
-	at = dma_layout_next(&layout, &cursor, 0x10800, 0x800);
-	FAIL_IF(at.joins || at.start != 0x800);
-	at = dma_layout_next(&layout, &cursor, 0x30000, 0x1000);
-	FAIL_IF(!at.joins || at.start != 0x1000);
-	at = dma_layout_next(&layout, &cursor, 0x50000, 0x400);
-	FAIL_IF(!at.joins || at.start != 0x2000 || cursor.end != 0x2400);
-	at = dma_layout_next(&layout, &cursor, 0x60000, 0x1000);
-	FAIL_IF(at.joins || at.start != 0x3000);
-	dma_layout_elsewhere(&cursor);
-	at = dma_layout_next(&layout, &cursor, 0x70000, 0x1000);
-	FAIL_IF(at.joins || at.start != 0x4000 || cursor.segments != 4);
+	at = iommu_dma_layout_next(&layout, &cursor, 0x10800, 0x800);
+	FAIL_IF(at.merged || at.start != 0x800);
+	at = iommu_dma_layout_next(&layout, &cursor, 0x30000, 0x1000);
+	FAIL_IF(!at.merged || at.start != 0x1000);
+	at = iommu_dma_layout_next(&layout, &cursor, 0x50000, 0x400);
+	FAIL_IF(!at.merged || at.start != 0x2000 || cursor.end != 0x2400);
+	at = iommu_dma_layout_next(&layout, &cursor, 0x60000, 0x1000);
+	FAIL_IF(at.merged || at.start != 0x3000);
+	iommu_dma_layout_elsewhere(&cursor);
+	at = iommu_dma_layout_next(&layout, &cursor, 0x70000, 0x1000);
+	FAIL_IF(at.merged || at.start != 0x4000 || cursor.segments != 4);
 
-	cursor = (struct dma_cursor) {};
+	cursor = (struct sg_cursor){};
 	layout.contiguous = true;
-	dma_layout_next(&layout, &cursor, 0x10800, 0x800);
-	at = dma_layout_next(&layout, &cursor, 0x30000, 0x600);
-	FAIL_IF(!at.joins || at.start != 0x1000);
-	at = dma_layout_next(&layout, &cursor, 0x50c00, 0x400);
-	FAIL_IF(!at.joins || at.start != 0x1600 || cursor.end != 0x1a00);
-	FAIL_IF(!dma_layout_fits(&layout, &cursor));
+	iommu_dma_layout_next(&layout, &cursor, 0x10800, 0x800);
+	at = iommu_dma_layout_next(&layout, &cursor, 0x30000, 0x600);
+	FAIL_IF(!at.merged || at.start != 0x1000);
+	at = iommu_dma_layout_next(&layout, &cursor, 0x50c00, 0x400);
+	FAIL_IF(!at.merged || at.start != 0x1600 || cursor.end != 0x1a00);
+	FAIL_IF(!iommu_dma_layout_fits(&layout, &cursor));
 	shim_report("layout: the examples");
 }
 
@@ -214,32 +216,34 @@ static void check_example(void)
 
 static const u64 granules[] = { 4096, 16384, 65536 };
 
-static struct dma_layout plain_layout(u64 granule)
+static struct sg_layout plain_layout(u64 granule)
 {
-	return (struct dma_layout) {
-		.granule = granule, .unit = granule, .max_segment = UINT_MAX,
+	return (struct sg_layout){
+		.granule = granule,
+		.unit = granule,
+		.max_segment = UINT_MAX,
 	};
 }
 
 /* Entries of @len bytes; @next is from one to the next in memory. */
-static struct dma_cursor place_many(const struct dma_layout *layout,
-				    unsigned int count, u64 phys, u64 next,
-				    u64 len)
+static struct sg_cursor place_many(const struct sg_layout *layout,
+				   unsigned int count, u64 phys, u64 next,
+				   u64 len)
 {
-	struct dma_cursor cursor = {};
+	struct sg_cursor cursor = {};
 
 	for (; count--; phys += next)
-		dma_layout_next(layout, &cursor, phys, len);
+		iommu_dma_layout_next(layout, &cursor, phys, len);
 	return cursor;
 }
 
-static bool whole(const struct dma_layout *layout, u64 phys, u64 len)
+static bool whole(const struct sg_layout *layout, u64 phys, u64 len)
 {
-	struct dma_cursor cursor = place_many(layout, 1, phys, 0, len);
+	struct sg_cursor cursor = place_many(layout, 1, phys, 0, len);
 
 	FAIL_IF(cursor.segments != 1 || cursor.segment != len);
 	FAIL_IF(cursor.end != phys % layout->unit + len);
-	return dma_layout_fits(layout, &cursor);
+	return iommu_dma_layout_fits(layout, &cursor);
 }
 
 /* One entry is one segment, and where one is needed, the limits count. */
@@ -247,7 +251,7 @@ static void check_one(u64 granule)
 {
 	static const u64 lens[] = { 1, 2, 511, 4095, 4096, 65536, LONGEST - 1,
 				    LONGEST };
-	struct dma_layout layout = plain_layout(granule);
+	struct sg_layout layout = plain_layout(granule);
 	unsigned int i;
 	u64 phys;
 
@@ -281,9 +285,9 @@ static void check_one(u64 granule)
 
 static void check_many(u64 granule)
 {
-	struct dma_layout layout = plain_layout(granule);
+	struct sg_layout layout = plain_layout(granule);
 	u64 in_one = LONGEST / granule;
-	struct dma_cursor cursor;
+	struct sg_cursor cursor;
 
 	/* Whole granules, next to each other or not */
 	cursor = place_many(&layout, MANY, 1ULL << 40, granule, granule);
@@ -306,16 +310,16 @@ static void check_many(u64 granule)
 	cursor = place_many(&layout, MANY, (1ULL << 40) + 8, granule, 16);
 	FAIL_IF(cursor.segments != 1 || cursor.segment != MANY * 16ULL);
 	FAIL_IF(cursor.end != MANY * 16ULL + 8);
-	FAIL_IF(!dma_layout_fits(&layout, &cursor));
+	FAIL_IF(!iommu_dma_layout_fits(&layout, &cursor));
 	layout.max_segment = MANY * 16ULL - 1;
-	FAIL_IF(dma_layout_fits(&layout, &cursor));
+	FAIL_IF(iommu_dma_layout_fits(&layout, &cursor));
 }
 
 /* As long as entries can be: 400 TiB are still counted exactly. */
 static void check_longest(u64 granule)
 {
-	struct dma_layout layout = plain_layout(granule);
-	struct dma_cursor cursor;
+	struct sg_layout layout = plain_layout(granule);
+	struct sg_cursor cursor;
 
 	cursor = place_many(&layout, MANY, granule, 1ULL << 32, LONGEST);
 	FAIL_IF(cursor.segments != MANY || cursor.segment != LONGEST);
@@ -333,20 +337,20 @@ static void check_longest(u64 granule)
 	cursor = place_many(&layout, MANY, granule + 2, 4 * GIB, LONGEST);
 	FAIL_IF(cursor.segments != 1 || cursor.segment != MANY * LONGEST);
 	FAIL_IF(cursor.end != MANY * LONGEST + 2);
-	FAIL_IF(dma_layout_fits(&layout, &cursor));
+	FAIL_IF(iommu_dma_layout_fits(&layout, &cursor));
 	/* Not even modulo 4 GiB: 16 bytes less than 4 GiB, 16 times, and 256 */
 	cursor = place_many(&layout, 16, granule, 4 * GIB, 4 * GIB - 16);
-	dma_layout_next(&layout, &cursor, granule, 256 + 1);
+	iommu_dma_layout_next(&layout, &cursor, granule, 256 + 1);
 	FAIL_IF((u32)cursor.segment != 1);
-	FAIL_IF(dma_layout_fits(&layout, &cursor));
+	FAIL_IF(iommu_dma_layout_fits(&layout, &cursor));
 }
 
 /* All ones of a mask: none at all, or just not in sight */
 static void check_boundaries(u64 granule)
 {
 	static const u64 boundaries[] = { 0, BIT_ULL(63), BIT_ULL(52) };
-	struct dma_layout layout = plain_layout(granule);
-	struct dma_cursor cursor, none;
+	struct sg_layout layout = plain_layout(granule);
+	struct sg_cursor cursor, none;
 	unsigned int i, lg2;
 
 	for (i = 0; i < ARRAY_SIZE(boundaries); i++) {
@@ -365,7 +369,7 @@ static void check_boundaries(u64 granule)
 		FAIL_IF(cursor.segments !=
 			DIV_ROUND_UP(1000 * granule, layout.boundary));
 	}
-	/* Below a granule nothing joins, and nothing moves. */
+	/* Below a granule nothing merged, and nothing moves. */
 	layout.boundary = granule / 2;
 	cursor = place_many(&layout, 1000, 0, 2 * granule, granule);
 	FAIL_IF(cursor.end != 1000 * granule || cursor.segments != 1000);
@@ -374,55 +378,58 @@ static void check_boundaries(u64 granule)
 /* A segment by itself in the middle of others changes no place. */
 static void check_peers(u64 granule)
 {
-	struct dma_layout layout = plain_layout(granule);
-	struct dma_cursor cursor = {};
-	struct dma_place at;
+	struct sg_layout layout = plain_layout(granule);
+	struct sg_cursor cursor = {};
+	struct sg_place at;
 	unsigned int i;
 
 	for (i = 0; i < 12; i++) {
 		if (i % 3 == 2) {
-			dma_layout_elsewhere(&cursor);
+			iommu_dma_layout_elsewhere(&cursor);
 			continue;
 		}
-		at = dma_layout_next(&layout, &cursor, i * 2 * granule, granule);
+		at = iommu_dma_layout_next(&layout, &cursor, i * 2 * granule,
+					   granule);
 		FAIL_IF(at.start != (i - i / 3) * granule);
-		FAIL_IF(at.joins != (i % 3 == 1));
+		FAIL_IF(at.merged != (i % 3 == 1));
 	}
 	FAIL_IF(cursor.segments != 8 || cursor.end != 8 * granule);
-	FAIL_IF(!dma_layout_fits(&layout, &cursor));
+	FAIL_IF(!iommu_dma_layout_fits(&layout, &cursor));
 
 	/* What has an address already is one by itself only. */
 	layout.contiguous = true;
 	layout.boundary = granule;
-	cursor = (struct dma_cursor) {};
-	dma_layout_elsewhere(&cursor);
-	FAIL_IF(!dma_layout_fits(&layout, &cursor));
-	dma_layout_next(&layout, &cursor, 0, 1);
-	FAIL_IF(dma_layout_fits(&layout, &cursor));
-	cursor = (struct dma_cursor) {};
-	dma_layout_next(&layout, &cursor, 0, 1);
-	FAIL_IF(!dma_layout_fits(&layout, &cursor));
-	dma_layout_elsewhere(&cursor);
-	FAIL_IF(dma_layout_fits(&layout, &cursor));
+	cursor = (struct sg_cursor){};
+	iommu_dma_layout_elsewhere(&cursor);
+	FAIL_IF(!iommu_dma_layout_fits(&layout, &cursor));
+	iommu_dma_layout_next(&layout, &cursor, 0, 1);
+	FAIL_IF(iommu_dma_layout_fits(&layout, &cursor));
+	cursor = (struct sg_cursor){};
+	iommu_dma_layout_next(&layout, &cursor, 0, 1);
+	FAIL_IF(!iommu_dma_layout_fits(&layout, &cursor));
+	iommu_dma_layout_elsewhere(&cursor);
+	FAIL_IF(iommu_dma_layout_fits(&layout, &cursor));
 }
 
 /* Which lists may be laid out in the short way */
 static void check_short(u64 granule)
 {
-	struct dma_layout layout = plain_layout(granule);
-	struct dma_cursor cursor;
+	struct sg_layout layout = plain_layout(granule);
+	struct sg_cursor cursor;
 
-	FAIL_IF(!dma_layout_is_dense(&layout, granule + 1, 0, 1));
-	FAIL_IF(!dma_layout_is_dense(&layout, 1, 3 * granule, LONGEST));
-	FAIL_IF(dma_layout_is_dense(&layout, 0, 3 * granule + 512, granule));
+	FAIL_IF(!iommu_dma_layout_is_dense(&layout, granule + 1, 0, 1));
+	FAIL_IF(!iommu_dma_layout_is_dense(&layout, 1, 3 * granule, LONGEST));
+	FAIL_IF(iommu_dma_layout_is_dense(&layout, 0, 3 * granule + 512,
+					  granule));
 	layout.unit = 4 * granule;
-	FAIL_IF(dma_layout_is_dense(&layout, 0, 2 * granule, 8 * granule));
+	FAIL_IF(iommu_dma_layout_is_dense(&layout, 0, 2 * granule,
+					  8 * granule));
 	layout.boundary = 16 * granule;
-	FAIL_IF(!dma_layout_is_dense(&layout, 0, 0, 16 * granule));
-	FAIL_IF(!dma_layout_is_dense(&layout, 1, 0, 16 * granule - 1));
-	FAIL_IF(dma_layout_is_dense(&layout, 1, 0, 16 * granule));
-	FAIL_IF(dma_layout_is_dense(&layout, 0, 0, 16 * granule + 1));
-	cursor = dma_layout_dense_start(&layout, 7 * granule + 5);
+	FAIL_IF(!iommu_dma_layout_is_dense(&layout, 0, 0, 16 * granule));
+	FAIL_IF(!iommu_dma_layout_is_dense(&layout, 1, 0, 16 * granule - 1));
+	FAIL_IF(iommu_dma_layout_is_dense(&layout, 1, 0, 16 * granule));
+	FAIL_IF(iommu_dma_layout_is_dense(&layout, 0, 0, 16 * granule + 1));
+	cursor = iommu_dma_layout_dense_start(&layout, 7 * granule + 5);
 	FAIL_IF(cursor.end != 3 * granule + 5 || cursor.segment);
 }
 
@@ -450,7 +457,7 @@ int main(int argc, char **argv)
 {
 	bool plain = argc > 1 && !strcmp(argv[1], "plain");
 	unsigned int lists = plain ? 200000 : 20000, i;
-	struct dma_layout layout;
+	struct sg_layout layout;
 	struct list list, again;
 
 	shim_seed *= argc > 2 ? 2 * strtoull(argv[2], NULL, 0) + 1 : 1;

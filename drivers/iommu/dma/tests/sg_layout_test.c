@@ -12,8 +12,8 @@
 #include <linux/sizes.h>
 
 /* Beside the layer's own, should both be built in */
-#define dma_layout_next	test_layout_next
-#define dma_layout_fits	test_layout_fits
+#define iommu_dma_layout_next	test_layout_next
+#define iommu_dma_layout_fits	test_layout_fits
 #include "../sg-layout.c"
 
 #define G	((u64)SZ_4K)
@@ -27,16 +27,16 @@
  * @unfit: it does not become what is asked for
  * @count: entries
  * @entries: where they begin in memory and their lengths; of their places,
- *	where each begins in the range, and whether it joins
+ *	where each begins in the range, and whether it merged
  */
 struct layout_row {
 	const char *what;
-	struct dma_layout layout;
+	struct sg_layout layout;
 	bool unfit;
 	unsigned int count;
 	struct {
 		u64 phys, len, start;
-		bool joins;
+		bool merged;
 	} entries[ENTRIES];
 };
 
@@ -137,67 +137,74 @@ KUNIT_ARRAY_PARAM(row, rows, describe);
 static void layout_places(struct kunit *test)
 {
 	const struct layout_row *row = test->param_value;
-	struct dma_layout layout = row->layout;
-	struct dma_cursor cursor = {};
+	struct sg_layout layout = row->layout;
+	struct sg_cursor cursor = {};
 	unsigned int i, segments = 0;
-	struct dma_place place;
+	struct sg_place place;
 	u64 end = 0;
 
 	layout.granule = G;
 	layout.unit = layout.unit ?: G;
 	layout.max_segment = layout.max_segment ?: U64_MAX;
 	for (i = 0; i < row->count; i++) {
-		place = dma_layout_next(&layout, &cursor, row->entries[i].phys,
-					row->entries[i].len);
-		segments += !row->entries[i].joins;
+		place = iommu_dma_layout_next(&layout, &cursor,
+					      row->entries[i].phys,
+					      row->entries[i].len);
+		segments += !row->entries[i].merged;
 		end = row->entries[i].start + row->entries[i].len;
 		KUNIT_EXPECT_EQ_MSG(test, row->entries[i].start, place.start,
 				    "entry %u", i);
-		KUNIT_EXPECT_EQ_MSG(test, row->entries[i].joins, place.joins,
+		KUNIT_EXPECT_EQ_MSG(test, row->entries[i].merged, place.merged,
 				    "entry %u", i);
 		KUNIT_EXPECT_EQ(test, end, cursor.end);
 		KUNIT_EXPECT_EQ(test, segments, cursor.segments);
 	}
-	KUNIT_EXPECT_EQ(test, !row->unfit, dma_layout_fits(&layout, &cursor));
+	KUNIT_EXPECT_EQ(test, !row->unfit,
+			iommu_dma_layout_fits(&layout, &cursor));
 }
 
 /* Bus addresses of other devices are segments, and take no room. */
 static void layout_elsewhere(struct kunit *test)
 {
-	struct dma_layout layout = {
-		.granule = G, .unit = G, .max_segment = U64_MAX,
+	struct sg_layout layout = {
+		.granule = G,
+		.unit = G,
+		.max_segment = U64_MAX,
 	};
-	struct dma_cursor cursor = {};
-	struct dma_place place;
+	struct sg_cursor cursor = {};
+	struct sg_place place;
 
-	dma_layout_elsewhere(&cursor);
+	iommu_dma_layout_elsewhere(&cursor);
 	KUNIT_EXPECT_EQ(test, 1, cursor.segments);
 	KUNIT_EXPECT_EQ(test, 0, cursor.end);
-	dma_layout_next(&layout, &cursor, 7 * G, G);
-	dma_layout_elsewhere(&cursor);
-	place = dma_layout_next(&layout, &cursor, 3 * G, G);
+	iommu_dma_layout_next(&layout, &cursor, 7 * G, G);
+	iommu_dma_layout_elsewhere(&cursor);
+	place = iommu_dma_layout_next(&layout, &cursor, 3 * G, G);
 	KUNIT_EXPECT_EQ(test, G, place.start);
-	KUNIT_EXPECT_FALSE(test, place.joins);
+	KUNIT_EXPECT_FALSE(test, place.merged);
 	KUNIT_EXPECT_EQ(test, 4, cursor.segments);
 	KUNIT_EXPECT_EQ(test, 2 * G, cursor.end);
 	layout.contiguous = true;
-	KUNIT_EXPECT_FALSE(test, dma_layout_fits(&layout, &cursor));
+	KUNIT_EXPECT_FALSE(test, iommu_dma_layout_fits(&layout, &cursor));
 }
 
 /* 100,000 pages, of which no two are adjacent, in one pass and in the next */
 static void layout_long(struct kunit *test)
 {
-	struct dma_layout layout = {
-		.granule = G, .unit = G, .max_segment = U32_MAX,
+	struct sg_layout layout = {
+		.granule = G,
+		.unit = G,
+		.max_segment = U32_MAX,
 	};
 	unsigned int pass, i, wrong = 0;
 
 	for (pass = 0; pass < 2; pass++) {
-		struct dma_cursor cursor = {};
+		struct sg_cursor cursor = {};
 
 		for (i = 0; i < 100000; i++)
-			if (dma_layout_next(&layout, &cursor, 2 * G * i,
-					    G).start != G * i)
+			if (iommu_dma_layout_next(&layout, &cursor, 2 * G * i,
+						  G)
+				    .start != G * i)
 				wrong++;
 		KUNIT_EXPECT_EQ(test, 0, wrong);
 		KUNIT_EXPECT_EQ(test, 1, cursor.segments);
@@ -213,7 +220,7 @@ static struct kunit_case layout_cases[] = {
 };
 
 static struct kunit_suite layout_suite = {
-	.name = "dma_layout",
+	.name = "sg_layout",
 	.test_cases = layout_cases,
 };
 

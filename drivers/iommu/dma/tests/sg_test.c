@@ -42,7 +42,7 @@ static const struct shape {
 				  { 0, 1 }, { 9, 23 } } },
 };
 
-static void list_make_shape(struct test_list *list, const struct shape *shape,
+static void list_make_shape(struct test_sg *list, const struct shape *shape,
 			    enum dma_data_direction dir)
 {
 	unsigned int part = list->td->granule / PARTS, i;
@@ -53,7 +53,7 @@ static void list_make_shape(struct test_list *list, const struct shape *shape,
 			.offset = shape->spans[i].offset * part,
 			.len = shape->spans[i].len * part,
 		};
-	test_list_make(list, spans, shape->count, dir);
+	test_sg_make(list, spans, shape->count, dir);
 }
 
 /*
@@ -64,11 +64,11 @@ static void shapes_run(struct kunit *test, bool contiguous)
 {
 	unsigned int i, j, fitted = 0;
 	struct test_device td;
-	struct test_list *list;
+	struct test_sg *list;
 	char what[100];
 
 	test_device_init(test, test_iommu(test, 0, false), &td);
-	list = test_list_alloc(test, &td);
+	list = test_sg_alloc(test, &td);
 	for (i = 0; i < test_limits_count && !failed(test); i++) {
 		test_device_limit(&td, &test_limits[i]);
 		for (j = 0; j < ARRAY_SIZE(shapes) && !failed(test); j++) {
@@ -79,14 +79,13 @@ static void shapes_run(struct kunit *test, bool contiguous)
 			snprintf(what, sizeof(what), "%s, %s",
 				 test_limits[i].name, shapes[j].name);
 			/* The DMA API's debugging would complain. */
-			if (!test_list_is_absurd(list) &&
-			    test_list_map(list, contiguous, (i + j) & 1,
-					  what)) {
-				test_list_use(list);
-				test_list_unmap(list);
+			if (!test_sg_is_absurd(list) &&
+			    test_sg_map(list, contiguous, (i + j) & 1, what)) {
+				test_sg_use(list);
+				test_sg_unmap(list);
 				fitted++;
 			}
-			test_list_free(list);
+			test_sg_free(list);
 		}
 		test_device_settled(test, &td, 0);
 	}
@@ -118,11 +117,11 @@ static void list_merges(struct kunit *test)
 	};
 	struct test_span spans[TEST_ENTRIES];
 	struct test_device td;
-	struct test_list *list;
+	struct test_sg *list;
 	unsigned int i;
 
 	test_device_init(test, test_iommu(test, 0, false), &td);
-	list = test_list_alloc(test, &td);
+	list = test_sg_alloc(test, &td);
 	for (i = 0; i < TEST_ENTRIES; i++)
 		spans[i] = (struct test_span) { 0, td.granule };
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -130,17 +129,17 @@ static void list_merges(struct kunit *test)
 			.max_segment = rows[i].max_segment,
 			.boundary = rows[i].boundary,
 		});
-		test_list_make(list, spans, TEST_ENTRIES, DMA_TO_DEVICE);
-		if (test_list_map(list, false, false, "pages")) {
+		test_sg_make(list, spans, TEST_ENTRIES, DMA_TO_DEVICE);
+		if (test_sg_map(list, false, false, "pages")) {
 			KUNIT_EXPECT_EQ_MSG(test, rows[i].segments,
 					    list->sgt.nents,
 					    "at most %u, boundary %u",
 					    rows[i].max_segment,
 					    rows[i].boundary);
-			test_list_use(list);
-			test_list_unmap(list);
+			test_sg_use(list);
+			test_sg_unmap(list);
 		}
-		test_list_free(list);
+		test_sg_free(list);
 	}
 	test_device_settled(test, &td, 0);
 }
@@ -155,22 +154,22 @@ static void list_counts(struct kunit *test)
 	struct mock_iommu_counts before, after;
 	struct test_span spans[TEST_ENTRIES];
 	struct test_device td;
-	struct test_list *list;
+	struct test_sg *list;
 	unsigned int i;
 
 	test_device_init(test, test_iommu(test, 0, false), &td);
-	list = test_list_alloc(test, &td);
+	list = test_sg_alloc(test, &td);
 	for (i = 0; i < TEST_ENTRIES; i++)
 		spans[i] = (struct test_span) { 0, td.granule };
 	for (i = 0; i < 2; i++) {
-		test_list_make(list, spans, TEST_ENTRIES, DMA_TO_DEVICE);
+		test_sg_make(list, spans, TEST_ENTRIES, DMA_TO_DEVICE);
 		before = mock_iommu_counts(td.dev);
-		KUNIT_ASSERT_TRUE(test, test_list_map(list, i, false, "pages"));
+		KUNIT_ASSERT_TRUE(test, test_sg_map(list, i, false, "pages"));
 		after = mock_iommu_counts(td.dev);
 		KUNIT_EXPECT_EQ(test, 1, after.sync_map - before.sync_map);
 		KUNIT_EXPECT_LE(test, after.map - before.map, TEST_ENTRIES);
 		KUNIT_EXPECT_EQ(test, after.unmap, before.unmap);
-		test_list_unmap(list);
+		test_sg_unmap(list);
 		before = after;
 		after = mock_iommu_counts(td.dev);
 		KUNIT_EXPECT_EQ(test, 1, after.unmap - before.unmap);
@@ -178,7 +177,7 @@ static void list_counts(struct kunit *test)
 				after.sync - before.sync);
 		if (!env->deferred)
 			KUNIT_EXPECT_EQ(test, after.flush, before.flush);
-		test_list_free(list);
+		test_sg_free(list);
 	}
 	test_device_settled(test, &td, 0);
 	after = mock_iommu_counts(td.dev);
@@ -189,7 +188,7 @@ static void list_counts(struct kunit *test)
  * Each mapping of a page fails in turn, or telling of them does. What is refused for
  * any other reason than memory will be again, so that is another error.
  */
-static void failures_run(struct kunit *test, struct test_list *list,
+static void failures_run(struct kunit *test, struct test_sg *list,
 			 bool contiguous, enum mock_iommu_fault fault)
 {
 	struct device *dev = list->td->dev;
@@ -204,7 +203,7 @@ static void failures_run(struct kunit *test, struct test_list *list,
 			break;
 		KUNIT_EXPECT_EQ(test, fault == MOCK_FAULT_REFUSE ? -EINVAL :
 								   -ENOMEM, ret);
-		KUNIT_EXPECT_TRUE(test, test_list_is_untouched(list));
+		KUNIT_EXPECT_TRUE(test, test_sg_is_untouched(list));
 		KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
 		KUNIT_ASSERT_LT(test, after, 1000);
 	}
@@ -216,23 +215,23 @@ static void list_failures(struct kunit *test)
 {
 	const struct test_env *env = test->param_value;
 	struct test_device td;
-	struct test_list *list;
+	struct test_sg *list;
 	unsigned int i;
 
 	test_device_init(test, test_iommu(test, ((u64)SPACE <<
 						 env->granule_lg2) - 1, false),
 			 &td);
-	list = test_list_alloc(test, &td);
+	list = test_sg_alloc(test, &td);
 	for (i = 0; i < 2 * MOCK_MAP_FAULTS * ARRAY_SIZE(shapes) && !failed(test);
 	     i++) {
 		list_make_shape(list, &shapes[i / (2 * MOCK_MAP_FAULTS)],
 				test_dirs[i % TEST_DIRS]);
 		failures_run(test, list, i & 1, i / 2 % MOCK_MAP_FAULTS);
-		test_list_free(list);
+		test_sg_free(list);
 		list_make_shape(list, &shapes[i / (2 * MOCK_MAP_FAULTS)],
 				test_dirs[i % TEST_DIRS]);
 		failures_run(test, list, i & 1, MOCK_FAULT_REFUSE);
-		test_list_free(list);
+		test_sg_free(list);
 		test_device_settled(test, &td, 0);
 	}
 	test_device_all_free(test, &td, SPACE);
@@ -244,7 +243,7 @@ static void list_failures(struct kunit *test)
 
 #define LISTS	16
 
-static void list_make_granules(struct test_list *list, unsigned int entries,
+static void list_make_granules(struct test_sg *list, unsigned int entries,
 			       unsigned int granules)
 {
 	struct test_span spans[TEST_ENTRIES];
@@ -254,10 +253,10 @@ static void list_make_granules(struct test_list *list, unsigned int entries,
 		spans[i] = (struct test_span) {
 			.len = granules * list->td->granule,
 		};
-	test_list_make(list, spans, entries, DMA_BIDIRECTIONAL);
+	test_sg_make(list, spans, entries, DMA_BIDIRECTIONAL);
 }
 
-static void expect_no_room(struct test_list *list, bool contiguous, bool quiet)
+static void expect_no_room(struct test_sg *list, bool contiguous, bool quiet)
 {
 	struct device *dev = list->td->dev;
 	struct mock_iommu_counts counts = mock_iommu_counts(dev);
@@ -267,7 +266,7 @@ static void expect_no_room(struct test_list *list, bool contiguous, bool quiet)
 			quiet ? test_sgt_map(dev, &list->sgt, list->dir,
 					     contiguous, false) :
 				dma_map_sgtable(dev, &list->sgt, list->dir, 0));
-	KUNIT_EXPECT_TRUE(test, test_list_is_untouched(list));
+	KUNIT_EXPECT_TRUE(test, test_sg_is_untouched(list));
 	KUNIT_EXPECT_EQ(test, counts.mapped, mock_iommu_counts(dev).mapped);
 }
 
@@ -278,29 +277,29 @@ static void list_space(struct kunit *test)
 	u64 space = (u64)SPACE << env->granule_lg2;
 	/* The lowest granule is never used. */
 	unsigned int fit = (SPACE - 1) / (4 + test_guard), i;
-	struct test_list *lists[LISTS], *large, *more;
+	struct test_sg *lists[LISTS], *large, *more;
 	struct test_device td;
 
 	if (test_guard > 3)
 		kunit_skip(test, "so many guard granules are most of the space");
 	test_device_init(test, test_iommu(test, space - 1, false), &td);
 	td.last = space - 1;
-	large = test_list_alloc(test, &td);
-	more = test_list_alloc(test, &td);
+	large = test_sg_alloc(test, &td);
+	more = test_sg_alloc(test, &td);
 	list_make_granules(large, TEST_ENTRIES, 1);
 	list_make_granules(more, 2, 2);
 	for (i = 0; i < fit; i++) {
-		lists[i] = test_list_alloc(test, &td);
+		lists[i] = test_sg_alloc(test, &td);
 		list_make_granules(lists[i], 2, 2);
-		KUNIT_ASSERT_TRUE(test, test_list_map(lists[i], i & 1, i & 2,
-						      "filling"));
+		KUNIT_ASSERT_TRUE(test, test_sg_map(lists[i], i & 1, i & 2,
+						    "filling"));
 	}
 	expect_no_room(more, true, true);
 	expect_no_room(more, false, true);
 
 	for (i = 0; i < fit; i += 2) {
-		test_list_use(lists[i]);
-		test_list_unmap(lists[i]);
+		test_sg_use(lists[i]);
+		test_sg_unmap(lists[i]);
 	}
 	/* Holes of 4, and what was never had: no room for 8 */
 	expect_no_room(large, true, true);
@@ -310,18 +309,18 @@ static void list_space(struct kunit *test)
 
 	/* What waits for its flush is room: the pieces fit again. */
 	for (i = 0; i < fit; i += 2)
-		KUNIT_ASSERT_TRUE(test, test_list_map(lists[i], true, i & 2,
-						      "filling holes"));
+		KUNIT_ASSERT_TRUE(test, test_sg_map(lists[i], true, i & 2,
+						    "filling holes"));
 	for (i = 0; i < fit; i++) {
-		test_list_use(lists[i]);
-		test_list_unmap(lists[i]);
-		test_list_free(lists[i]);
+		test_sg_use(lists[i]);
+		test_sg_unmap(lists[i]);
+		test_sg_free(lists[i]);
 	}
-	KUNIT_ASSERT_TRUE(test, test_list_map(large, true, false, "all is free"));
-	test_list_use(large);
-	test_list_unmap(large);
-	test_list_free(large);
-	test_list_free(more);
+	KUNIT_ASSERT_TRUE(test, test_sg_map(large, true, false, "all is free"));
+	test_sg_use(large);
+	test_sg_unmap(large);
+	test_sg_free(large);
+	test_sg_free(more);
 	test_device_settled(test, &td, 0);
 	test_device_all_free(test, &td, SPACE);
 }
@@ -338,12 +337,12 @@ static void list_bad_entry(struct kunit *test)
 	};
 	struct scatterlist *sg, good;
 	struct test_device td;
-	struct test_list *list;
+	struct test_sg *list;
 	unsigned int i;
 
 	test_device_init(test, test_iommu(test, 0, false), &td);
-	list = test_list_alloc(test, &td);
-	test_list_make(list, spans, ARRAY_SIZE(spans), DMA_TO_DEVICE);
+	list = test_sg_alloc(test, &td);
+	test_sg_make(list, spans, ARRAY_SIZE(spans), DMA_TO_DEVICE);
 	for_each_sgtable_sg(&list->sgt, sg, i) {
 		good = *sg;
 		sg->length = 0;
@@ -364,11 +363,11 @@ static void list_bad_entry(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, dma_map_sg(td.dev, list->sgt.sgl,
 					    ARRAY_SIZE(spans) + 1,
 					    DMA_TO_DEVICE));
-	KUNIT_EXPECT_TRUE(test, test_list_is_untouched(list));
-	KUNIT_ASSERT_TRUE(test, test_list_map(list, true, false, "good again"));
-	test_list_use(list);
-	test_list_unmap(list);
-	test_list_free(list);
+	KUNIT_EXPECT_TRUE(test, test_sg_is_untouched(list));
+	KUNIT_ASSERT_TRUE(test, test_sg_map(list, true, false, "good again"));
+	test_sg_use(list);
+	test_sg_unmap(list);
+	test_sg_free(list);
 	test_device_settled(test, &td, 0);
 }
 
@@ -423,7 +422,7 @@ static void list_too_large(struct kunit *test)
 }
 
 /* What dma_max_contiguous_size() says can be had; a byte more cannot. */
-static void largest_run(struct test_list *list, size_t size, const char *what)
+static void largest_run(struct test_sg *list, size_t size, const char *what)
 {
 	size_t block = list->pool->size;
 	unsigned int count = DIV_ROUND_UP(size, block), i;
@@ -435,16 +434,16 @@ static void largest_run(struct test_list *list, size_t size, const char *what)
 		spans[i] = (struct test_span) {
 			.len = min(size - i * block, block),
 		};
-	test_list_make(list, spans, count, DMA_BIDIRECTIONAL);
-	if (test_list_map(list, true, size / list->td->granule & 1, what)) {
-		test_list_use(list);
-		test_list_unmap(list);
+	test_sg_make(list, spans, count, DMA_BIDIRECTIONAL);
+	if (test_sg_map(list, true, size / list->td->granule & 1, what)) {
+		test_sg_use(list);
+		test_sg_unmap(list);
 	}
-	test_list_free(list);
+	test_sg_free(list);
 	spans[count] = (struct test_span) { 0, 1 };
-	test_list_make(list, spans, count + 1, DMA_BIDIRECTIONAL);
+	test_sg_make(list, spans, count + 1, DMA_BIDIRECTIONAL);
 	test_sgt_refused(test, list->td->dev, &list->sgt, true, -EINVAL, what);
-	test_list_free(list);
+	test_sg_free(list);
 }
 
 static void list_largest(struct kunit *test)
@@ -462,11 +461,11 @@ static void list_largest(struct kunit *test)
 		{ { "bus", .bus = 3, .mask = 4 }, 7 },
 	};
 	struct test_device td;
-	struct test_list *list;
+	struct test_sg *list;
 	unsigned int i;
 
 	test_device_init(test, test_iommu(test, 0, false), &td);
-	list = test_list_alloc(test, &td);
+	list = test_sg_alloc(test, &td);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		/* A guard takes of so few granules, too. */
 		if (test_guard && (rows[i].limits.mask || rows[i].limits.bus))
@@ -491,20 +490,20 @@ static void list_bounced(struct kunit *test)
 		{ { 4088, 16 }, { 8, 4096 }, { 4095, 2 } },
 	};
 	struct test_device td;
-	struct test_list *list;
+	struct test_sg *list;
 	unsigned int i, j;
 
 	test_device_init(test, test_iommu(test, 0, false), &td);
-	list = test_list_alloc(test, &td);
+	list = test_sg_alloc(test, &td);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		for (j = 0; j < 2 * TEST_DIRS && !failed(test); j++) {
-			test_list_make(list, rows[i], ARRAY_SIZE(rows[i]),
-				       test_dirs[j / 2]);
-			if (test_list_map(list, j & 1, j & 2, "small")) {
-				test_list_use(list);
-				test_list_unmap(list);
+			test_sg_make(list, rows[i], ARRAY_SIZE(rows[i]),
+				     test_dirs[j / 2]);
+			if (test_sg_map(list, j & 1, j & 2, "small")) {
+				test_sg_use(list);
+				test_sg_unmap(list);
 			}
-			test_list_free(list);
+			test_sg_free(list);
 		}
 	}
 	test_device_settled(test, &td, 0);
@@ -541,7 +540,7 @@ static void random_limits(struct test_device *td, struct rnd_state *rnd)
 	test_device_limit(td, &limits);
 }
 
-static void random_list(struct test_list *list, struct rnd_state *rnd)
+static void random_list(struct test_sg *list, struct rnd_state *rnd)
 {
 	unsigned int count = 1 + prandom_u32_state(rnd) % TEST_ENTRIES, i;
 	size_t size = list->pool->size, granule = list->td->granule;
@@ -558,8 +557,8 @@ static void random_list(struct test_list *list, struct rnd_state *rnd)
 		if (how & 4 && !(spans[i].offset % granule))
 			spans[i].len = granule;
 	}
-	test_list_make(list, spans, count,
-		       test_dirs[prandom_u32_state(rnd) % TEST_DIRS]);
+	test_sg_make(list, spans, count,
+		     test_dirs[prandom_u32_state(rnd) % TEST_DIRS]);
 }
 
 static void list_random(struct kunit *test)
@@ -567,7 +566,7 @@ static void list_random(struct kunit *test)
 	struct mock_iommu *mock = test_iommu(test, 0, true);
 	struct test_device devices[DEVICES];
 	bool mapped[DEVICES] = {};
-	struct test_list *lists[DEVICES];
+	struct test_sg *lists[DEVICES];
 	unsigned int i, round, rounds, count = 0;
 	unsigned long live = 0;
 	struct rnd_state rnd;
@@ -577,26 +576,26 @@ static void list_random(struct kunit *test)
 	prandom_seed_state(&rnd, seed);
 	for (i = 0; i < DEVICES; i++) {
 		test_device_init(test, mock, &devices[i]);
-		lists[i] = test_list_alloc(test, &devices[i]);
+		lists[i] = test_sg_alloc(test, &devices[i]);
 		lists[i]->seed = seed + i;
 	}
 	rounds = random_rounds(&devices[0]);
 	for (round = 0; round < rounds && !failed(test); round++) {
 		i = prandom_u32_state(&rnd) % DEVICES;
 		if (mapped[i]) {
-			test_list_use(lists[i]);
-			test_list_unmap(lists[i]);
-			test_list_free(lists[i]);
+			test_sg_use(lists[i]);
+			test_sg_unmap(lists[i]);
+			test_sg_free(lists[i]);
 			live -= lists[i]->granules;
 			mapped[i] = false;
 		} else {
 			how = prandom_u32_state(&rnd);
 			random_limits(&devices[i], &rnd);
 			random_list(lists[i], &rnd);
-			if (test_list_is_absurd(lists[i]) ||
-			    !test_list_map(lists[i], how & 1, how & 2,
-					   "random")) {
-				test_list_free(lists[i]);
+			if (test_sg_is_absurd(lists[i]) ||
+			    !test_sg_map(lists[i], how & 1, how & 2,
+					 "random")) {
+				test_sg_free(lists[i]);
 				continue;
 			}
 			live += lists[i]->granules;
@@ -612,9 +611,9 @@ static void list_random(struct kunit *test)
 	for (i = 0; i < DEVICES; i++) {
 		if (!mapped[i])
 			continue;
-		test_list_use(lists[i]);
-		test_list_unmap(lists[i]);
-		test_list_free(lists[i]);
+		test_sg_use(lists[i]);
+		test_sg_unmap(lists[i]);
+		test_sg_free(lists[i]);
 	}
 	if (!failed(test))
 		KUNIT_EXPECT_GE(test, count, rounds / 5);

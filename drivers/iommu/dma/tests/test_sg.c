@@ -25,12 +25,12 @@
 #define NEIGHBOUR_THEN	0xa5
 #define NEIGHBOUR_NOW	0x5a
 
-static bool device_reads(const struct test_list *list)
+static bool device_reads(const struct test_sg *list)
 {
 	return list->dir != DMA_FROM_DEVICE;
 }
 
-static bool device_writes(const struct test_list *list)
+static bool device_writes(const struct test_sg *list)
 {
 	return list->dir != DMA_TO_DEVICE;
 }
@@ -74,13 +74,13 @@ struct test_pool *test_pool_create(struct kunit *test, size_t granule)
 	return pool;
 }
 
-static u8 *entry_memory(const struct test_list *list, unsigned int i)
+static u8 *entry_memory(const struct test_sg *list, unsigned int i)
 {
 	return list->pool->blocks[i] + list->spans[i].offset;
 }
 
 /* Memory to @buf or from it */
-static void list_copy(const struct test_list *list, u8 *buf, bool to_memory)
+static void list_copy(const struct test_sg *list, u8 *buf, bool to_memory)
 {
 	unsigned int i;
 
@@ -93,14 +93,14 @@ static void list_copy(const struct test_list *list, u8 *buf, bool to_memory)
 	}
 }
 
-static bool list_memory_is_model(struct test_list *list)
+static bool list_memory_is_model(struct test_sg *list)
 {
 	list_copy(list, list->bytes, false);
 	return !memcmp(list->bytes, list->model, list->total);
 }
 
 /* What of the block before entry @i is its neighbour, and what is behind it */
-static struct test_span neighbour(const struct test_list *list, unsigned int i,
+static struct test_span neighbour(const struct test_sg *list, unsigned int i,
 				  bool behind)
 {
 	unsigned int offset = list->spans[i].offset, len;
@@ -111,7 +111,7 @@ static struct test_span neighbour(const struct test_list *list, unsigned int i,
 	return (struct test_span) { behind ? end : offset - len, len };
 }
 
-static void neighbours_set(const struct test_list *list, u8 value)
+static void neighbours_set(const struct test_sg *list, u8 value)
 {
 	struct test_span span;
 	unsigned int i;
@@ -123,7 +123,7 @@ static void neighbours_set(const struct test_list *list, u8 value)
 	}
 }
 
-static bool neighbours_are(const struct test_list *list, u8 value)
+static bool neighbours_are(const struct test_sg *list, u8 value)
 {
 	struct test_span span;
 	unsigned int i;
@@ -193,17 +193,16 @@ bool test_entry_is_untouched(struct scatterlist *sg)
 }
 
 /**
- * test_list_alloc - room and memory for a list, until the end of the test
+ * test_sg_alloc - room and memory for a list, until the end of the test
  * @test: the test; fails and ends if there is none
  * @td: device
  *
  * Context: Process; may sleep.
  * Return: the list, not made yet.
  */
-struct test_list *test_list_alloc(struct kunit *test,
-				  const struct test_device *td)
+struct test_sg *test_sg_alloc(struct kunit *test, const struct test_device *td)
 {
-	struct test_list *list = kunit_kzalloc(test, sizeof(*list), GFP_KERNEL);
+	struct test_sg *list = kunit_kzalloc(test, sizeof(*list), GFP_KERNEL);
 	size_t size = TEST_ENTRIES * TEST_BLOCK * td->granule;
 
 	KUNIT_ASSERT_NOT_NULL(test, list);
@@ -218,7 +217,7 @@ struct test_list *test_list_alloc(struct kunit *test,
 }
 
 /**
- * test_list_make - make a list, with noise in it
+ * test_sg_make - make a list, with noise in it
  * @list: the list; not made, or freed
  * @spans: its entries, each in a block of its own
  * @count: how many
@@ -226,8 +225,8 @@ struct test_list *test_list_alloc(struct kunit *test,
  *
  * Context: Process; may sleep.
  */
-void test_list_make(struct test_list *list, const struct test_span *spans,
-		    unsigned int count, enum dma_data_direction dir)
+void test_sg_make(struct test_sg *list, const struct test_span *spans,
+		  unsigned int count, enum dma_data_direction dir)
 {
 	struct scatterlist *sg;
 	unsigned int i;
@@ -251,12 +250,12 @@ void test_list_make(struct test_list *list, const struct test_span *spans,
 }
 
 /**
- * test_list_free - undo test_list_make()
+ * test_sg_free - undo test_sg_make()
  * @list: the list; not mapped
  *
  * Context: Any.
  */
-void test_list_free(struct test_list *list)
+void test_sg_free(struct test_sg *list)
 {
 	sg_free_table(&list->sgt);
 }
@@ -289,13 +288,13 @@ int test_sgt_map(struct device *dev, struct sg_table *sgt,
 }
 
 /**
- * test_list_is_untouched - whether a list and its memory are as they were made
+ * test_sg_is_untouched - whether a list and its memory are as they were made
  * @list: a list that has not been mapped since it was made
  *
  * Context: Any.
  * Return: whether they are.
  */
-bool test_list_is_untouched(struct test_list *list)
+bool test_sg_is_untouched(struct test_sg *list)
 {
 	return sgt_is_as_before(&list->sgt, list->before) &&
 	       list_memory_is_model(list) &&
@@ -303,7 +302,7 @@ bool test_list_is_untouched(struct test_list *list)
 }
 
 /* Whether the list can be one segment, by what the device can do */
-static bool list_can_be_one(const struct test_list *list)
+static bool list_can_be_one(const struct test_sg *list)
 {
 	const struct test_device *td = list->td;
 	u64 first = (td->unit - 1) & virt_to_phys(entry_memory(list, 0));
@@ -315,7 +314,7 @@ static bool list_can_be_one(const struct test_list *list)
 }
 
 /**
- * test_list_is_absurd - whether an entry is by itself more than a device can do
+ * test_sg_is_absurd - whether an entry is by itself more than a device can do
  * @list: the list
  *
  * The driver's choice, and nothing that the DMA API could help; its debugging
@@ -324,7 +323,7 @@ static bool list_can_be_one(const struct test_list *list)
  * Context: Any.
  * Return: whether one is.
  */
-bool test_list_is_absurd(const struct test_list *list)
+bool test_sg_is_absurd(const struct test_sg *list)
 {
 	const struct test_device *td = list->td;
 	unsigned int i;
@@ -339,7 +338,7 @@ bool test_list_is_absurd(const struct test_list *list)
 	return false;
 }
 
-static bool list_bounces(const struct test_list *list)
+static bool list_bounces(const struct test_sg *list)
 {
 	unsigned int i;
 
@@ -356,7 +355,7 @@ static bool list_bounces(const struct test_list *list)
  */
 
 /* Move @len bytes at @pos of the list, as the device does. */
-static int list_access(struct test_list *list, size_t pos, u8 *buf, size_t len,
+static int list_access(struct test_sg *list, size_t pos, u8 *buf, size_t len,
 		       bool write)
 {
 	struct device *dev = list->td->dev;
@@ -385,7 +384,7 @@ static int list_access(struct test_list *list, size_t pos, u8 *buf, size_t len,
 	return len ? -ERANGE : 0;
 }
 
-static void expect_device_sees_model(struct test_list *list)
+static void expect_device_sees_model(struct test_sg *list)
 {
 	struct kunit *test = list->test;
 
@@ -398,14 +397,14 @@ static void expect_device_sees_model(struct test_list *list)
 }
 
 /* A part only: the rest has to stay as it was. */
-static void device_write(struct test_list *list, size_t pos, size_t len)
+static void device_write(struct test_sg *list, size_t pos, size_t len)
 {
 	test_fill(list->model + pos, len, &list->seed);
 	KUNIT_EXPECT_EQ(list->test, 0,
 			list_access(list, pos, list->model + pos, len, true));
 }
 
-static void expect_memory_is_model(struct test_list *list, const char *when)
+static void expect_memory_is_model(struct test_sg *list, const char *when)
 {
 	KUNIT_EXPECT_TRUE_MSG(list->test, list_memory_is_model(list),
 			      "%s: memory is something else", when);
@@ -414,7 +413,7 @@ static void expect_memory_is_model(struct test_list *list, const char *when)
 }
 
 /* A segment is within the limits, and keeps its first entry's offset. */
-static void expect_segment(struct test_list *list, struct scatterlist *segment,
+static void expect_segment(struct test_sg *list, struct scatterlist *segment,
 			   phys_addr_t phys, bool alone)
 {
 	const struct test_device *td = list->td;
@@ -432,7 +431,7 @@ static void expect_segment(struct test_list *list, struct scatterlist *segment,
 		   (u64)addr, len, (u64)phys);
 }
 
-static unsigned long segment_granules(const struct test_list *list,
+static unsigned long segment_granules(const struct test_sg *list,
 				      struct scatterlist *sg)
 {
 	size_t granule = list->td->granule;
@@ -442,7 +441,7 @@ static unsigned long segment_granules(const struct test_list *list,
 }
 
 /* All segments, each of whole entries */
-static void expect_segments(struct test_list *list)
+static void expect_segments(struct test_sg *list)
 {
 	struct scatterlist *segment, *entry = list->sgt.sgl;
 	unsigned int entries = 0, of_it;
@@ -474,7 +473,7 @@ static void expect_segments(struct test_list *list)
  * Granules that are one entry's alone are its memory; others, and in a list
  * that bounces all that are not whole, are not anybody's.
  */
-static void expect_granule(struct test_list *list, dma_addr_t addr,
+static void expect_granule(struct test_sg *list, dma_addr_t addr,
 			   phys_addr_t phys, bool own)
 {
 	phys_addr_t got;
@@ -499,7 +498,7 @@ static void expect_granule(struct test_list *list, dma_addr_t addr,
 	}
 }
 
-static void expect_granules(struct test_list *list)
+static void expect_granules(struct test_sg *list)
 {
 	struct scatterlist *sg = list->sgt.sgl, *entry;
 	dma_addr_t addr = sg_dma_address(sg), begin = addr, end, granule;
@@ -528,7 +527,7 @@ static void expect_granules(struct test_list *list)
 }
 
 /* In a list that bounces, the device sees nothing next to it. */
-static void expect_nothing_around(struct test_list *list)
+static void expect_nothing_around(struct test_sg *list)
 {
 	size_t granule = list->td->granule, size;
 	struct scatterlist *sg = list->sgt.sgl;
@@ -548,7 +547,7 @@ static void expect_nothing_around(struct test_list *list)
 }
 
 /**
- * test_list_map - map a list, expect all that is to be expected
+ * test_sg_map - map a list, expect all that is to be expected
  * @list: the list
  * @contiguous: as in test_sgt_map()
  * @by_device: likewise
@@ -557,8 +556,8 @@ static void expect_nothing_around(struct test_list *list)
  * Context: Process; may sleep.
  * Return: whether it is mapped.
  */
-bool test_list_map(struct test_list *list, bool contiguous, bool by_device,
-		   const char *what)
+bool test_sg_map(struct test_sg *list, bool contiguous, bool by_device,
+		 const char *what)
 {
 	struct device *dev = list->td->dev;
 	unsigned long mapped = mock_iommu_counts(dev).mapped;
@@ -569,7 +568,7 @@ bool test_list_map(struct test_list *list, bool contiguous, bool by_device,
 	KUNIT_EXPECT_EQ_MSG(list->test, want, ret, "%s%s", what,
 			    contiguous ? ", contiguous" : "");
 	if (ret) {
-		KUNIT_EXPECT_TRUE_MSG(list->test, test_list_is_untouched(list),
+		KUNIT_EXPECT_TRUE_MSG(list->test, test_sg_is_untouched(list),
 				      "%s: the list has changed", what);
 		KUNIT_EXPECT_EQ(list->test, mapped,
 				mock_iommu_counts(dev).mapped);
@@ -590,12 +589,12 @@ bool test_list_map(struct test_list *list, bool contiguous, bool by_device,
 }
 
 /**
- * test_list_unmap - unmap a list, expect all that is to be expected
+ * test_sg_unmap - unmap a list, expect all that is to be expected
  * @list: the list
  *
  * Context: Process; may sleep.
  */
-void test_list_unmap(struct test_list *list)
+void test_sg_unmap(struct test_sg *list)
 {
 	struct device *dev = list->td->dev;
 	unsigned long mapped = mock_iommu_counts(dev).mapped;
@@ -607,12 +606,12 @@ void test_list_unmap(struct test_list *list)
 }
 
 /**
- * test_list_use - do what a device and its driver do with a list
+ * test_sg_use - do what a device and its driver do with a list
  * @list: the list, mapped
  *
  * Context: Process; may sleep.
  */
-void test_list_use(struct test_list *list)
+void test_sg_use(struct test_sg *list)
 {
 	struct device *dev = list->td->dev;
 	struct kunit *test = list->test;

@@ -2,8 +2,8 @@
 /*
  * Scatterlists for the KUnit suites. See test_sg.c.
  */
-#ifndef _DMA_TEST_LIST_H
-#define _DMA_TEST_LIST_H
+#ifndef _DMA_TEST_SG_H
+#define _DMA_TEST_SG_H
 
 #include <linux/scatterlist.h>
 
@@ -34,7 +34,7 @@ struct test_pool {
 };
 
 /**
- * struct test_list - a list and what it is to be
+ * struct test_sg - a list and what it is to be
  * @test: the test
  * @td: device
  * @pool: memory
@@ -48,7 +48,7 @@ struct test_pool {
  * @seed: of what is written next
  * @granules: mapped for it
  */
-struct test_list {
+struct test_sg {
 	struct kunit *test;
 	const struct test_device *td;
 	const struct test_pool *pool;
@@ -64,17 +64,16 @@ struct test_list {
 };
 
 struct test_pool *test_pool_create(struct kunit *test, size_t granule);
-struct test_list *test_list_alloc(struct kunit *test,
-				  const struct test_device *td);
-void test_list_make(struct test_list *list, const struct test_span *spans,
-		    unsigned int count, enum dma_data_direction dir);
-void test_list_free(struct test_list *list);
-bool test_list_is_absurd(const struct test_list *list);
-bool test_list_is_untouched(struct test_list *list);
-bool test_list_map(struct test_list *list, bool contiguous, bool by_device,
-		   const char *what);
-void test_list_use(struct test_list *list);
-void test_list_unmap(struct test_list *list);
+struct test_sg *test_sg_alloc(struct kunit *test, const struct test_device *td);
+void test_sg_make(struct test_sg *list, const struct test_span *spans,
+		  unsigned int count, enum dma_data_direction dir);
+void test_sg_free(struct test_sg *list);
+bool test_sg_is_absurd(const struct test_sg *list);
+bool test_sg_is_untouched(struct test_sg *list);
+bool test_sg_map(struct test_sg *list, bool contiguous, bool by_device,
+		 const char *what);
+void test_sg_use(struct test_sg *list);
+void test_sg_unmap(struct test_sg *list);
 
 void test_entry_set(struct scatterlist *sg, struct page *page,
 		    unsigned int len, unsigned int offset);
@@ -85,4 +84,4 @@ void test_sgt_refused(struct kunit *test, struct device *dev,
 		      struct sg_table *sgt, bool contiguous, int error,
 		      const char *what);
 
-#endif /* _DMA_TEST_LIST_H */
+#endif /* _DMA_TEST_SG_H */
