@@ -137,7 +137,7 @@ static bool range_try_hard(struct iommu_dma_cookie *cookie,
 		    (align != need->align &&
 		     range_try(cookie, need, need->align, limit, soft, range)))
 			return true;
-	} while (!soft && dma_flush_more(&cookie->flush, &flushes));
+	} while (!soft && iommu_dma_flush_more(&cookie->flush, &flushes));
 	return false;
 }
 
@@ -369,7 +369,7 @@ void dma_teardown_end_hard(struct device *dev, struct dma_teardown *td)
 			      dma_teardown_limit(td) - 1, &pages);
 	if (td->gather.queued && !td->failed) {
 		list_splice_tail_init(&td->gather.freelist, &pages);
-		dma_flush_retire(&cookie->flush, &td->range, &pages);
+		iommu_dma_flush_retire(&cookie->flush, &td->range, &pages);
 		return;
 	}
 	if (td->gather.queued) {
@@ -660,7 +660,7 @@ void iommu_put_dma_cookie(struct iommu_domain *domain)
 		return;
 	dma_msi_destroy(cookie);
 	if (cookie->granule_lg2) {
-		dma_flush_destroy(&cookie->flush);
+		iommu_dma_flush_destroy(&cookie->flush);
 		/* Of mappings that their drivers have left behind */
 		iommu_dma_bounce_drop(cookie, 0, cookie->last, &pages);
 		iommu_put_pages_list(&pages);
@@ -688,7 +688,7 @@ int iommu_dma_init_fq(struct iommu_domain *domain)
 		return -ENODEV;
 	if (!cookie->deferrable)
 		return -EINVAL;
-	dma_flush_enable(&cookie->flush, domain);
+	iommu_dma_flush_enable(&cookie->flush, domain);
 	return 0;
 }
 
@@ -715,8 +715,8 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 		return ret;
 
 	xa_init_flags(&cookie->bounces, XA_FLAGS_LOCK_IRQ);
-	dma_flush_init(&cookie->flush, &cookie->space,
-		       dev->iommu->shadow_on_flush);
+	iommu_dma_flush_init(&cookie->flush, &cookie->space,
+			     dev->iommu->shadow_on_flush);
 	cookie->larger_page = larger ? BIT(__ffs(larger)) : SIZE_MAX;
 	cookie->guard = dma_guard;
 	cookie->last = ((last + 1) << lg2) - 1;

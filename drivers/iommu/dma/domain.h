@@ -41,9 +41,9 @@ enum dma_cookie_type {
  * @lock: protects all of the above while a device is added, and @msi_next
  *	and @msi_pages at all times
  *
- * Lock order: @lock; &dma_flush.lock; then those that are never held together:
+ * Lock order: @lock; &iommu_dma_flush.lock; then those that are never held together:
  * the locks of @copies and &iova_space.chunks, &iova_space.lock,
- * &dma_flush.pages_lock.
+ * &iommu_dma_flush.pages_lock.
  *
  * For DMA_COOKIE_MSI only the msi fields and @lock are used.
  */
@@ -55,7 +55,7 @@ struct iommu_dma_cookie {
 	size_t larger_page;
 	u64 last;
 	struct iova_space space;
-	struct dma_flush flush;
+	struct iommu_dma_flush flush;
 	struct xarray bounces;
 	bool deferrable;
 	dma_addr_t msi_next;
@@ -412,10 +412,10 @@ static __always_inline bool dma_teardown_claim(struct device *dev,
 			return false;
 	}
 	td->failed = elsewhere;
-	td->gather = (struct iommu_iotlb_gather) {
+	td->gather = (struct iommu_iotlb_gather){
 		.start = ULONG_MAX,
 		.freelist = LIST_HEAD_INIT(td->gather.freelist),
-		.queued = dma_flush_enabled(&cookie->flush),
+		.queued = iommu_dma_flush_enabled(&cookie->flush),
 	};
 	return true;
 }
@@ -524,8 +524,8 @@ static __always_inline void dma_teardown_end(struct device *dev,
 	if (unlikely(td->failed || !iommu_dma_no_bounces(cookie))) {
 		dma_teardown_end_hard(dev, td);
 	} else if (td->gather.queued) {
-		dma_flush_retire(&cookie->flush, &td->range,
-				 &td->gather.freelist);
+		iommu_dma_flush_retire(&cookie->flush, &td->range,
+				       &td->gather.freelist);
 	} else {
 		if (domain->ops->iotlb_sync)
 			domain->ops->iotlb_sync(domain, &td->gather);

@@ -43,21 +43,21 @@
  * Protection is promised at most 10 ms after the unmap. The timer may be late
  * by an interrupt or two, so it aims a little lower.
  */
-#define DMA_FLUSH_WINDOW_NS		(9300 * NSEC_PER_USEC)
+#define IOMMU_DMA_WINDOW_NS		(9300 * NSEC_PER_USEC)
 
 /*
  * Where an invalidation costs as much as replaying the page table (it is an
  * exit to a hypervisor that shadows it), seconds of mappings share one.
  */
-#define DMA_FLUSH_EXPENSIVE_WINDOW_NS	NSEC_PER_SEC
+#define IOMMU_DMA_EXPENSIVE_WINDOW_NS	NSEC_PER_SEC
 
 /*
  * Chunks and large ranges recycled with interrupts off in one go: up to 1,300
  * instructions each, so that a portion stays well below 20,000.
  */
-#define DMA_FLUSH_PORTION		8
+#define IOMMU_DMA_FLUSH_PORTION		8
 
-static void flush_arm(struct dma_flush *flush)
+static void flush_arm(struct iommu_dma_flush *flush)
 {
 	unsigned long flags;
 
@@ -76,7 +76,7 @@ static void flush_arm(struct dma_flush *flush)
 }
 
 /* Step 3, a portion of it. Return: whether there is more. */
-static bool flush_recycle(struct dma_flush *flush)
+static bool flush_recycle(struct iommu_dma_flush *flush)
 {
 	unsigned long flags;
 	bool more;
@@ -84,14 +84,15 @@ static bool flush_recycle(struct dma_flush *flush)
 	spin_lock_irqsave(&flush->lock, flags);
 	if (flush->recycling)
 		WRITE_ONCE(flush->recycling,
-			   iova_space_recycle(flush->space, DMA_FLUSH_PORTION));
+			   iova_space_recycle(flush->space,
+					      IOMMU_DMA_FLUSH_PORTION));
 	more = flush->recycling;
 	spin_unlock_irqrestore(&flush->lock, flags);
 	return more;
 }
 
 /* The pages of @epoch have seen their flush. */
-static void flush_release(struct dma_flush *flush, unsigned int epoch)
+static void flush_release(struct iommu_dma_flush *flush, unsigned int epoch)
 {
 	unsigned long flags;
 
@@ -101,9 +102,9 @@ static void flush_release(struct dma_flush *flush, unsigned int epoch)
 }
 
 /* A portion of the pages is freed. Return: whether there is more. */
-static bool flush_free(struct dma_flush *flush)
+static bool flush_free(struct iommu_dma_flush *flush)
 {
-	unsigned int budget = DMA_FLUSH_PORTION;
+	unsigned int budget = IOMMU_DMA_FLUSH_PORTION;
 	LIST_HEAD(pages);
 	bool more;
 
@@ -117,7 +118,8 @@ static bool flush_free(struct dma_flush *flush)
 }
 
 /* Whether there is any page on a list that the lock of pages protects */
-static bool flush_has_pages(struct dma_flush *flush, const struct list_head *list)
+static bool flush_has_pages(struct iommu_dma_flush *flush,
+			    const struct list_head *list)
 {
 	unsigned long flags;
 	bool any;
@@ -129,7 +131,7 @@ static bool flush_has_pages(struct dma_flush *flush, const struct list_head *lis
 }
 
 /* Whether somebody has put pages on the list of the epoch that was over. */
-static bool flush_is_late(struct dma_flush *flush)
+static bool flush_is_late(struct iommu_dma_flush *flush)
 {
 	return flush_has_pages(flush, &flush->pages[READ_ONCE(flush->epoch)]);
 }
@@ -139,7 +141,7 @@ static bool flush_is_late(struct dma_flush *flush)
  * Return: false if the epochs could not switch, as the one before is not done
  * with; then the current epoch needs another flush.
  */
-static bool flush_switch(struct dma_flush *flush)
+static bool flush_switch(struct iommu_dma_flush *flush)
 {
 	unsigned int old;
 	unsigned long flags;
@@ -150,7 +152,7 @@ static bool flush_switch(struct dma_flush *flush)
 	old = flush->epoch;
 	if (able)
 		WRITE_ONCE(flush->epoch, old ^ 1);
-	smp_mb(); /* [B] pairs with [A] in dma_flush_retire() */
+	smp_mb(); /* [B] pairs with [A] in iommu_dma_flush_retire() */
 	iommu_flush_iotlb_all(READ_ONCE(flush->domain));
 	if (able) {
 		iova_space_recycle_start(flush->space, old);
@@ -163,7 +165,8 @@ static bool flush_switch(struct dma_flush *flush)
 
 static enum hrtimer_restart flush_timer(struct hrtimer *timer)
 {
-	struct dma_flush *flush = container_of(timer, struct dma_flush, timer);
+	struct iommu_dma_flush *flush =
+		container_of(timer, struct iommu_dma_flush, timer);
 
 	atomic_set(&flush->armed, 0);
 	smp_mb(); /* [D] pairs with [C] in flush_arm() */
@@ -176,7 +179,8 @@ static enum hrtimer_restart flush_timer(struct hrtimer *timer)
 
 static void flush_rest(struct work_struct *work)
 {
-	struct dma_flush *flush = container_of(work, struct dma_flush, work);
+	struct iommu_dma_flush *flush =
+		container_of(work, struct iommu_dma_flush, work);
 
 	while (flush_recycle(flush))
 		cond_resched();
@@ -185,15 +189,16 @@ static void flush_rest(struct work_struct *work)
 }
 
 /**
- * dma_flush_retire - let an unmapped range wait for the end of the window
+ * iommu_dma_flush_retire - let an unmapped range wait for the end of the window
  * @flush: deferred invalidation of the domain, enabled
  * @range: from iova_space_claim(); its translation has been cleared
  * @pages: pages that the IOTLB or the device may still refer to; emptied
  *
  * Context: Any. Never fails and never allocates memory.
  */
-void dma_flush_retire(struct dma_flush *flush, const struct iova_range *range,
-		      struct list_head *pages)
+void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
+			    const struct iova_range *range,
+			    struct list_head *pages)
 {
 	unsigned int epoch;
 	unsigned long flags;
@@ -210,7 +215,7 @@ void dma_flush_retire(struct dma_flush *flush, const struct iova_range *range,
 }
 
 /**
- * dma_flush_more - make some of what waits for a flush free
+ * iommu_dma_flush_more - make some of what waits for a flush free
  * @flush: deferred invalidation of the domain
  * @flushes: 0 before the first call, then left alone
  *
@@ -219,9 +224,9 @@ void dma_flush_retire(struct dma_flush *flush, const struct iova_range *range,
  * Context: Any. A bounded portion of work.
  * Return: false if there is nothing left to wait for, or the domain is strict.
  */
-bool dma_flush_more(struct dma_flush *flush, unsigned int *flushes)
+bool iommu_dma_flush_more(struct iommu_dma_flush *flush, unsigned int *flushes)
 {
-	if (!dma_flush_enabled(flush))
+	if (!iommu_dma_flush_enabled(flush))
 		return false;
 	/* What is left of a flush, then the current epoch, then late ranges */
 	if (!READ_ONCE(flush->recycling)) {
@@ -236,21 +241,21 @@ bool dma_flush_more(struct dma_flush *flush, unsigned int *flushes)
 }
 
 /**
- * dma_flush_init - set up for strict mode
+ * iommu_dma_flush_init - set up for strict mode
  * @flush: deferred invalidation of the domain
  * @space: the domain's addresses
  * @expensive: an invalidation costs so much that a long window is better
  *
  * Context: Any.
  */
-void dma_flush_init(struct dma_flush *flush, struct iova_space *space,
-		    bool expensive)
+void iommu_dma_flush_init(struct iommu_dma_flush *flush,
+			  struct iova_space *space, bool expensive)
 {
 	unsigned int epoch;
 
-	*flush = (struct dma_flush) { .space = space };
-	flush->window = ns_to_ktime(expensive ? DMA_FLUSH_EXPENSIVE_WINDOW_NS :
-						DMA_FLUSH_WINDOW_NS);
+	*flush = (struct iommu_dma_flush){ .space = space };
+	flush->window = ns_to_ktime(expensive ? IOMMU_DMA_EXPENSIVE_WINDOW_NS :
+						IOMMU_DMA_WINDOW_NS);
 	spin_lock_init(&flush->lock);
 	raw_spin_lock_init(&flush->pages_lock);
 	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++)
@@ -266,7 +271,7 @@ void dma_flush_init(struct dma_flush *flush, struct iova_space *space,
 }
 
 /**
- * dma_flush_enable - go from strict to deferred mode
+ * iommu_dma_flush_enable - go from strict to deferred mode
  * @flush: deferred invalidation of the domain
  * @domain: whose IOTLB entries
  *
@@ -274,21 +279,22 @@ void dma_flush_init(struct dma_flush *flush, struct iova_space *space,
  *
  * Context: Any; the caller serialises.
  */
-void dma_flush_enable(struct dma_flush *flush, struct iommu_domain *domain)
+void iommu_dma_flush_enable(struct iommu_dma_flush *flush,
+			    struct iommu_domain *domain)
 {
-	/* Pairs with dma_flush_enabled(), by the address. */
+	/* Pairs with iommu_dma_flush_enabled(), by the address. */
 	smp_store_release(&flush->domain, domain);
 }
 
 /**
- * dma_flush_destroy - take down; nothing is unmapped any more
+ * iommu_dma_flush_destroy - take down; nothing is unmapped any more
  * @flush: deferred invalidation of the domain
  *
  * The ranges that still wait go down with their space.
  *
  * Context: Process; may sleep.
  */
-void dma_flush_destroy(struct dma_flush *flush)
+void iommu_dma_flush_destroy(struct iommu_dma_flush *flush)
 {
 	unsigned int epoch;
 

@@ -2,8 +2,8 @@
 /*
  * Deferred invalidation: when a range may be used again. See flush.c.
  */
-#ifndef _DMA_FLUSH_H
-#define _DMA_FLUSH_H
+#ifndef _IOMMU_DMA_FLUSH_H
+#define _IOMMU_DMA_FLUSH_H
 
 #include <linux/atomic.h>
 #include <linux/hrtimer.h>
@@ -14,7 +14,7 @@
 #include "iova-space.h"
 
 /**
- * struct dma_flush - deferred invalidation of one domain
+ * struct iommu_dma_flush - deferred invalidation of one domain
  * @domain: whose IOTLB entries; NULL while the domain is strict
  * @space: where ranges wait for a flush
  * @lock: serialises flushes; protects all fields without a note. Not raw:
@@ -30,7 +30,7 @@
  * @armed: whether @timer is to run
  * @work: does what is too much for @timer
  */
-struct dma_flush {
+struct iommu_dma_flush {
 	struct iommu_domain *domain;
 	struct iova_space *space;
 	spinlock_t lock;
@@ -45,24 +45,26 @@ struct dma_flush {
 	struct work_struct work;
 };
 
-void dma_flush_init(struct dma_flush *flush, struct iova_space *space,
-		    bool expensive);
-void dma_flush_enable(struct dma_flush *flush, struct iommu_domain *domain);
-void dma_flush_destroy(struct dma_flush *flush);
-void dma_flush_retire(struct dma_flush *flush, const struct iova_range *range,
-		      struct list_head *pages);
-bool dma_flush_more(struct dma_flush *flush, unsigned int *flushes);
+void iommu_dma_flush_init(struct iommu_dma_flush *flush,
+			  struct iova_space *space, bool expensive);
+void iommu_dma_flush_enable(struct iommu_dma_flush *flush,
+			    struct iommu_domain *domain);
+void iommu_dma_flush_destroy(struct iommu_dma_flush *flush);
+void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
+			    const struct iova_range *range,
+			    struct list_head *pages);
+bool iommu_dma_flush_more(struct iommu_dma_flush *flush, unsigned int *flushes);
 
 /**
- * dma_flush_enabled - whether the domain is in deferred mode
+ * iommu_dma_flush_enabled - whether the domain is in deferred mode
  * @flush: deferred invalidation of the domain
  *
- * Return: true from dma_flush_enable() on.
+ * Return: true from iommu_dma_flush_enable() on.
  */
-static inline bool dma_flush_enabled(const struct dma_flush *flush)
+static inline bool iommu_dma_flush_enabled(const struct iommu_dma_flush *flush)
 {
 	/* All else that is used then was set up before the domain was. */
 	return READ_ONCE(flush->domain);
 }
 
-#endif /* _DMA_FLUSH_H */
+#endif /* _IOMMU_DMA_FLUSH_H */

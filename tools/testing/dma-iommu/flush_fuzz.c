@@ -60,7 +60,7 @@ static struct iova_range live[MAX_RANGES];
 static unsigned int nr_live, unmapping, depth, pages_live;
 static struct iommu_domain domain;
 static struct iova_space space;
-static struct dma_flush flush;
+static struct iommu_dma_flush flush;
 
 static const u8 *input, *input_end;
 
@@ -169,8 +169,8 @@ static void unmap(unsigned int i, bool with_page)
 	}
 	for (g = range.first; g <= range.last; g++)
 		translation[g] = 0;
-	if (dma_flush_enabled(&flush)) {
-		dma_flush_retire(&flush, &range, &pages);
+	if (iommu_dma_flush_enabled(&flush)) {
+		iommu_dma_flush_retire(&flush, &range, &pages);
 		FAIL_IF(!list_empty(&pages));
 	} else {
 		for (g = range.first; g <= range.last; g++)
@@ -223,8 +223,8 @@ static void step(u8 what)
 			flush_now(&flush);
 		break;
 	case 15:
-		if (what & 16 && !dma_flush_enabled(&flush))
-			dma_flush_enable(&flush, &domain);
+		if (what & 16 && !iommu_dma_flush_enabled(&flush))
+			iommu_dma_flush_enable(&flush, &domain);
 		else
 			shim_cpu = what / 32 % NR_CPUS;
 		break;
@@ -269,7 +269,7 @@ static void finish(bool use_up)
 			nr_live = 0;
 		FAIL_IF(g != GRANULES - 1);
 	}
-	dma_flush_destroy(&flush);
+	iommu_dma_flush_destroy(&flush);
 	iova_space_destroy(&space);
 	shim_rcu_barrier();
 	FAIL_IF(shim_live());
@@ -302,9 +302,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	input = data;
 	input_end = data + size;
 	FAIL_IF(iova_space_init(&space, 1, GRANULES - 1, 12));
-	dma_flush_init(&flush, &space, false);
+	iommu_dma_flush_init(&flush, &space, false);
 	if (next() % 8)
-		dma_flush_enable(&flush, &domain);
+		iommu_dma_flush_enable(&flush, &domain);
 	while (input < input_end) {
 		step(next());
 		check_window();

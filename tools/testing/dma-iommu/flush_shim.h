@@ -38,16 +38,16 @@ struct iommu_domain {
 static void iommu_flush_iotlb_all(struct iommu_domain *domain);
 static void iommu_put_pages_list(struct list_head *pages);
 
-struct dma_flush;
-bool dma_flush_more(struct dma_flush *flush, unsigned int *flushes);
+struct iommu_dma_flush;
+bool iommu_dma_flush_more(struct iommu_dma_flush *flush, unsigned int *flushes);
 
 /* Everything that waits for a flush becomes free. */
-static bool flush_now(struct dma_flush *flush)
+static bool flush_now(struct iommu_dma_flush *flush)
 {
 	unsigned int flushes = 0;
 	bool any = false;
 
-	while (dma_flush_more(flush, &flushes))
+	while (iommu_dma_flush_more(flush, &flushes))
 		any = true;
 	return any;
 }

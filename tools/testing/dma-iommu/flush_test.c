@@ -35,7 +35,7 @@ static unsigned int translation[GRANULES], iotlb[GRANULES];
 static unsigned int pages_live, next_id;
 static struct iommu_domain domain;
 static struct iova_space space;
-static struct dma_flush flush;
+static struct iommu_dma_flush flush;
 
 #define load(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define store(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
@@ -93,7 +93,7 @@ static bool map(struct iova_range *range, unsigned long size)
 
 static void unmap(const struct iova_range *range)
 {
-	bool deferred = dma_flush_enabled(&flush);
+	bool deferred = iommu_dma_flush_enabled(&flush);
 	struct iova_range claimed;
 	LIST_HEAD(pages);
 	struct page *page;
@@ -111,7 +111,7 @@ static void unmap(const struct iova_range *range)
 	for (g = range->first; g <= range->last; g++)
 		store(translation[g], 0);
 	if (deferred) {
-		dma_flush_retire(&flush, &claimed, &pages);
+		iommu_dma_flush_retire(&flush, &claimed, &pages);
 		FAIL_IF(!list_empty(&pages));
 		return;
 	}
@@ -144,7 +144,7 @@ static void begin(void)
 	memset(iotlb, 0, sizeof(iotlb));
 	domain.flushes = 0;
 	FAIL_IF(iova_space_init(&space, 1, GRANULES - 1, 12));
-	dma_flush_init(&flush, &space, false);
+	iommu_dma_flush_init(&flush, &space, false);
 }
 
 static void end(void)
@@ -159,7 +159,7 @@ static void end(void)
 		FAIL_IF(translation[g]);
 		FAIL_IF(iotlb[g]);
 	}
-	dma_flush_destroy(&flush);
+	iommu_dma_flush_destroy(&flush);
 	iova_space_destroy(&space);
 	shim_rcu_barrier();
 	FAIL_IF(shim_live());
@@ -180,7 +180,7 @@ static void window_test(void)
 	unmap(&range);
 	FAIL_IF(run_timer() || domain.flushes);
 
-	dma_flush_enable(&flush, &domain);
+	iommu_dma_flush_enable(&flush, &domain);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
 		while (map(&ranges[count], sizes[i]))
 			count++;
@@ -221,11 +221,11 @@ static void late_test(void)
 	unsigned int count = 0, i;
 
 	begin();
-	dma_flush_enable(&flush, &domain);
+	iommu_dma_flush_enable(&flush, &domain);
 	FAIL_IF(!map(&range, 1));
 	while (map(&ranges[count], IOVA_SMALL_MAX + 1))
 		count++;
-	FAIL_IF(count <= DMA_FLUSH_PORTION);
+	FAIL_IF(count <= IOMMU_DMA_FLUSH_PORTION);
 	for (i = 0; i < count; i++)
 		unmap(&ranges[i]);
 	FAIL_IF(!run_timer());
@@ -251,7 +251,7 @@ static void stale_test(void)
 	unsigned int count = 0;
 
 	begin();
-	dma_flush_enable(&flush, &domain);
+	iommu_dma_flush_enable(&flush, &domain);
 	while (map(&ranges[count], 1))
 		count++;
 	FAIL_IF(!iova_space_claim(&space, ranges[--count].first, &claimed));
@@ -333,7 +333,7 @@ static unsigned int run_threads(unsigned int count)
 	pthread_create(&timer, NULL, timers, (void *)(shim_seed + i));
 	while (load(unmaps) < (int)count / 10)
 		sched_yield();
-	dma_flush_enable(&flush, &domain);
+	iommu_dma_flush_enable(&flush, &domain);
 	for (i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	store(stop, 1);
