@@ -42,27 +42,27 @@ static noinline dma_addr_t map_bounced_ends(struct device *dev,
 	bool coherent = dev_is_dma_coherent(dev);
 	struct iommu_dma_batch batch = {
 		.dev = dev,
-		.cookie = dma_cookie(dev),
-		.prot = dma_protection(dir, coherent, attrs),
+		.cookie = iommu_dma_dev_cookie(dev),
+		.prot = iommu_dma_prot(dir, coherent, attrs),
 		.bounce = true,
 	};
 	dma_addr_t addr, start, end;
 	struct iova_range range;
 
-	if (!dma_allowed(batch.prot) ||
-	    dma_domain_attach(dev, batch.cookie->domain))
+	if (!iommu_dma_allowed(batch.prot) ||
+	    iommu_dma_attach(dev, batch.cookie->domain))
 		return DMA_MAPPING_ERROR;
-	addr = dma_iova_alloc_for(dev, batch.cookie, phys, size, 1,
-				  dma_get_mask(dev), attrs, &range);
+	addr = iommu_dma_alloc_iova_phys(dev, batch.cookie, phys, size, 1,
+					 dma_get_mask(dev), attrs, &range);
 	if (addr == DMA_MAPPING_ERROR)
 		return addr;
-	start = addr - dma_granule_offset(batch.cookie, addr);
-	end = ALIGN(addr + size, dma_granule(batch.cookie));
+	start = addr - cookie_granule_offset(batch.cookie, addr);
+	end = ALIGN(addr + size, cookie_granule(batch.cookie));
 	if (iommu_dma_batch_add(&batch, addr, phys, size) ||
 	    iommu_dma_batch_finish(&batch, start, end)) {
 		iommu_dma_batch_undo(&batch, addr, size);
 		iommu_dma_batch_undo_end(&batch);
-		dma_iova_abandon(dev, batch.cookie, &range);
+		iommu_dma_drop_iova(dev, batch.cookie, &range);
 		return DMA_MAPPING_ERROR;
 	}
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
@@ -91,11 +91,12 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 	dma_addr_t addr;
 
 	if (unlikely(iommu_dma_bounce_needed(dev, size, dir)) &&
-	    dma_granule_offset(dma_cookie(dev), phys | size))
+	    cookie_granule_offset(iommu_dma_dev_cookie(dev), phys | size))
 		return map_bounced_ends(dev, phys, size, dir, attrs);
 
-	addr = dma_map(dev, phys, size, 1, dma_protection(dir, coherent, attrs),
-		       dma_get_mask(dev), attrs);
+	addr = iommu_dma_map_phys(dev, phys, size, 1,
+				  iommu_dma_prot(dir, coherent, attrs),
+				  dma_get_mask(dev), attrs);
 	/* The device has not been told the address, so it is not too late. */
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 	    addr != DMA_MAPPING_ERROR)
@@ -110,9 +111,10 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 static bool ends_at(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 		    phys_addr_t phys, size_t size)
 {
-	return dma_granule_offset(cookie, addr) + size <= dma_granule(cookie) ||
+	return cookie_granule_offset(cookie, addr) + size <=
+		       cookie_granule(cookie) ||
 	       iommu_iova_to_phys(cookie->domain, addr + size - 1) ==
-	       phys + size - 1;
+		       phys + size - 1;
 }
 
 /* Nothing to do for coherent devices, and no page table walk for them */
@@ -154,19 +156,20 @@ static noinline void sync_single(struct device *dev,
 void iommu_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 			  enum dma_data_direction dir, unsigned long attrs)
 {
-	struct dma_teardown td __uninitialized;
+	struct iommu_dma_unmap unmap __uninitialized;
 
-	if (!dma_teardown_begin(dev, &td, addr, size))
+	if (!iommu_dma_unmap_begin(dev, &unmap, addr, size))
 		return;
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 	    (!dev_is_dma_coherent(dev) ||
-	     unlikely(!iommu_dma_no_bounces(td.cookie))) &&
-	    addr < dma_teardown_limit(&td))
-		sync_single(dev, td.cookie, addr,
-			    min_t(u64, size, dma_teardown_limit(&td) - addr),
+	     unlikely(!iommu_dma_no_bounces(unmap.cookie))) &&
+	    addr < iommu_dma_unmap_iova_end(&unmap))
+		sync_single(dev, unmap.cookie, addr,
+			    min_t(u64, size,
+				  iommu_dma_unmap_iova_end(&unmap) - addr),
 			    dir, true);
-	dma_teardown_rest(dev, &td, addr);
-	dma_teardown_end(dev, &td);
+	iommu_dma_unmap_rest(dev, &unmap, addr);
+	iommu_dma_unmap_end(dev, &unmap);
 }
 
 /**
@@ -184,9 +187,10 @@ dma_addr_t iommu_dma_map_resource(struct device *dev, phys_addr_t phys,
 				  size_t size, enum dma_data_direction dir,
 				  unsigned long attrs)
 {
-	return dma_map(dev, phys, size, 1,
-		       dma_protection(dir, false, attrs) | IOMMU_MMIO,
-		       dma_get_mask(dev), attrs);
+	return iommu_dma_map_phys(dev, phys, size, 1,
+				  iommu_dma_prot(dir, false, attrs) |
+					  IOMMU_MMIO,
+				  dma_get_mask(dev), attrs);
 }
 
 /**
@@ -202,7 +206,7 @@ dma_addr_t iommu_dma_map_resource(struct device *dev, phys_addr_t phys,
 void iommu_dma_unmap_resource(struct device *dev, dma_addr_t addr, size_t size,
 			      enum dma_data_direction dir, unsigned long attrs)
 {
-	dma_domain_unmap(dev, addr, size);
+	__iommu_dma_unmap(dev, addr, size);
 }
 
 /**
@@ -217,7 +221,7 @@ void iommu_dma_unmap_resource(struct device *dev, dma_addr_t addr, size_t size,
 void iommu_dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr,
 				   size_t size, enum dma_data_direction dir)
 {
-	sync_single(dev, dma_cookie(dev), addr, size, dir, true);
+	sync_single(dev, iommu_dma_dev_cookie(dev), addr, size, dir, true);
 }
 
 /**
@@ -232,7 +236,7 @@ void iommu_dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr,
 void iommu_dma_sync_single_for_device(struct device *dev, dma_addr_t addr,
 				      size_t size, enum dma_data_direction dir)
 {
-	sync_single(dev, dma_cookie(dev), addr, size, dir, false);
+	sync_single(dev, iommu_dma_dev_cookie(dev), addr, size, dir, false);
 }
 
 /*
@@ -389,7 +393,7 @@ int iommu_dma_mmap_noncontiguous(struct device *dev, struct vm_area_struct *vma,
  */
 unsigned long iommu_dma_get_merge_boundary(struct device *dev)
 {
-	return dma_granule(dma_cookie(dev)) - 1;
+	return cookie_granule(iommu_dma_dev_cookie(dev)) - 1;
 }
 
 /**
@@ -412,15 +416,15 @@ size_t iommu_dma_opt_mapping_size(void)
  */
 size_t iommu_dma_max_mapping_size(struct device *dev)
 {
-	struct iommu_dma_cookie *cookie = dma_cookie(dev);
-	u64 limit = dma_limit(dev, cookie, dma_get_mask(dev)), unused;
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
+	u64 limit = iommu_dma_limit(dev, cookie, dma_get_mask(dev)), unused;
 
 	/* Drivers put this into 32 bits of sectors, so no odd large numbers. */
 	if (limit > DMA_BIT_MASK(32))
 		return SIZE_MAX;
 	/* The lowest granule is never used, nor its unit; guards are not mapped. */
-	unused = dma_unit(dev, cookie) +
-		 (u64)cookie->guard * dma_granule(cookie);
+	unused = iommu_dma_min_align(dev, cookie) +
+		 (u64)cookie->guard * cookie_granule(cookie);
 	return limit + 1 > unused ? limit + 1 - unused : 0;
 }
 
@@ -438,7 +442,7 @@ void iommu_setup_dma_ops(struct device *dev)
 		dev->iommu->pci_32bit_workaround = !iommu_dma_forcedac;
 
 	dev->dma_iommu = iommu_is_dma_domain(domain);
-	if (!dev->dma_iommu || !dma_domain_init(dev, domain))
+	if (!dev->dma_iommu || !iommu_dma_init_domain(dev, domain))
 		return;
 	dev->dma_iommu = false;
 	dev_warn(dev, "its IOMMU domain cannot be used for DMA, going on without: DMA may fail\n");

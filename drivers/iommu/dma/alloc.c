@@ -26,7 +26,8 @@
 #include "alloc.h"
 
 /* How the pages are to be had is no concern of what is needed besides. */
-#define DMA_ZONE_GFP	(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP)
+#define IOMMU_DMA_ZONE_GFP	\
+	(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP)
 
 static unsigned long page_count_of(size_t size)
 {
@@ -75,8 +76,9 @@ static struct page *block_alloc(int nid, unsigned int count,
 static struct page **pages_alloc(struct device *dev, unsigned int count,
 				 unsigned long orders, gfp_t gfp)
 {
-	struct page **pages = kvcalloc(count, sizeof(*pages), __GFP_NOWARN |
-				       (gfp & ~DMA_ZONE_GFP));
+	struct page **pages =
+		kvcalloc(count, sizeof(*pages),
+			 __GFP_NOWARN | (gfp & ~IOMMU_DMA_ZONE_GFP));
 	unsigned int done = 0, order, i;
 	struct page *page;
 
@@ -125,24 +127,26 @@ static u64 natural_align(size_t size)
 static int pages_map(struct device *dev, struct sg_table *sgt, u64 size,
 		     u64 align, int prot, gfp_t gfp, unsigned long attrs)
 {
-	struct iommu_dma_cookie *cookie = dma_cookie(dev);
-	struct dma_need need = {
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
+	struct iommu_dma_iova_req req = {
 		.size = size,
-		.align = max(dma_unit(dev, cookie), align),
-		.boundary = dma_boundary(dev),
+		.align = max(iommu_dma_min_align(dev, cookie), align),
+		.boundary = iommu_dma_boundary(dev),
 		.mask = dev->coherent_dma_mask,
-		.quiet = attrs & DMA_ATTR_NO_WARN,
+		.nowarn = attrs & DMA_ATTR_NO_WARN,
 	};
 	struct iova_range range;
 	ssize_t mapped;
 
-	if (!dma_iova_alloc(dev, cookie, &need, &range))
+	if (!iommu_dma_alloc_iova(dev, cookie, &req, &range))
 		return -ENOSPC;
-	mapped = iommu_map_sg(cookie->domain, dma_iova_start(cookie, &range),
-			      sgt->sgl, sgt->orig_nents, prot, gfp);
+	mapped = iommu_map_sg(cookie->domain,
+			      iommu_dma_iova_addr(cookie, &range), sgt->sgl,
+			      sgt->orig_nents, prot, gfp);
 	if (mapped < 0 || mapped < size)
-		return dma_iova_abandon(dev, cookie, &range) ? -ENOMEM : -EBUSY;
-	sg_dma_address(sgt->sgl) = dma_iova_start(cookie, &range);
+		return iommu_dma_drop_iova(dev, cookie, &range) ? -ENOMEM :
+								  -EBUSY;
+	sg_dma_address(sgt->sgl) = iommu_dma_iova_addr(cookie, &range);
 	sg_dma_len(sgt->sgl) = size;
 	return 0;
 }
@@ -152,9 +156,9 @@ static struct page **pages_create(struct device *dev, size_t size, u64 align,
 				  struct sg_table *sgt, gfp_t gfp,
 				  unsigned long attrs)
 {
-	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	bool coherent = dev_is_dma_coherent(dev);
-	size_t mapped = ALIGN(size, dma_granule(cookie));
+	size_t mapped = ALIGN(size, cookie_granule(cookie));
 	unsigned long count = page_count_of(mapped);
 	struct scatterlist *sg;
 	struct page **pages;
@@ -163,19 +167,19 @@ static struct page **pages_create(struct device *dev, size_t size, u64 align,
 
 	/* A list has no more entries than an int can count; whole pages may wrap. */
 	if (!size || mapped < size || !count || count > INT_MAX ||
-	    dma_domain_attach(dev, cookie->domain))
+	    iommu_dma_attach(dev, cookie->domain))
 		return NULL;
 	pages = pages_alloc(dev, count, block_orders(cookie, attrs), gfp);
 	if (!pages)
 		return NULL;
-	gfp &= ~(DMA_ZONE_GFP | __GFP_ZERO);
+	gfp &= ~(IOMMU_DMA_ZONE_GFP | __GFP_ZERO);
 	if (sg_alloc_table_from_pages(sgt, pages, count, 0, mapped, gfp))
 		goto free_pages;
 	if (!coherent)
 		for_each_sgtable_sg(sgt, sg, i)
 			arch_dma_prep_coherent(sg_page(sg), sg->length);
 	ret = pages_map(dev, sgt, mapped, align,
-			dma_protection(DMA_BIDIRECTIONAL, coherent, attrs), gfp,
+			iommu_dma_prot(DMA_BIDIRECTIONAL, coherent, attrs), gfp,
 			attrs);
 	if (!ret)
 		return pages;
@@ -192,7 +196,8 @@ free_pages:
 
 static unsigned long pages_created(struct device *dev, size_t size)
 {
-	return page_count_of(ALIGN(size, dma_granule(dma_cookie(dev))));
+	return page_count_of(
+		ALIGN(size, cookie_granule(iommu_dma_dev_cookie(dev))));
 }
 
 /*
@@ -216,7 +221,7 @@ static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
 	cpu_addr = dma_common_pages_remap(pages, PAGE_ALIGN(size),
 					  dma_pgprot(dev, PAGE_KERNEL, attrs),
 					  __builtin_return_address(0));
-	if (!cpu_addr && dma_domain_unmap(dev, *addr, size))
+	if (!cpu_addr && __iommu_dma_unmap(dev, *addr, size))
 		pages_free(pages, pages_created(dev, size));
 	return cpu_addr;
 }
@@ -320,10 +325,10 @@ void *dma_memory_alloc(struct device *dev, size_t size, dma_addr_t *addr,
 	page = alloc_contiguous(dev, PAGE_ALIGN(size), &cpu_addr, gfp, attrs);
 	if (!page)
 		return NULL;
-	*addr = dma_domain_map(dev, page_to_phys(page), size,
-			       natural_align(size),
-			       dma_protection(DMA_BIDIRECTIONAL, coherent, attrs),
-			       dev->coherent_dma_mask, attrs, &kept);
+	*addr = iommu_dma_map_alloc(
+		dev, page_to_phys(page), size, natural_align(size),
+		iommu_dma_prot(DMA_BIDIRECTIONAL, coherent, attrs),
+		dev->coherent_dma_mask, attrs, &kept);
 	if (*addr != DMA_MAPPING_ERROR)
 		return cpu_addr;
 	if (!kept)
@@ -346,7 +351,7 @@ void dma_memory_free(struct device *dev, size_t size, void *cpu_addr,
 	struct backing b = backing_of(cpu_addr);
 
 	/* Freed before, perhaps, and not ours; or still within reach. */
-	if (dma_domain_unmap_memory(dev, addr, size, b.page))
+	if (iommu_dma_unmap_alloc(dev, addr, size, b.page))
 		memory_free(dev, size, cpu_addr, &b);
 }
 
@@ -438,7 +443,7 @@ static struct dma_pages *to_dma_pages(struct sg_table *sgt)
 struct sg_table *dma_pages_alloc(struct device *dev, size_t size, gfp_t gfp,
 				 unsigned long attrs)
 {
-	struct dma_pages *dp = kmalloc(sizeof(*dp), gfp & ~DMA_ZONE_GFP);
+	struct dma_pages *dp = kmalloc(sizeof(*dp), gfp & ~IOMMU_DMA_ZONE_GFP);
 
 	if (!dp)
 		return NULL;
@@ -463,7 +468,7 @@ void dma_pages_free(struct device *dev, size_t size, struct sg_table *sgt)
 {
 	struct dma_pages *dp = to_dma_pages(sgt);
 
-	if (dma_domain_unmap(dev, sg_dma_address(sgt->sgl), size))
+	if (__iommu_dma_unmap(dev, sg_dma_address(sgt->sgl), size))
 		pages_free(dp->pages, pages_created(dev, size));
 	sg_free_table(sgt);
 	kfree(dp);

@@ -42,9 +42,9 @@ static int close_granule(struct iommu_dma_batch *batch)
 {
 	struct iommu_dma_cookie *cookie = batch->cookie;
 	struct iommu_dma_piece part = batch->part;
-	size_t granule = dma_granule(cookie);
-	size_t offset = dma_granule_offset(cookie, part.addr);
-	bool as_it_is = offset == dma_granule_offset(cookie, part.phys) &&
+	size_t granule = cookie_granule(cookie);
+	size_t offset = cookie_granule_offset(cookie, part.addr);
+	bool as_it_is = offset == cookie_granule_offset(cookie, part.phys) &&
 			(!batch->bounce || part.size == granule);
 	int ret = 0;
 
@@ -86,7 +86,7 @@ static int add_part(struct iommu_dma_batch *batch, dma_addr_t addr,
 		if (ret)
 			return ret;
 	}
-	*part = (struct iommu_dma_piece){ addr, phys, len };
+	*part = (struct iommu_dma_piece) { addr, phys, len };
 	return batch->bounced ? bounce_part(batch) : 0;
 }
 
@@ -103,19 +103,19 @@ static int add_part(struct iommu_dma_batch *batch, dma_addr_t addr,
 int iommu_dma_batch_add_exact(struct iommu_dma_batch *batch, dma_addr_t addr,
 			      phys_addr_t phys, size_t len)
 {
-	size_t granule = dma_granule(batch->cookie), size;
+	size_t granule = cookie_granule(batch->cookie), size;
 	int ret;
 
 	for (; len; addr += size, phys += size, len -= size) {
 		if (len >= granule &&
-		    !dma_granule_offset(batch->cookie, addr | phys)) {
+		    !cookie_granule_offset(batch->cookie, addr | phys)) {
 			size = ALIGN_DOWN(len, granule);
 			ret = batch->part.size ? close_granule(batch) : 0;
 			if (!ret)
 				ret = iommu_dma_batch_run(batch, addr, phys,
 							  size);
 		} else {
-			size = min(len, granule - dma_granule_offset(
+			size = min(len, granule - cookie_granule_offset(
 							  batch->cookie, addr));
 			ret = add_part(batch, addr, phys, size);
 		}
@@ -154,7 +154,7 @@ int iommu_dma_batch_finish(struct iommu_dma_batch *batch, dma_addr_t start,
  * Pieces were mapped in runs, perhaps by pages larger than one of them, and no
  * IOMMU driver has to cut a page in order to unmap a part of it. A run has no
  * hole in it, so the spans between holes are whole runs. If one cannot be unmapped,
- * dma_iova_abandon() finds it.
+ * iommu_dma_drop_iova() finds it.
  */
 static void undo_span(struct iommu_dma_batch *batch)
 {
@@ -174,9 +174,9 @@ static void undo_span(struct iommu_dma_batch *batch)
 void iommu_dma_batch_undo(struct iommu_dma_batch *batch, dma_addr_t addr,
 			  size_t len)
 {
-	dma_addr_t start = addr - dma_granule_offset(batch->cookie, addr);
-	dma_addr_t end =
-		min(batch->done, ALIGN(addr + len, dma_granule(batch->cookie)));
+	dma_addr_t start = addr - cookie_granule_offset(batch->cookie, addr);
+	dma_addr_t end = min(batch->done,
+			     ALIGN(addr + len, cookie_granule(batch->cookie)));
 
 	if (start >= end)
 		return;

@@ -70,8 +70,8 @@ static __always_inline int iommu_dma_batch_flush(struct iommu_dma_batch *batch)
 
 	if (!run->size)
 		return 0;
-	ret = dma_pages_map(batch->cookie, run->addr, run->phys, run->size,
-			    batch->prot);
+	ret = iommu_dma_map_nosync(batch->cookie, run->addr, run->phys,
+				   run->size, batch->prot);
 	if (ret)
 		return ret;
 	batch->done = run->addr + run->size;
@@ -91,7 +91,7 @@ static __always_inline int iommu_dma_batch_run(struct iommu_dma_batch *batch,
 		return 0;
 	}
 	ret = iommu_dma_batch_flush(batch);
-	batch->run = (struct iommu_dma_piece){ addr, phys, size };
+	batch->run = (struct iommu_dma_piece) { addr, phys, size };
 	return ret;
 }
 
@@ -100,11 +100,11 @@ static __always_inline int
 iommu_dma_batch_add_around(struct iommu_dma_batch *batch, dma_addr_t addr,
 			   phys_addr_t phys, size_t len)
 {
-	size_t offset = dma_granule_offset(batch->cookie, addr);
+	size_t offset = cookie_granule_offset(batch->cookie, addr);
 
 	return iommu_dma_batch_run(batch, addr - offset, phys - offset,
 				   ALIGN(offset + len,
-					 dma_granule(batch->cookie)));
+					 cookie_granule(batch->cookie)));
 }
 
 int iommu_dma_batch_add_exact(struct iommu_dma_batch *batch, dma_addr_t addr,

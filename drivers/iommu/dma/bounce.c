@@ -82,7 +82,7 @@ bool iommu_dma_bounce_needed_sg(struct device *dev, struct scatterlist *sgl,
 
 static unsigned int bounce_order(const struct iommu_dma_cookie *cookie)
 {
-	return get_order(dma_granule(cookie));
+	return get_order(cookie_granule(cookie));
 }
 
 /* Copy @len bytes at @skip of a part in or out, through whatever pages. */
@@ -217,7 +217,7 @@ int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
 	if (!part)
 		return -ENOMEM;
 	part->phys = phys;
-	part->offset = dma_granule_offset(cookie, addr);
+	part->offset = cookie_granule_offset(cookie, addr);
 	part->len = len;
 	copy_bytes(bounce, part, 0, len, true);
 	return 0;
@@ -240,7 +240,7 @@ phys_addr_t iommu_dma_bounce_phys(struct device *dev,
 	phys_addr_t phys = page_to_phys(bounce_find(cookie, addr)->page);
 
 	if (!dev_is_dma_coherent(dev))
-		arch_sync_dma_for_device_nowait(phys, dma_granule(cookie),
+		arch_sync_dma_for_device_nowait(phys, cookie_granule(cookie),
 						DMA_BIDIRECTIONAL);
 	return phys;
 }
@@ -331,7 +331,7 @@ void iommu_dma_bounce_copy_back(struct device *dev,
 	xa_for_each_range(&cookie->bounces, index, bounce,
 			  start >> cookie->granule_lg2,
 			  last >> cookie->granule_lg2)
-		sync_bounce(dev, bounce, 0, dma_granule(cookie), dir, true);
+		sync_bounce(dev, bounce, 0, cookie_granule(cookie), dir, true);
 }
 
 /**
@@ -350,7 +350,7 @@ void iommu_dma_bounce_copy_back(struct device *dev,
 void iommu_dma_bounce_sync(struct device *dev, dma_addr_t addr, size_t size,
 			   enum dma_data_direction dir, bool for_cpu)
 {
-	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	unsigned long index = addr >> cookie->granule_lg2;
 	bool coherent = dev_is_dma_coherent(dev);
 	dma_addr_t end = addr + size, next;
@@ -362,10 +362,10 @@ void iommu_dma_bounce_sync(struct device *dev, dma_addr_t addr, size_t size,
 	if (for_cpu && dir == DMA_TO_DEVICE)
 		return;
 	for (; addr < end; addr = next) {
-		next = min(end, ALIGN(addr + 1, dma_granule(cookie)));
+		next = min(end, ALIGN(addr + 1, cookie_granule(cookie)));
 		if (copy && addr >> cookie->granule_lg2 == index) {
 			sync_bounce(dev, bounce,
-				    dma_granule_offset(cookie, addr),
+				    cookie_granule_offset(cookie, addr),
 				    next - addr, dir, for_cpu);
 			bounce = xa_find_after(&cookie->bounces, &index, last,
 					       XA_PRESENT);

@@ -5,9 +5,9 @@
  * A mapping is made in the order addresses, translation; and torn down in the
  * order claim, translation, invalidation, addresses:
  *
- *   dma_teardown_begin()  claims the range, or reports a wrong unmap
- *   dma_teardown_run()    clears the translation of a part, as often as needed
- *   dma_teardown_end()    strict: invalidates, and the range is free
+ *   iommu_dma_unmap_begin()  claims the range, or reports a wrong unmap
+ *   iommu_dma_unmap_range()    clears the translation of a part, as often as needed
+ *   iommu_dma_unmap_end()    strict: invalidates, and the range is free
  *                         deferred: the range waits for the end of the window
  *
  * The claim comes first so that a wrong unmap cannot touch what is not its own.
@@ -28,14 +28,14 @@
  * A kdump kernel finds devices doing DMA for the kernel that crashed. Their
  * IOMMU domain is left alone until their new driver maps something.
  */
-DEFINE_STATIC_KEY_FALSE(dma_deferred_attach);
+DEFINE_STATIC_KEY_FALSE(iommu_dma_deferred_attach);
 
 /* More would only use up addresses. */
-#define DMA_GUARD_MAX	64U
+#define IOMMU_DMA_GUARD_MAX	64U
 
 bool iommu_dma_forcedac __read_mostly;
 
-static int __init dma_forcedac_setup(char *str)
+static int __init iommu_dma_forcedac_setup(char *str)
 {
 	int ret = kstrtobool(str, &iommu_dma_forcedac);
 
@@ -43,33 +43,33 @@ static int __init dma_forcedac_setup(char *str)
 		pr_info("iommu: PCI devices get addresses above 4 GiB from the start\n");
 	return ret;
 }
-early_param("iommu.forcedac", dma_forcedac_setup);
+early_param("iommu.forcedac", iommu_dma_forcedac_setup);
 
 /* Granules left unmapped behind every mapping */
-static unsigned int dma_guard __read_mostly;
+static unsigned int iommu_dma_guard __read_mostly;
 
-static int __init dma_guard_setup(char *str)
+static int __init iommu_dma_guard_setup(char *str)
 {
 	unsigned int guard;
 	int ret = kstrtouint(str, 0, &guard);
 
-	if (ret || guard > DMA_GUARD_MAX) {
+	if (ret || guard > IOMMU_DMA_GUARD_MAX) {
 		pr_err("iommu: dma_guard=%s: not a number from 0 to %u, there are no guard granules\n",
-		       str, DMA_GUARD_MAX);
+		       str, IOMMU_DMA_GUARD_MAX);
 		return ret ?: -ERANGE;
 	}
-	dma_guard = guard;
+	iommu_dma_guard = guard;
 	return 0;
 }
-early_param("iommu.dma_guard", dma_guard_setup);
+early_param("iommu.dma_guard", iommu_dma_guard_setup);
 
-static int __init dma_domain_setup(void)
+static int __init iommu_dma_setup(void)
 {
 	if (is_kdump_kernel())
-		static_branch_enable(&dma_deferred_attach);
+		static_branch_enable(&iommu_dma_deferred_attach);
 	return 0;
 }
-arch_initcall(dma_domain_setup);
+arch_initcall(iommu_dma_setup);
 
 /*
  * Addresses.
@@ -81,7 +81,7 @@ static u64 mapped_bytes(const struct iommu_dma_cookie *cookie, u64 start,
 {
 	u64 end;
 
-	for (end = start; end < limit; end += dma_granule(cookie))
+	for (end = start; end < limit; end += cookie_granule(cookie))
 		if (!!iommu_iova_to_phys(cookie->domain, end) != mapped)
 			break;
 	return end - start;
@@ -89,28 +89,28 @@ static u64 mapped_bytes(const struct iommu_dma_cookie *cookie, u64 start,
 
 /* Large pages need aligned addresses, so that is what is tried first. */
 static u64 preferred_align(const struct iommu_dma_cookie *cookie,
-			   const struct dma_need *need)
+			   const struct iommu_dma_iova_req *req)
 {
 	unsigned long sizes = cookie->domain->pgsize_bitmap;
 
-	if (need->size <= dma_granule(cookie))
-		return need->align;
-	if (need->size < ULONG_MAX)
-		sizes &= GENMASK(__fls(need->size), 0);
-	return max_t(u64, need->align, sizes ? BIT(__fls(sizes)) : 0);
+	if (req->size <= cookie_granule(cookie))
+		return req->align;
+	if (req->size < ULONG_MAX)
+		sizes &= GENMASK(__fls(req->size), 0);
+	return max_t(u64, req->align, sizes ? BIT(__fls(sizes)) : 0);
 }
 
 static __always_inline bool range_try(struct iommu_dma_cookie *cookie,
-				      const struct dma_need *need, u64 align,
-				      u64 limit, bool soft,
+				      const struct iommu_dma_iova_req *req,
+				      u64 align, u64 limit, bool soft,
 				      struct iova_range *range)
 {
 	unsigned int lg2 = cookie->granule_lg2;
 	struct iova_request req = {
-		.size = (need->size >> lg2) + cookie->guard,
+		.size = (req->size >> lg2) + cookie->guard,
 		.align = align >> lg2,
-		.limit = dma_limit_granule(cookie, limit),
-		.boundary = need->boundary >> lg2,
+		.limit = cookie_limit_granule(cookie, limit),
+		.boundary = req->boundary >> lg2,
 		.soft = soft,
 	};
 
@@ -126,16 +126,16 @@ static __always_inline bool range_try(struct iommu_dma_cookie *cookie,
  * take back what only waits for its flush, unless there are other addresses.
  */
 static bool range_try_hard(struct iommu_dma_cookie *cookie,
-			   const struct dma_need *need, u64 limit, bool soft,
-			   struct iova_range *range)
+			   const struct iommu_dma_iova_req *req, u64 limit,
+			   bool soft, struct iova_range *range)
 {
-	u64 align = preferred_align(cookie, need);
+	u64 align = preferred_align(cookie, req);
 	unsigned int flushes = 0;
 
 	do {
-		if (range_try(cookie, need, align, limit, soft, range) ||
-		    (align != need->align &&
-		     range_try(cookie, need, need->align, limit, soft, range)))
+		if (range_try(cookie, req, align, limit, soft, range) ||
+		    (align != req->align &&
+		     range_try(cookie, req, req->align, limit, soft, range)))
 			return true;
 	} while (!soft && iommu_dma_flush_more(&cookie->flush, &flushes));
 	return false;
@@ -144,47 +144,49 @@ static bool range_try_hard(struct iommu_dma_cookie *cookie,
 /* The first try has failed. */
 static noinline bool iova_alloc_hard(struct device *dev,
 				     struct iommu_dma_cookie *cookie,
-				     const struct dma_need *need, u64 limit,
-				     struct iova_range *range)
+				     const struct iommu_dma_iova_req *req,
+				     u64 limit, struct iova_range *range)
 {
 	u64 largest;
 
-	if (dma_prefers_32bit(dev) && limit > DMA_BIT_MASK(32)) {
-		if (range_try_hard(cookie, need, DMA_BIT_MASK(32), true, range))
+	if (iommu_dma_prefers_32bit(dev) && limit > DMA_BIT_MASK(32)) {
+		if (range_try_hard(cookie, req, DMA_BIT_MASK(32), true, range))
 			return true;
 		dev->iommu->pci_32bit_workaround = false;
 		dev_notice(dev, "DMA addresses below 4 GiB are used up, going on with %d bits\n",
 			   fls64(limit));
 	}
-	if (range_try_hard(cookie, need, limit, false, range))
+	if (range_try_hard(cookie, req, limit, false, range))
 		return true;
 
-	if (need->quiet)
+	if (req->nowarn)
 		return false;
 	largest = (u64)iova_space_largest(&cookie->space,
-					  dma_limit_granule(cookie, limit))
+					  cookie_limit_granule(cookie, limit))
 		  << cookie->granule_lg2;
-	dev_err_ratelimited(dev, "no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
-			    need->size, limit, largest);
+	dev_err_ratelimited(
+		dev,
+		"no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
+		req->size, limit, largest);
 	return false;
 }
 
 static __always_inline bool iova_alloc_for(struct device *dev,
 					   struct iommu_dma_cookie *cookie,
-					   const struct dma_need *need,
+					   const struct iommu_dma_iova_req *req,
 					   struct iova_range *range)
 {
-	u64 limit = dma_limit(dev, cookie, need->mask);
-	bool soft = dma_prefers_32bit(dev) && limit > DMA_BIT_MASK(32);
+	u64 limit = iommu_dma_limit(dev, cookie, req->mask);
+	bool soft = iommu_dma_prefers_32bit(dev) && limit > DMA_BIT_MASK(32);
 
-	return likely(range_try(cookie, need, preferred_align(cookie, need),
+	return likely(range_try(cookie, req, preferred_align(cookie, req),
 				soft ? DMA_BIT_MASK(32) : limit, soft,
 				range)) ||
-	       iova_alloc_hard(dev, cookie, need, limit, range);
+	       iova_alloc_hard(dev, cookie, req, limit, range);
 }
 
 /**
- * dma_iova_alloc - find addresses for a mapping
+ * iommu_dma_alloc_iova - find addresses for a mapping
  * @dev: device that is going to use them
  * @cookie: of its domain
  * @need: what the mapping asks for
@@ -196,14 +198,15 @@ static __always_inline bool iova_alloc_for(struct device *dev,
  * Context: Any.
  * Return: true; or false, and a message says what did not fit.
  */
-bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
-		    const struct dma_need *need, struct iova_range *range)
+bool iommu_dma_alloc_iova(struct device *dev, struct iommu_dma_cookie *cookie,
+			  const struct iommu_dma_iova_req *req,
+			  struct iova_range *range)
 {
-	return iova_alloc_for(dev, cookie, need, range);
+	return iova_alloc_for(dev, cookie, req, range);
 }
 
 /**
- * dma_iova_abandon - give up the range of a mapping that has failed
+ * iommu_dma_drop_iova - give up the range of a mapping that has failed
  * @dev: device
  * @cookie: of its domain
  * @range: the range, from which all that was mapped has been unmapped; copies in
@@ -215,16 +218,16 @@ bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
  * Context: Any.
  * Return: whether nothing is mapped there; else it has been reported.
  */
-bool dma_iova_abandon(struct device *dev, struct iommu_dma_cookie *cookie,
-		      const struct iova_range *range)
+bool iommu_dma_drop_iova(struct device *dev, struct iommu_dma_cookie *cookie,
+			 const struct iova_range *range)
 {
-	u64 start = dma_iova_start(cookie, range);
+	u64 start = iommu_dma_iova_addr(cookie, range);
 	u64 limit = ((u64)range->last + 1) << cookie->granule_lg2;
 	u64 gone = mapped_bytes(cookie, start, limit, false);
 	LIST_HEAD(pages);
 
 	if (start + gone < limit) {
-		dma_report_unmap(dev, start, limit - start, gone);
+		iommu_dma_report_unmap(dev, start, limit - start, gone);
 		return false;
 	}
 	if (!iommu_dma_no_bounces(cookie))
@@ -239,9 +242,9 @@ bool dma_iova_abandon(struct device *dev, struct iommu_dma_cookie *cookie,
  */
 
 /**
- * dma_claim_unit - claim a mapping that may begin before the granule of its address
+ * iommu_dma_unmap_claim_slow - claim a mapping that may begin before the granule of its address
  * @dev: device that the mapping was made for
- * @td: the unmap under way, with its cookie
+ * @unmap: the unmap under way, with its cookie
  * @addr: DMA address, which begins no mapping
  * @size: bytes, as far as the caller knows
  *
@@ -249,24 +252,27 @@ bool dma_iova_abandon(struct device *dev, struct iommu_dma_cookie *cookie,
  * Return: 0; 1 if that mapping does not begin at @addr, or -ENOENT if there is
  * none, both of which have been reported.
  */
-int dma_claim_unit(struct device *dev, struct dma_teardown *td,
-		   dma_addr_t addr, size_t size)
+int iommu_dma_unmap_claim_slow(struct device *dev,
+			       struct iommu_dma_unmap *unmap, dma_addr_t addr,
+			       size_t size)
 {
-	u64 unit = dma_unit(dev, td->cookie);
+	u64 unit = iommu_dma_min_align(dev, unmap->cookie);
 	dma_addr_t start;
 	u64 skip;
 
 	/* Perhaps @addr is in the middle of the device's unit; it is mapped then. */
-	if (unit <= dma_granule(td->cookie) ||
-	    !iommu_iova_to_phys(td->cookie->domain, addr) ||
-	    !dma_claim(td->cookie, ALIGN_DOWN(addr, unit), size, &td->range)) {
+	if (unit <= cookie_granule(unmap->cookie) ||
+	    !iommu_iova_to_phys(unmap->cookie->domain, addr) ||
+	    !iommu_dma_claim_iova(unmap->cookie, ALIGN_DOWN(addr, unit), size,
+				  &unmap->range)) {
 		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: no mapping begins there, or it has been unmapped before\n",
 				    &addr, size);
 		return -ENOENT;
 	}
-	start = dma_iova_start(td->cookie, &td->range);
-	skip = mapped_bytes(td->cookie, start, dma_teardown_limit(td), false);
-	if (addr - start - skip < dma_granule(td->cookie))
+	start = iommu_dma_iova_addr(unmap->cookie, &unmap->range);
+	skip = mapped_bytes(unmap->cookie, start,
+			    iommu_dma_unmap_iova_end(unmap), false);
+	if (addr - start - skip < cookie_granule(unmap->cookie))
 		return 0;
 	start += skip;
 	dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: a mapping begins at %pad, which is unmapped\n",
@@ -275,23 +281,26 @@ int dma_claim_unit(struct device *dev, struct dma_teardown *td,
 }
 
 /**
- * dma_report_size - tell of an unmap of the wrong size
+ * iommu_dma_report_size - tell of an unmap of the wrong size
  * @dev: device that the mapping was made for
- * @td: the unmap under way
+ * @unmap: the unmap under way
  * @addr: DMA address that the caller gave
  * @size: bytes that the caller gave
  *
  * Context: Any.
  */
-void dma_report_size(struct device *dev, const struct dma_teardown *td,
-		     dma_addr_t addr, size_t size)
+void iommu_dma_report_size(struct device *dev,
+			   const struct iommu_dma_unmap *unmap, dma_addr_t addr,
+			   size_t size)
 {
-	dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: mapped were up to %llu bytes from there\n",
-			    &addr, size, dma_teardown_limit(td) - addr);
+	dev_err_ratelimited(
+		dev,
+		"DMA unmap of %pad, %zu bytes: mapped were up to %llu bytes from there\n",
+		&addr, size, iommu_dma_unmap_iova_end(unmap) - addr);
 }
 
 /**
- * dma_report_unmap - tell that the IOMMU driver has unmapped less than it should
+ * iommu_dma_report_unmap - tell that the IOMMU driver has unmapped less than it should
  * @dev: device that the mapping was made for
  * @addr: first byte that was to be unmapped
  * @size: bytes that were to be unmapped
@@ -299,26 +308,27 @@ void dma_report_size(struct device *dev, const struct dma_teardown *td,
  *
  * Context: Any.
  */
-void dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
-		      size_t unmapped)
+void iommu_dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
+			    size_t unmapped)
 {
 	dev_err_ratelimited(dev, "IOMMU unmapped %zu of %zu bytes at %pad\n",
 			    unmapped, size, &addr);
 }
 
 /**
- * dma_granules_unmap - iommu_unmap_fast() where no page is larger than a granule
- * @td: the unmap under way
+ * iommu_dma_unmap_granules - iommu_unmap_fast() where no page is larger than a granule
+ * @unmap: the unmap under way
  * @addr: first byte, at a granule
  * @size: bytes, whole granules
  *
  * Context: Any.
  * Return: bytes that were unmapped.
  */
-size_t dma_granules_unmap(struct dma_teardown *td, dma_addr_t addr, size_t size)
+size_t iommu_dma_unmap_granules(struct iommu_dma_unmap *unmap, dma_addr_t addr,
+				size_t size)
 {
-	struct iommu_domain *domain = td->cookie->domain;
-	unsigned int lg2 = td->cookie->granule_lg2;
+	struct iommu_domain *domain = unmap->cookie->domain;
+	unsigned int lg2 = unmap->cookie->granule_lg2;
 	size_t unmapped = 0, some;
 
 	/* A page table at a time, as some drivers do it */
@@ -326,7 +336,7 @@ size_t dma_granules_unmap(struct dma_teardown *td, dma_addr_t addr, size_t size)
 		some = domain->ops->unmap_pages(domain, addr + unmapped,
 						(size_t)1 << lg2,
 						(size - unmapped) >> lg2,
-						&td->gather);
+						&unmap->gather);
 		unmapped += some;
 	} while (some && unmapped < size);
 	trace_unmap(addr, size, unmapped);
@@ -337,52 +347,53 @@ size_t dma_granules_unmap(struct dma_teardown *td, dma_addr_t addr, size_t size)
  * The caller believes all of it gone, so the device must not reach any of it:
  * ask the IOMMU what is still there.
  */
-static void teardown_remains(struct device *dev, struct dma_teardown *td)
+static void unmap_remains(struct device *dev, struct iommu_dma_unmap *unmap)
 {
-	u64 addr = dma_iova_start(td->cookie, &td->range), size;
-	u64 limit = dma_teardown_limit(td);
+	u64 addr = iommu_dma_iova_addr(unmap->cookie, &unmap->range), size;
+	u64 limit = iommu_dma_unmap_iova_end(unmap);
 
-	td->failed = false;
+	unmap->failed = false;
 	for (; addr < limit; addr += size) {
-		addr += mapped_bytes(td->cookie, addr, limit, false);
-		size = mapped_bytes(td->cookie, addr, limit, true);
+		addr += mapped_bytes(unmap->cookie, addr, limit, false);
+		size = mapped_bytes(unmap->cookie, addr, limit, true);
 		if (size)
-			dma_teardown_run(dev, td, addr, size);
+			iommu_dma_unmap_range(dev, unmap, addr, size);
 	}
 }
 
 /**
- * dma_teardown_end_hard - dma_teardown_end() with copies, or after a failure
- * @dev: as in dma_teardown_begin()
- * @td: the unmap under way
+ * iommu_dma_unmap_end_slow - iommu_dma_unmap_end() with copies, or after a failure
+ * @dev: as in iommu_dma_unmap_begin()
+ * @unmap: the unmap under way
  *
  * Context: Any.
  */
-void dma_teardown_end_hard(struct device *dev, struct dma_teardown *td)
+void iommu_dma_unmap_end_slow(struct device *dev, struct iommu_dma_unmap *unmap)
 {
-	struct iommu_dma_cookie *cookie = td->cookie;
+	struct iommu_dma_cookie *cookie = unmap->cookie;
 	LIST_HEAD(pages);
 
-	if (td->failed)
-		teardown_remains(dev, td);
-	iommu_dma_bounce_drop(cookie, dma_iova_start(cookie, &td->range),
-			      dma_teardown_limit(td) - 1, &pages);
-	if (td->gather.queued && !td->failed) {
-		list_splice_tail_init(&td->gather.freelist, &pages);
-		iommu_dma_flush_retire(&cookie->flush, &td->range, &pages);
+	if (unmap->failed)
+		unmap_remains(dev, unmap);
+	iommu_dma_bounce_drop(cookie,
+			      iommu_dma_iova_addr(cookie, &unmap->range),
+			      iommu_dma_unmap_iova_end(unmap) - 1, &pages);
+	if (unmap->gather.queued && !unmap->failed) {
+		list_splice_tail_init(&unmap->gather.freelist, &pages);
+		iommu_dma_flush_retire(&cookie->flush, &unmap->range, &pages);
 		return;
 	}
-	if (td->gather.queued) {
+	if (unmap->gather.queued) {
 		iommu_flush_iotlb_all(cookie->domain);
-		iommu_put_pages_list(&td->gather.freelist);
+		iommu_put_pages_list(&unmap->gather.freelist);
 	} else {
-		iommu_iotlb_sync(cookie->domain, &td->gather);
+		iommu_iotlb_sync(cookie->domain, &unmap->gather);
 	}
 	/* After a failure the device may still reach what is there: leave it. */
-	if (td->failed)
+	if (unmap->failed)
 		return;
 	iommu_put_pages_list(&pages);
-	iova_space_release(&cookie->space, &td->range);
+	iova_space_release(&cookie->space, &unmap->range);
 }
 
 /*
@@ -394,27 +405,27 @@ iova_alloc_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 		phys_addr_t phys, size_t size, u64 align, u64 mask,
 		unsigned long attrs, struct iova_range *range)
 {
-	u64 unit = dma_unit(dev, cookie);
+	u64 unit = iommu_dma_min_align(dev, cookie);
 	/* Bits of the address that the device wants as they are in memory */
 	u64 offset = phys & (unit - 1);
-	struct dma_need need = {
-		.size = ALIGN(offset + size, dma_granule(cookie)),
+	struct iommu_dma_iova_req req = {
+		.size = ALIGN(offset + size, cookie_granule(cookie)),
 		.align = max(unit, align),
-		.boundary = dma_boundary(dev),
+		.boundary = iommu_dma_boundary(dev),
 		.mask = mask,
-		.quiet = attrs & DMA_ATTR_NO_WARN,
+		.nowarn = attrs & DMA_ATTR_NO_WARN,
 	};
 
 	/* Nothing, or past the end of memory or addresses */
 	if (!size || phys + size - 1 < phys || need.size < size)
 		return DMA_MAPPING_ERROR;
-	if (!iova_alloc_for(dev, cookie, &need, range))
+	if (!iova_alloc_for(dev, cookie, &req, range))
 		return DMA_MAPPING_ERROR;
-	return dma_iova_start(cookie, range) + offset;
+	return iommu_dma_iova_addr(cookie, range) + offset;
 }
 
 /**
- * dma_iova_alloc_for - find addresses for physically contiguous memory
+ * iommu_dma_alloc_iova_phys - find addresses for physically contiguous memory
  * @dev: device that is going to use them
  * @cookie: of its domain
  * @phys: first byte
@@ -427,11 +438,11 @@ iova_alloc_phys(struct device *dev, struct iommu_dma_cookie *cookie,
  * Context: Any.
  * Return: the address for the first byte, or DMA_MAPPING_ERROR.
  */
-dma_addr_t dma_iova_alloc_for(struct device *dev,
-			      struct iommu_dma_cookie *cookie,
-			      phys_addr_t phys, size_t size, u64 align,
-			      u64 mask, unsigned long attrs,
-			      struct iova_range *range)
+dma_addr_t iommu_dma_alloc_iova_phys(struct device *dev,
+				     struct iommu_dma_cookie *cookie,
+				     phys_addr_t phys, size_t size, u64 align,
+				     u64 mask, unsigned long attrs,
+				     struct iova_range *range)
 {
 	return iova_alloc_phys(dev, cookie, phys, size, align, mask, attrs,
 			       range);
@@ -441,7 +452,7 @@ static dma_addr_t range_map(struct device *dev, struct iommu_dma_cookie *cookie,
 			    phys_addr_t phys, size_t size, u64 align, int prot,
 			    u64 mask, unsigned long attrs, bool *kept)
 {
-	size_t offset = dma_granule_offset(cookie, phys);
+	size_t offset = cookie_granule_offset(cookie, phys);
 	struct iova_range range;
 	dma_addr_t addr;
 
@@ -450,20 +461,20 @@ static dma_addr_t range_map(struct device *dev, struct iommu_dma_cookie *cookie,
 	if (addr == DMA_MAPPING_ERROR)
 		return addr;
 	if (!iommu_map(cookie->domain, addr - offset, phys - offset,
-		       ALIGN(offset + size, dma_granule(cookie)), prot,
+		       ALIGN(offset + size, cookie_granule(cookie)), prot,
 		       GFP_ATOMIC))
 		return addr;
-	*kept = !dma_iova_abandon(dev, cookie, &range);
+	*kept = !iommu_dma_drop_iova(dev, cookie, &range);
 	return DMA_MAPPING_ERROR;
 }
 
 /**
- * dma_map_hard - dma_map() for anything but one granule
+ * iommu_dma_map_phys_slow - iommu_dma_map_phys() for anything but one granule
  * @dev: device
  * @cookie: of its domain
  * @phys: first byte
  * @size: bytes
- * @align: as in dma_iova_alloc_for()
+ * @align: as in iommu_dma_alloc_iova_phys()
  * @prot: IOMMU_*
  * @mask: highest address that the device can use for this
  * @attrs: DMA_ATTR_NO_WARN matters
@@ -471,9 +482,10 @@ static dma_addr_t range_map(struct device *dev, struct iommu_dma_cookie *cookie,
  * Context: Any.
  * Return: the address for the device, or DMA_MAPPING_ERROR.
  */
-dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
-			phys_addr_t phys, size_t size, u64 align, int prot,
-			u64 mask, unsigned long attrs)
+dma_addr_t iommu_dma_map_phys_slow(struct device *dev,
+				   struct iommu_dma_cookie *cookie,
+				   phys_addr_t phys, size_t size, u64 align,
+				   int prot, u64 mask, unsigned long attrs)
 {
 	bool kept;
 
@@ -482,7 +494,7 @@ dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
 }
 
 /**
- * dma_map_undo - the IOMMU driver would not map a granule: give its address back
+ * iommu_dma_undo_granule - the IOMMU driver would not map a granule: give its address back
  * @dev: device
  * @cookie: of its domain
  * @addr: the granule's address
@@ -490,23 +502,23 @@ dma_addr_t dma_map_hard(struct device *dev, struct iommu_dma_cookie *cookie,
  *
  * Context: Any.
  */
-void dma_map_undo(struct device *dev, struct iommu_dma_cookie *cookie,
-		  dma_addr_t addr, bool mapped)
+void iommu_dma_undo_granule(struct device *dev, struct iommu_dma_cookie *cookie,
+			    dma_addr_t addr, bool mapped)
 {
 	struct iova_range range;
 
 	if (mapped)
-		iommu_unmap(cookie->domain, addr, dma_granule(cookie));
-	if (dma_claim(cookie, addr, dma_granule(cookie), &range))
-		dma_iova_abandon(dev, cookie, &range);
+		iommu_unmap(cookie->domain, addr, cookie_granule(cookie));
+	if (iommu_dma_claim_iova(cookie, addr, cookie_granule(cookie), &range))
+		iommu_dma_drop_iova(dev, cookie, &range);
 }
 
 /**
- * dma_domain_map - map physically contiguous memory that is the layer's own
+ * iommu_dma_map_alloc - map physically contiguous memory that is the layer's own
  * @dev: device
  * @phys: first byte
  * @size: bytes
- * @align: as in dma_iova_alloc_for()
+ * @align: as in iommu_dma_alloc_iova_phys()
  * @prot: IOMMU_*
  * @mask: highest address that the device can use for this
  * @attrs: DMA_ATTR_NO_WARN matters
@@ -516,86 +528,86 @@ void dma_map_undo(struct device *dev, struct iommu_dma_cookie *cookie,
  * Context: Any.
  * Return: the address for the device, or DMA_MAPPING_ERROR.
  */
-dma_addr_t dma_domain_map(struct device *dev, phys_addr_t phys, size_t size,
-			  u64 align, int prot, u64 mask, unsigned long attrs,
-			  bool *kept)
+dma_addr_t iommu_dma_map_alloc(struct device *dev, phys_addr_t phys,
+			       size_t size, u64 align, int prot, u64 mask,
+			       unsigned long attrs, bool *kept)
 {
-	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 
 	*kept = false;
-	if (dma_domain_attach(dev, cookie->domain))
+	if (iommu_dma_attach(dev, cookie->domain))
 		return DMA_MAPPING_ERROR;
 	return range_map(dev, cookie, phys, size, align, prot, mask, attrs,
 			 kept);
 }
 
-static bool unmap_claimed(struct device *dev, struct dma_teardown *td,
+static bool unmap_claimed(struct device *dev, struct iommu_dma_unmap *unmap,
 			  dma_addr_t addr)
 {
-	bool expected = !td->failed;
+	bool expected = !unmap->failed;
 
-	dma_teardown_rest(dev, td, addr);
-	dma_teardown_end(dev, td);
-	return expected && !td->failed;
+	iommu_dma_unmap_rest(dev, unmap, addr);
+	iommu_dma_unmap_end(dev, unmap);
+	return expected && !unmap->failed;
 }
 
 /**
- * dma_domain_unmap - take down what dma_domain_map() made
+ * __iommu_dma_unmap - take down what iommu_dma_map_alloc() made
  * @dev: device
- * @addr: what dma_domain_map() returned
- * @size: what dma_domain_map() was given
+ * @addr: what iommu_dma_map_alloc() returned
+ * @size: what iommu_dma_map_alloc() was given
  *
  * Context: Any.
  * Return: whether all of it is gone, and no less or more than the caller thought
  * was there. Else that has been reported, and the memory must not be freed: the
  * device may still reach it, or it may be somebody else's.
  */
-bool dma_domain_unmap(struct device *dev, dma_addr_t addr, size_t size)
+bool __iommu_dma_unmap(struct device *dev, dma_addr_t addr, size_t size)
 {
-	struct dma_teardown td __uninitialized;
+	struct iommu_dma_unmap unmap __uninitialized;
 
-	return dma_teardown_begin(dev, &td, addr, size) &&
-	       unmap_claimed(dev, &td, addr);
+	return iommu_dma_unmap_begin(dev, &unmap, addr, size) &&
+	       unmap_claimed(dev, &unmap, addr);
 }
 
 /**
- * dma_domain_unmap_memory - dma_domain_unmap() that knows what is mapped there
+ * iommu_dma_unmap_alloc - __iommu_dma_unmap() that knows what is mapped there
  * @dev: device
- * @addr: what dma_domain_map() returned
- * @size: what dma_domain_map() was given
+ * @addr: what iommu_dma_map_alloc() returned
+ * @size: what iommu_dma_map_alloc() was given
  * @page: first page of the memory; NULL if there is none any more
  *
  * Memory that is freed twice may find its address in use by somebody else, whose
  * mapping stays.
  *
  * Context: Any.
- * Return: as dma_domain_unmap().
+ * Return: as __iommu_dma_unmap().
  */
-bool dma_domain_unmap_memory(struct device *dev, dma_addr_t addr, size_t size,
-			     struct page *page)
+bool iommu_dma_unmap_alloc(struct device *dev, dma_addr_t addr, size_t size,
+			   struct page *page)
 {
-	struct dma_teardown td __uninitialized;
+	struct iommu_dma_unmap unmap __uninitialized;
 
-	if (!dma_teardown_claim(dev, &td, addr, size))
+	if (!iommu_dma_unmap_claim(dev, &unmap, addr, size))
 		return false;
 	/* What is mapped for somebody else has other memory. */
-	if (!page || iommu_iova_to_phys(td.cookie->domain, addr) !=
-		     page_to_phys(page)) {
-		iova_space_unclaim(&td.cookie->space, &td.range);
+	if (!page || iommu_iova_to_phys(unmap.cookie->domain, addr) !=
+			     page_to_phys(page)) {
+		iova_space_unclaim(&unmap.cookie->space, &unmap.range);
 		dev_err_ratelimited(dev, "DMA free of %pad: size %zu, but other memory is mapped there\n",
 				    &addr, size);
 		return false;
 	}
-	dma_teardown_check(dev, &td, addr, size);
-	return unmap_claimed(dev, &td, addr);
+	iommu_dma_unmap_check(dev, &unmap, addr, size);
+	return unmap_claimed(dev, &unmap, addr);
 }
 
 /*
  * Life of a domain.
  */
 
-static int cookie_create(struct iommu_domain *domain, enum dma_cookie_type type,
-			 dma_addr_t msi_base)
+static int cookie_create(struct iommu_domain *domain,
+			 enum iommu_dma_cookie_type type, dma_addr_t msi_base)
 {
 	struct iommu_dma_cookie *cookie;
 
@@ -622,7 +634,7 @@ static int cookie_create(struct iommu_domain *domain, enum dma_cookie_type type,
  */
 int iommu_get_dma_cookie(struct iommu_domain *domain)
 {
-	return cookie_create(domain, DMA_COOKIE_IOVA, 0);
+	return cookie_create(domain, IOMMU_DMA_COOKIE_IOVA, 0);
 }
 
 /**
@@ -641,7 +653,7 @@ int iommu_get_msi_cookie(struct iommu_domain *domain, dma_addr_t base)
 {
 	if (domain->type != IOMMU_DOMAIN_UNMANAGED)
 		return -EINVAL;
-	return cookie_create(domain, DMA_COOKIE_MSI, base);
+	return cookie_create(domain, IOMMU_DMA_COOKIE_MSI, base);
 }
 EXPORT_SYMBOL(iommu_get_msi_cookie);
 
@@ -658,7 +670,7 @@ void iommu_put_dma_cookie(struct iommu_domain *domain)
 
 	if (!cookie)
 		return;
-	dma_msi_destroy(cookie);
+	iommu_dma_msi_destroy(cookie);
 	if (cookie->granule_lg2) {
 		iommu_dma_flush_destroy(&cookie->flush);
 		/* Of mappings that their drivers have left behind */
@@ -684,7 +696,8 @@ int iommu_dma_init_fq(struct iommu_domain *domain)
 {
 	struct iommu_dma_cookie *cookie = domain->iova_cookie;
 
-	if (!cookie || cookie->type != DMA_COOKIE_IOVA || !cookie->granule_lg2)
+	if (!cookie || cookie->type != IOMMU_DMA_COOKIE_IOVA ||
+	    !cookie->granule_lg2)
 		return -ENODEV;
 	if (!cookie->deferrable)
 		return -EINVAL;
@@ -718,7 +731,7 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 	iommu_dma_flush_init(&cookie->flush, &cookie->space,
 			     dev->iommu->shadow_on_flush);
 	cookie->larger_page = larger ? BIT(__ffs(larger)) : SIZE_MAX;
-	cookie->guard = dma_guard;
+	cookie->guard = iommu_dma_guard;
 	cookie->last = ((last + 1) << lg2) - 1;
 	cookie->granule_lg2 = lg2;
 	cookie->deferrable = device_iommu_capable(dev, IOMMU_CAP_DEFERRED_FLUSH);
@@ -732,7 +745,7 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 }
 
 /**
- * dma_domain_init - let a device use a domain for the DMA API
+ * iommu_dma_init_domain - let a device use a domain for the DMA API
  * @dev: device
  * @domain: its default domain
  *
@@ -744,13 +757,13 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
  * and the IOMMU have no addresses in common, or the domain does not suit the
  * device; -ENOMEM.
  */
-int dma_domain_init(struct device *dev, struct iommu_domain *domain)
+int iommu_dma_init_domain(struct device *dev, struct iommu_domain *domain)
 {
 	struct iommu_dma_cookie *cookie = domain->iova_cookie;
 	const struct bus_dma_region *map = dev->dma_range_map;
 	int ret = 0;
 
-	if (!cookie || cookie->type != DMA_COOKIE_IOVA)
+	if (!cookie || cookie->type != IOMMU_DMA_COOKIE_IOVA)
 		return -EINVAL;
 	if (map && (dma_range_map_min(map) > domain->geometry.aperture_end ||
 		    dma_range_map_max(map) < domain->geometry.aperture_start)) {
@@ -769,5 +782,5 @@ int dma_domain_init(struct device *dev, struct iommu_domain *domain)
 		ret = -EFAULT;
 	}
 	mutex_unlock(&cookie->lock);
-	return ret ?: dma_reserve_regions(dev, cookie);
+	return ret ?: iommu_dma_reserve_regions(dev, cookie);
 }

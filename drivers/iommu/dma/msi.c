@@ -15,14 +15,14 @@
 #include "domain.h"
 
 /**
- * struct dma_msi_page - doorbells that devices of a domain can reach
+ * struct iommu_dma_msi_page - doorbells that devices of a domain can reach
  * @list: in &iommu_dma_cookie.msi_pages
  * @phys: first address
  * @iova: where devices see it
  * @size: bytes
  * @mapped: the layer has mapped it; otherwise the hardware passes it through
  */
-struct dma_msi_page {
+struct iommu_dma_msi_page {
 	struct list_head list;
 	phys_addr_t phys;
 	dma_addr_t iova;
@@ -31,9 +31,10 @@ struct dma_msi_page {
 };
 
 static int msi_page_add(struct iommu_dma_cookie *cookie,
-			const struct dma_msi_page *page)
+			const struct iommu_dma_msi_page *page)
 {
-	struct dma_msi_page *copy = kmemdup(page, sizeof(*page), GFP_KERNEL);
+	struct iommu_dma_msi_page *copy =
+		kmemdup(page, sizeof(*page), GFP_KERNEL);
 
 	lockdep_assert_held(&cookie->lock);
 	if (!copy)
@@ -43,15 +44,15 @@ static int msi_page_add(struct iommu_dma_cookie *cookie,
 }
 
 /* One that is mapped for another device may be where this one does not reach. */
-static bool msi_page_reached(const struct dma_msi_page *page, u64 last)
+static bool msi_page_reached(const struct iommu_dma_msi_page *page, u64 last)
 {
 	return !page->mapped || page->iova + page->size - 1 <= last;
 }
 
-static const struct dma_msi_page *
+static const struct iommu_dma_msi_page *
 msi_page_find(struct iommu_dma_cookie *cookie, phys_addr_t addr, u64 last)
 {
-	const struct dma_msi_page *page;
+	const struct iommu_dma_msi_page *page;
 
 	lockdep_assert_held(&cookie->lock);
 	list_for_each_entry(page, &cookie->msi_pages, list)
@@ -62,7 +63,7 @@ msi_page_find(struct iommu_dma_cookie *cookie, phys_addr_t addr, u64 last)
 }
 
 /**
- * dma_msi_reserve - note a region that the hardware passes through
+ * iommu_dma_msi_reserve - note a region that the hardware passes through
  * @cookie: the domain's, with its lock held
  * @start: first address, the same for CPU and devices
  * @length: bytes
@@ -70,32 +71,33 @@ msi_page_find(struct iommu_dma_cookie *cookie, phys_addr_t addr, u64 last)
  * Context: Process; may sleep.
  * Return: 0 or -ENOMEM.
  */
-int dma_msi_reserve(struct iommu_dma_cookie *cookie, phys_addr_t start,
-		    size_t length)
+int iommu_dma_msi_reserve(struct iommu_dma_cookie *cookie, phys_addr_t start,
+			  size_t length)
 {
-	size_t offset = dma_granule_offset(cookie, start);
-	const struct dma_msi_page *page = msi_page_find(cookie, start, U64_MAX);
+	size_t offset = cookie_granule_offset(cookie, start);
+	const struct iommu_dma_msi_page *page =
+		msi_page_find(cookie, start, U64_MAX);
 
 	if (page && start - page->phys + length <= page->size)
 		return 0;
-	return msi_page_add(cookie, &(struct dma_msi_page) {
-		.phys = start - offset,
-		.iova = start - offset,
-		.size = length + offset,
-	});
+	return msi_page_add(cookie, &(struct iommu_dma_msi_page) {
+					    .phys = start - offset,
+					    .iova = start - offset,
+					    .size = length + offset,
+				    });
 }
 
 static unsigned int msi_page_lg2(const struct iommu_dma_cookie *cookie)
 {
-	return cookie->type == DMA_COOKIE_IOVA ? cookie->granule_lg2 :
-						 PAGE_SHIFT;
+	return cookie->type == IOMMU_DMA_COOKIE_IOVA ? cookie->granule_lg2 :
+						       PAGE_SHIFT;
 }
 
 /* Find an address for @page, and map it. */
 static int msi_page_map(struct device *dev, struct iommu_dma_cookie *cookie,
-			struct dma_msi_page *page)
+			struct iommu_dma_msi_page *page)
 {
-	struct dma_need need = {
+	struct iommu_dma_iova_req req = {
 		.size = page->size,
 		.align = page->size,
 		.mask = dma_get_mask(dev),
@@ -103,15 +105,15 @@ static int msi_page_map(struct device *dev, struct iommu_dma_cookie *cookie,
 	struct iova_range range;
 	int ret;
 
-	if (cookie->type == DMA_COOKIE_MSI)
+	if (cookie->type == IOMMU_DMA_COOKIE_MSI)
 		page->iova = cookie->msi_next;
-	else if (dma_iova_alloc(dev, cookie, &need, &range))
-		page->iova = dma_iova_start(cookie, &range);
+	else if (iommu_dma_alloc_iova(dev, cookie, &req, &range))
+		page->iova = iommu_dma_iova_addr(cookie, &range);
 	else
 		return -ENOSPC;
 	/* A doorbell stays: claimed now, no wrong unmap can take it down. */
-	if (cookie->type == DMA_COOKIE_IOVA)
-		dma_claim(cookie, page->iova, page->size, &range);
+	if (cookie->type == IOMMU_DMA_COOKIE_IOVA)
+		iommu_dma_claim_iova(cookie, page->iova, page->size, &range);
 
 	ret = iommu_map(cookie->domain, page->iova, page->phys, page->size,
 			IOMMU_WRITE | IOMMU_NOEXEC | IOMMU_MMIO, GFP_KERNEL);
@@ -122,8 +124,8 @@ static int msi_page_map(struct device *dev, struct iommu_dma_cookie *cookie,
 	}
 	if (!ret)
 		cookie->msi_next += page->size;
-	else if (cookie->type == DMA_COOKIE_IOVA)
-		dma_iova_abandon(dev, cookie, &range);
+	else if (cookie->type == IOMMU_DMA_COOKIE_IOVA)
+		iommu_dma_drop_iova(dev, cookie, &range);
 	return ret;
 }
 
@@ -141,8 +143,8 @@ int iommu_dma_prepare_msi(struct msi_desc *desc, phys_addr_t msi_addr)
 	struct device *dev = msi_desc_to_dev(desc);
 	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
 	struct iommu_dma_cookie *cookie = domain ? domain->iova_cookie : NULL;
-	const struct dma_msi_page *page;
-	struct dma_msi_page new;
+	const struct iommu_dma_msi_page *page;
+	struct iommu_dma_msi_page new;
 	unsigned int lg2;
 	u64 last;
 	int ret;
@@ -159,11 +161,12 @@ int iommu_dma_prepare_msi(struct msi_desc *desc, phys_addr_t msi_addr)
 
 	guard(mutex)(&cookie->lock);
 	/* Whose window it is sees to that. */
-	last = cookie->type == DMA_COOKIE_IOVA ?
-	       dma_limit(dev, cookie, dma_get_mask(dev)) : U64_MAX;
+	last = cookie->type == IOMMU_DMA_COOKIE_IOVA ?
+		       iommu_dma_limit(dev, cookie, dma_get_mask(dev)) :
+		       U64_MAX;
 	page = msi_page_find(cookie, msi_addr, last);
 	if (!page) {
-		new = (struct dma_msi_page) {
+		new = (struct iommu_dma_msi_page) {
 			.phys = msi_addr,
 			.size = BIT_ULL(lg2),
 			.mapped = true,
@@ -199,14 +202,14 @@ void iommu_dma_compose_msi_msg(struct msi_desc *desc, struct msi_msg *msg)
 }
 
 /**
- * dma_msi_destroy - unmap all doorbells of a domain
+ * iommu_dma_msi_destroy - unmap all doorbells of a domain
  * @cookie: the domain's; no device is attached
  *
  * Context: Process; may sleep.
  */
-void dma_msi_destroy(struct iommu_dma_cookie *cookie)
+void iommu_dma_msi_destroy(struct iommu_dma_cookie *cookie)
 {
-	struct dma_msi_page *page, *next;
+	struct iommu_dma_msi_page *page, *next;
 
 	list_for_each_entry_safe(page, next, &cookie->msi_pages, list) {
 		if (page->mapped)

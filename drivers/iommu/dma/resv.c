@@ -106,11 +106,11 @@ static int reserve_region(struct device *dev, struct iommu_dma_cookie *cookie,
 	if (ret || region->type != IOMMU_RESV_MSI)
 		return ret;
 	guard(mutex)(&cookie->lock);
-	return dma_msi_reserve(cookie, region->start, region->length);
+	return iommu_dma_msi_reserve(cookie, region->start, region->length);
 }
 
 /**
- * dma_reserve_regions - keep off the addresses that a device cannot use
+ * iommu_dma_reserve_regions - keep off the addresses that a device cannot use
  * @dev: device that is being added to the domain
  * @cookie: the domain's
  *
@@ -121,7 +121,8 @@ static int reserve_region(struct device *dev, struct iommu_dma_cookie *cookie,
  * Context: Process; may sleep.
  * Return: 0 or -ENOMEM.
  */
-int dma_reserve_regions(struct device *dev, struct iommu_dma_cookie *cookie)
+int iommu_dma_reserve_regions(struct device *dev,
+			      struct iommu_dma_cookie *cookie)
 {
 	struct iommu_resv_region *region;
 	LIST_HEAD(regions);

@@ -42,7 +42,7 @@ static __always_inline struct scatterlist *sg_entry_next(struct scatterlist *sg)
  * @start: device address of its range
  * @size: bytes of its range, whole granules
  * @bytes: of its entries
- * @quiet: say nothing if it cannot be mapped
+ * @nowarn: say nothing if it cannot be mapped
  * @dense: see iommu_dma_layout_is_dense()
  */
 struct iommu_dma_sg {
@@ -53,7 +53,7 @@ struct iommu_dma_sg {
 	dma_addr_t start;
 	u64 size;
 	u64 bytes;
-	bool quiet;
+	bool nowarn;
 	bool dense;
 };
 
@@ -61,10 +61,10 @@ static struct sg_layout device_layout(struct device *dev,
 				      const struct iommu_dma_cookie *cookie,
 				      unsigned long attrs)
 {
-	return (struct sg_layout){
-		.granule = dma_granule(cookie),
-		.unit = dma_unit(dev, cookie),
-		.boundary = dma_boundary(dev),
+	return (struct sg_layout) {
+		.granule = cookie_granule(cookie),
+		.unit = iommu_dma_min_align(dev, cookie),
+		.boundary = iommu_dma_boundary(dev),
 		.max_segment = dma_get_max_seg_size(dev),
 		.contiguous = dma_sg_contiguous(dev, attrs),
 	};
@@ -105,7 +105,7 @@ static noinline int walk_place_peer(const struct iommu_dma_sg *map,
 	switch (pci_p2pdma_map_segment(&walk->peers, map->batch.dev, &peer)) {
 	case PCI_P2PDMA_MAP_BUS_ADDR:
 		iommu_dma_layout_elsewhere(&walk->cursor);
-		*place = (struct sg_place){ .start = sg_dma_address(&peer) };
+		*place = (struct sg_place) { .start = sg_dma_address(&peer) };
 		return 1;
 	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
 		return 0;
@@ -142,7 +142,7 @@ static __always_inline int walk_place(const struct iommu_dma_sg *map,
 
 static int refuse(const struct iommu_dma_sg *map, const char *why)
 {
-	if (!map->quiet)
+	if (!map->nowarn)
 		dev_err_ratelimited(map->batch.dev,
 				    "DMA map of a list of %d entries: %s\n",
 				    map->nents, why);
@@ -153,7 +153,7 @@ static int refuse_contiguous(const struct iommu_dma_sg *map)
 {
 	struct device *dev = map->batch.dev;
 
-	if (!map->quiet)
+	if (!map->nowarn)
 		dev_err_ratelimited(
 			dev,
 			"DMA map of a list of %d entries, %llu bytes as one segment: the device's limits are %zu bytes a segment, mask %#llx, boundary %#lx\n",
@@ -308,19 +308,20 @@ static noinline int map_failed(const struct iommu_dma_sg *map, int ret)
 
 static int map_range(struct iommu_dma_sg *map)
 {
-	struct dma_need need = {
+	struct iommu_dma_iova_req req = {
 		.size = map->size,
 		.align = map->layout.unit,
 		.boundary = map->layout.boundary,
 		.mask = dma_get_mask(map->batch.dev),
-		.quiet = map->quiet,
+		.nowarn = map->nowarn,
 	};
 	struct iova_range range;
 	int ret;
 
-	if (!dma_iova_alloc(map->batch.dev, map->batch.cookie, &need, &range))
+	if (!iommu_dma_alloc_iova(map->batch.dev, map->batch.cookie, &req,
+				  &range))
 		return -ENOMEM;
-	map->start = dma_iova_start(map->batch.cookie, &range);
+	map->start = iommu_dma_iova_addr(map->batch.cookie, &range);
 	ret = map->dense && !map->batch.bounce ? map_dense(map) :
 						 map_entries(map);
 	if (!ret)
@@ -330,7 +331,7 @@ static int map_range(struct iommu_dma_sg *map)
 		return 0;
 	undo_entries(map);
 	iommu_dma_batch_undo_end(&map->batch);
-	dma_iova_abandon(map->batch.dev, map->batch.cookie, &range);
+	iommu_dma_drop_iova(map->batch.dev, map->batch.cookie, &range);
 	return map_failed(map, ret);
 }
 
@@ -396,7 +397,7 @@ static void sync_entries(struct scatterlist *sgl, int nents,
 static bool segments_have_bounces(struct device *dev, struct scatterlist *sgl,
 				  int nents)
 {
-	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	struct scatterlist *sg;
 	int i;
 
@@ -474,24 +475,24 @@ void iommu_dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
 int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		     enum dma_data_direction dir, unsigned long attrs)
 {
-	struct iommu_dma_cookie *cookie = dma_cookie(dev);
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	bool coherent = dev_is_dma_coherent(dev);
 	struct iommu_dma_sg map = {
 		.batch = {
 			.dev = dev,
 			.cookie = cookie,
-			.prot = dma_protection(dir, coherent, attrs),
+			.prot = iommu_dma_prot(dir, coherent, attrs),
 		},
 		.sgl = sgl,
 		.nents = nents,
 		.layout = device_layout(dev, cookie, attrs),
-		.quiet = attrs & DMA_ATTR_NO_WARN,
+		.nowarn = attrs & DMA_ATTR_NO_WARN,
 	};
 	int ret;
 
-	if (nents < 1 || !dma_allowed(map.batch.prot))
+	if (nents < 1 || !iommu_dma_allowed(map.batch.prot))
 		return -EINVAL;
-	ret = dma_domain_attach(dev, cookie->domain);
+	ret = iommu_dma_attach(dev, cookie->domain);
 	if (ret)
 		return ret == -ENOMEM ? ret : -EINVAL;
 
@@ -515,32 +516,34 @@ static dma_addr_t segment_granules(const struct iommu_dma_cookie *cookie,
 				   struct scatterlist *sg, dma_addr_t *start)
 {
 	*start = sg_dma_address(sg) -
-		 dma_granule_offset(cookie, sg_dma_address(sg));
-	return ALIGN(sg_dma_address(sg) + sg_dma_len(sg), dma_granule(cookie));
+		 cookie_granule_offset(cookie, sg_dma_address(sg));
+	return ALIGN(sg_dma_address(sg) + sg_dma_len(sg),
+		     cookie_granule(cookie));
 }
 
-static bool nothing_mapped(const struct dma_teardown *td, dma_addr_t start,
-			   dma_addr_t end)
+static bool nothing_mapped(const struct iommu_dma_unmap *unmap,
+			   dma_addr_t start, dma_addr_t end)
 {
-	for (; start < end; start += dma_granule(td->cookie))
-		if (iommu_iova_to_phys(td->cookie->domain, start))
+	for (; start < end; start += cookie_granule(unmap->cookie))
+		if (iommu_iova_to_phys(unmap->cookie->domain, start))
 			return false;
 	return true;
 }
 
 /* Whether the segments can be all of what has been claimed, and only that */
-static bool segments_match(const struct dma_teardown *td,
+static bool segments_match(const struct iommu_dma_unmap *unmap,
 			   struct scatterlist *sgl, int nents)
 {
-	dma_addr_t end = dma_iova_start(td->cookie, &td->range), start, last;
-	dma_addr_t limit = dma_teardown_limit(td);
+	dma_addr_t end = iommu_dma_iova_addr(unmap->cookie, &unmap->range),
+		   start, last;
+	dma_addr_t limit = iommu_dma_unmap_iova_end(unmap);
 	struct scatterlist *sg;
 	int i;
 
 	for_each_segment(sgl, sg, nents, i) {
-		last = segment_granules(td->cookie, sg, &start);
+		last = segment_granules(unmap->cookie, sg, &start);
 		if (start < end || last <= start || last > limit ||
-		    !nothing_mapped(td, end, start))
+		    !nothing_mapped(unmap, end, start))
 			return false;
 		end = last;
 	}
@@ -548,7 +551,7 @@ static bool segments_match(const struct dma_teardown *td,
 }
 
 /* Unmap segments that match, as few runs as possible, not what is between. */
-static void segments_unmap(struct device *dev, struct dma_teardown *td,
+static void segments_unmap(struct device *dev, struct iommu_dma_unmap *unmap,
 			   struct scatterlist *sgl, int nents)
 {
 	dma_addr_t addr = 0, end = 0, start, last;
@@ -556,15 +559,16 @@ static void segments_unmap(struct device *dev, struct dma_teardown *td,
 	int i;
 
 	for_each_segment(sgl, sg, nents, i) {
-		last = segment_granules(td->cookie, sg, &start);
+		last = segment_granules(unmap->cookie, sg, &start);
 		if (start != end) {
 			if (end != addr)
-				dma_teardown_run(dev, td, addr, end - addr);
+				iommu_dma_unmap_range(dev, unmap, addr,
+						      end - addr);
 			addr = start;
 		}
 		end = last;
 	}
-	dma_teardown_run(dev, td, addr, end - addr);
+	iommu_dma_unmap_range(dev, unmap, addr, end - addr);
 }
 
 static noinline void segments_unmark(struct scatterlist *sgl, int nents)
@@ -588,17 +592,18 @@ static noinline struct scatterlist *first_segment(struct scatterlist *sgl,
 }
 
 /* With holes, or copies; or the list is wrong */
-static noinline void unmap_slow(struct device *dev, struct dma_teardown *td,
+static noinline void unmap_slow(struct device *dev,
+				struct iommu_dma_unmap *unmap,
 				struct scatterlist *sgl, int nents,
 				enum dma_data_direction dir,
 				unsigned long attrs)
 {
-	dma_addr_t start = dma_iova_start(td->cookie, &td->range);
+	dma_addr_t start = iommu_dma_iova_addr(unmap->cookie, &unmap->range);
 
-	if (segments_match(td, sgl, nents)) {
+	if (segments_match(unmap, sgl, nents)) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
 			sync_segments(dev, sgl, nents, dir, true);
-		segments_unmap(dev, td, sgl, nents);
+		segments_unmap(dev, unmap, sgl, nents);
 		return;
 	}
 	dev_err_ratelimited(dev, "DMA unmap of a list that is not what it was when mapped, or not all of it: unmapped is all from %pad on\n",
@@ -606,12 +611,12 @@ static noinline void unmap_slow(struct device *dev, struct dma_teardown *td,
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC)) {
 		if (!dev_is_dma_coherent(dev))
 			sync_entries(sgl, nents, dir, true);
-		if (!iommu_dma_no_bounces(td->cookie))
-			iommu_dma_bounce_copy_back(dev, td->cookie, start,
-						   dma_teardown_limit(td) - 1,
-						   dir);
+		if (!iommu_dma_no_bounces(unmap->cookie))
+			iommu_dma_bounce_copy_back(
+				dev, unmap->cookie, start,
+				iommu_dma_unmap_iova_end(unmap) - 1, dir);
 	}
-	td->failed = true;
+	unmap->failed = true;
 }
 
 /**
@@ -627,7 +632,7 @@ static noinline void unmap_slow(struct device *dev, struct dma_teardown *td,
 void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			enum dma_data_direction dir, unsigned long attrs)
 {
-	struct dma_teardown td __uninitialized;
+	struct iommu_dma_unmap unmap __uninitialized;
 	struct scatterlist *sg, *first = sgl;
 	bool peers = false;
 	u64 bytes = 0;
@@ -647,23 +652,26 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	else if (unlikely(!bytes && nents > 0))
 		dev_err_ratelimited(dev, "DMA unmap of a list that is not mapped\n");
 	if (!bytes ||
-	    !dma_teardown_claim(dev, &td, sg_dma_address(first), bytes))
+	    !iommu_dma_unmap_claim(dev, &unmap, sg_dma_address(first), bytes))
 		goto unmark;
 
 	/* Fewer, or from further up, and there could be holes. */
-	bytes = ALIGN(dma_granule_offset(td.cookie, sg_dma_address(first)) +
-		      bytes, dma_granule(td.cookie));
-	if (likely(bytes == dma_teardown_size(&td) &&
-		   iommu_dma_no_bounces(td.cookie))) {
+	bytes = ALIGN(cookie_granule_offset(unmap.cookie,
+					    sg_dma_address(first)) +
+			      bytes,
+		      cookie_granule(unmap.cookie));
+	if (likely(bytes == iommu_dma_unmap_iova_size(&unmap) &&
+		   iommu_dma_no_bounces(unmap.cookie))) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 		    !dev_is_dma_coherent(dev))
 			sync_entries(sgl, nents, dir, true);
-		dma_teardown_run(dev, &td,
-				 dma_iova_start(td.cookie, &td.range), bytes);
+		iommu_dma_unmap_range(
+			dev, &unmap,
+			iommu_dma_iova_addr(unmap.cookie, &unmap.range), bytes);
 	} else {
-		unmap_slow(dev, &td, sgl, nents, dir, attrs);
+		unmap_slow(dev, &unmap, sgl, nents, dir, attrs);
 	}
-	dma_teardown_end(dev, &td);
+	iommu_dma_unmap_end(dev, &unmap);
 unmark:
 	if (unlikely(peers))
 		segments_unmark(sgl, nents);

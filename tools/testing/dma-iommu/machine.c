@@ -73,8 +73,8 @@ struct machine_slot *machine_slot(u64 addr)
 	return &machine.slots[(addr - machine.start) / granule()];
 }
 
-int dma_pages_map(struct iommu_dma_cookie *cookie, dma_addr_t addr,
-		  phys_addr_t phys, size_t size, int prot)
+int iommu_dma_map_nosync(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+			 phys_addr_t phys, size_t size, int prot)
 {
 	struct machine_slot *slot;
 

@@ -15,7 +15,7 @@
 #define _MACHINE_H
 
 #define _IOMMU_DMA_BOUNCE_H
-#define _DMA_DOMAIN_H
+#define _IOMMU_DMA_DOMAIN_H
 
 #define MACHINE_GRANULES	4096		/* of the range, at most */
 #define MACHINE_PARTS		8192		/* of copies */
@@ -64,23 +64,23 @@ struct iova_range {
 	unsigned long last;
 };
 
-static inline size_t dma_granule(const struct iommu_dma_cookie *cookie)
+static inline size_t cookie_granule(const struct iommu_dma_cookie *cookie)
 {
 	return (size_t)1 << cookie->granule_lg2;
 }
 
-static inline size_t dma_granule_offset(const struct iommu_dma_cookie *cookie,
-					u64 addr)
+static inline size_t
+cookie_granule_offset(const struct iommu_dma_cookie *cookie, u64 addr)
 {
-	return addr & (dma_granule(cookie) - 1);
+	return addr & (cookie_granule(cookie) - 1);
 }
 
 /*
  * What is called.
  */
 
-int dma_pages_map(struct iommu_dma_cookie *cookie, dma_addr_t addr,
-		  phys_addr_t phys, size_t size, int prot);
+int iommu_dma_map_nosync(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+			 phys_addr_t phys, size_t size, int prot);
 int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
 			 dma_addr_t addr, phys_addr_t phys, size_t len);
 phys_addr_t iommu_dma_bounce_phys(struct device *dev,
@@ -118,7 +118,7 @@ struct machine_slot {		/* of a granule of the range */
  * @fail_nth: this call fails, see machine_error(); 0: none
  * @error: with this error; 0: one of its own
  * @calls: that can fail
- * @maps: of them, to dma_pages_map()
+ * @maps: of them, to iommu_dma_map_nosync()
  * @unmaps: calls to iommu_unmap()
  * @stick_nth: this one of them leaves a granule mapped; 0: none
  * @stuck: one has been left

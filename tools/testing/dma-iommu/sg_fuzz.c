@@ -86,18 +86,20 @@ pci_p2pdma_map_segment(struct pci_p2pdma_map_state *state, struct device *d,
 }
 
 /* Somewhere, as far as what was asked for allows */
-bool dma_iova_alloc(struct device *d, struct iommu_dma_cookie *cookie,
-		    const struct dma_need *need, struct iova_range *range)
+bool iommu_dma_alloc_iova(struct device *d, struct iommu_dma_cookie *cookie,
+			  const struct iommu_dma_iova_req *need,
+			  struct iova_range *range)
 {
 	u64 align = need->align, start;
 
 	FAIL_IF(d != dev || cookie != &machine.cookie || range_taken);
 	FAIL_IF(!need->size || need->size % granule());
 	FAIL_IF(need->align != dev->unit || need->boundary != dev->boundary ||
-		need->mask != dev->mask || need->quiet != !!(attrs & DMA_ATTR_NO_WARN));
+		need->mask != dev->mask ||
+		need->nowarn != !!(attrs & DMA_ATTR_NO_WARN));
 	if (machine_call_fails() ||
 	    need->size > MACHINE_GRANULES * granule()) {
-		messages += !need->quiet;
+		messages += !need->nowarn;
 		machine.failed = true;
 		return false;
 	}
@@ -114,23 +116,24 @@ bool dma_iova_alloc(struct device *d, struct iommu_dma_cookie *cookie,
 	return true;
 }
 
-bool dma_iova_abandon(struct device *d, struct iommu_dma_cookie *cookie,
-		      const struct iova_range *range)
+bool iommu_dma_drop_iova(struct device *d, struct iommu_dma_cookie *cookie,
+			 const struct iova_range *range)
 {
 	FAIL_IF(d != dev);
-	FAIL_IF(!range_taken || dma_iova_start(cookie, range) != machine.start);
+	FAIL_IF(!range_taken ||
+		iommu_dma_iova_addr(cookie, range) != machine.start);
 	/* Addresses under which something still is are not used again. */
 	range_taken = !machine_nothing_mapped();
 	return !range_taken;
 }
 
-bool dma_teardown_claim(struct device *d, struct dma_teardown *td,
-			dma_addr_t addr, size_t size)
+bool iommu_dma_unmap_claim(struct device *d, struct iommu_dma_unmap *td,
+			   dma_addr_t addr, size_t size)
 {
 	FAIL_IF(d != dev || !range_taken);
 	FAIL_IF(addr / granule() * granule() != machine.start &&
 		addr / dev->unit * dev->unit != machine.start);
-	*td = (struct dma_teardown) {
+	*td = (struct iommu_dma_unmap) {
 		.cookie = &machine.cookie,
 		.range = {
 			.first = machine.start / granule(),
@@ -140,8 +143,8 @@ bool dma_teardown_claim(struct device *d, struct dma_teardown *td,
 	return true;
 }
 
-void dma_teardown_run(struct device *d, struct dma_teardown *td,
-		      dma_addr_t addr, size_t size)
+void iommu_dma_unmap_range(struct device *d, struct iommu_dma_unmap *td,
+			   dma_addr_t addr, size_t size)
 {
 	FAIL_IF(d != dev || td->cookie != &machine.cookie);
 	unmaps++;
@@ -152,7 +155,7 @@ void dma_teardown_run(struct device *d, struct dma_teardown *td,
 	messages++;
 }
 
-void dma_teardown_end(struct device *d, struct dma_teardown *td)
+void iommu_dma_unmap_end(struct device *d, struct iommu_dma_unmap *td)
 {
 	u64 addr;
 
@@ -206,7 +209,7 @@ static void decode_header(const struct header *h)
 	machine_setup(lg2, h->more & 1);
 	machine.memory_end = BIT_ULL(KIND_LG2);
 	machine.cookie.guard = h->more >> 1 & 1;
-	*dev = (struct device){
+	*dev = (struct device) {
 		.unit = granule() << (h->unit < 160 ? 0 : h->unit % 8),
 		.mask = 0x123456789,
 		.max_segment = UINT_MAX,

@@ -152,13 +152,13 @@ enum dma_data_direction {
 #define DMA_ATTR_NO_WARN	BIT(8)
 #define DMA_ATTR_CONTIGUOUS	BIT(11)
 
-#define dma_cookie(dev)		((void)(dev), &machine.cookie)
-#define dma_protection(dir, coherent, attrs) \
+#define iommu_dma_dev_cookie(dev)	((void)(dev), &machine.cookie)
+#define iommu_dma_prot(dir, coherent, attrs) \
 	((void)(coherent), (void)(attrs), (dir) == DMA_NONE ? 0 : PROT)
-#define dma_allowed(prot)	((prot) != 0)
-#define dma_domain_attach(dev, domain) ((void)(dev), (void)(domain), 0)
-#define dma_unit(dev, cookie)	((void)(cookie), (dev)->unit)
-#define dma_boundary(dev)	((dev)->boundary)
+#define iommu_dma_allowed(prot)	((prot) != 0)
+#define iommu_dma_attach(dev, domain) ((void)(dev), (void)(domain), 0)
+#define iommu_dma_min_align(dev, cookie)	((void)(cookie), (dev)->unit)
+#define iommu_dma_boundary(dev)	((dev)->boundary)
 #define dma_get_seg_boundary(dev) ((unsigned long)(dev)->boundary - 1)
 #define dma_get_max_seg_size(dev) ((dev)->max_segment)
 #define dma_get_mask(dev)	((dev)->mask)
@@ -188,47 +188,49 @@ void shim_message(struct device *dev, const char *fmt, ...);
  * Addresses.
  */
 
-struct dma_need {
+struct iommu_dma_iova_req {
 	u64 size;
 	u64 align;
 	u64 boundary;
 	u64 mask;
-	bool quiet;
+	bool nowarn;
 };
 
-bool dma_iova_alloc(struct device *dev, struct iommu_dma_cookie *cookie,
-		    const struct dma_need *need, struct iova_range *range);
-bool dma_iova_abandon(struct device *dev, struct iommu_dma_cookie *cookie,
-		      const struct iova_range *range);
+bool iommu_dma_alloc_iova(struct device *dev, struct iommu_dma_cookie *cookie,
+			  const struct iommu_dma_iova_req *need,
+			  struct iova_range *range);
+bool iommu_dma_drop_iova(struct device *dev, struct iommu_dma_cookie *cookie,
+			 const struct iova_range *range);
 
-static inline dma_addr_t dma_iova_start(const struct iommu_dma_cookie *cookie,
-					const struct iova_range *range)
+static inline dma_addr_t
+iommu_dma_iova_addr(const struct iommu_dma_cookie *cookie,
+		    const struct iova_range *range)
 {
 	return (dma_addr_t)range->first << cookie->granule_lg2;
 }
 
-struct dma_teardown {
+struct iommu_dma_unmap {
 	struct iommu_dma_cookie *cookie;
 	struct iova_range range;
 	bool failed;
 };
 
-bool dma_teardown_claim(struct device *dev, struct dma_teardown *td,
-			dma_addr_t addr, size_t size);
-void dma_teardown_run(struct device *dev, struct dma_teardown *td,
-		      dma_addr_t addr, size_t size);
-void dma_teardown_end(struct device *dev, struct dma_teardown *td);
+bool iommu_dma_unmap_claim(struct device *dev, struct iommu_dma_unmap *td,
+			   dma_addr_t addr, size_t size);
+void iommu_dma_unmap_range(struct device *dev, struct iommu_dma_unmap *td,
+			   dma_addr_t addr, size_t size);
+void iommu_dma_unmap_end(struct device *dev, struct iommu_dma_unmap *td);
 phys_addr_t iommu_iova_to_phys(struct iommu_domain *domain, dma_addr_t addr);
 
-static inline u64 dma_teardown_limit(const struct dma_teardown *td)
+static inline u64 iommu_dma_unmap_iova_end(const struct iommu_dma_unmap *td)
 {
 	return ((u64)td->range.last + 1 - td->cookie->guard) <<
 	       td->cookie->granule_lg2;
 }
 
-static inline u64 dma_teardown_size(const struct dma_teardown *td)
+static inline u64 iommu_dma_unmap_iova_size(const struct iommu_dma_unmap *td)
 {
-	return dma_teardown_limit(td) -
+	return iommu_dma_unmap_iova_end(td) -
 	       ((u64)td->range.first << td->cookie->granule_lg2);
 }
 

@@ -17,7 +17,7 @@ const struct test_access test_access = {
 	.get_cookie = iommu_get_dma_cookie,
 	.put_cookie = iommu_put_dma_cookie,
 	.init_fq = iommu_dma_init_fq,
-	.domain_init = dma_domain_init,
+	.domain_init = iommu_dma_init_domain,
 	.space_init = iova_space_init,
 	.space_destroy = iova_space_destroy,
 	.reserve = iova_space_reserve,
@@ -30,6 +30,6 @@ const struct test_access test_access = {
 	.recycle_start = iova_space_recycle_start,
 	.recycle = iova_space_recycle,
 	.largest_gap = iova_space_largest,
-	.attach_later = &dma_deferred_attach,
+	.attach_later = &iommu_dma_deferred_attach,
 };
 EXPORT_SYMBOL_IF_KUNIT(test_access);

@@ -20,7 +20,7 @@ struct msi_msg;
  * @get_cookie: iommu_get_dma_cookie()
  * @put_cookie: iommu_put_dma_cookie()
  * @init_fq: iommu_dma_init_fq()
- * @domain_init: dma_domain_init()
+ * @domain_init: iommu_dma_init_domain()
  * @space_init: iova_space_init(), and likewise for all that follow
  * @space_destroy: what its name says
  * @reserve: likewise
