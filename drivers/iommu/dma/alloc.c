@@ -104,8 +104,9 @@ static unsigned long block_orders(const struct iommu_dma_cookie *cookie,
 {
 	unsigned long orders = cookie->domain->pgsize_bitmap >> PAGE_SHIFT;
 	/* A granule above the page size cannot be had in parts. */
-	unsigned int least = cookie->granule_lg2 > PAGE_SHIFT ?
-			     cookie->granule_lg2 - PAGE_SHIFT : 0;
+	unsigned int least = cookie->granule_shift > PAGE_SHIFT ?
+				     cookie->granule_shift - PAGE_SHIFT :
+				     0;
 
 	orders = (orders | BIT(least)) & GENMASK(MAX_PAGE_ORDER, least);
 	return attrs & DMA_ATTR_ALLOC_SINGLE_PAGES ? BIT(least) : orders;

@@ -72,7 +72,7 @@ static int add_part(struct iommu_dma_batch *batch, dma_addr_t addr,
 	struct iommu_dma_piece *part = &batch->part;
 	int ret = 0;
 
-	if (part->size && (addr ^ part->addr) >> batch->cookie->granule_lg2)
+	if (part->size && (addr ^ part->addr) >> batch->cookie->granule_shift)
 		ret = close_granule(batch);
 	if (ret)
 		return ret;

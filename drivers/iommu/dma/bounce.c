@@ -111,7 +111,7 @@ static void copy_bytes(const struct iommu_dma_bounce *bounce,
 static struct iommu_dma_bounce *bounce_find(struct iommu_dma_cookie *cookie,
 					    dma_addr_t addr)
 {
-	return xa_load(&cookie->bounces, addr >> cookie->granule_lg2);
+	return xa_load(&cookie->bounces, addr >> cookie->granule_shift);
 }
 
 static void bounce_destroy(struct iommu_dma_cookie *cookie,
@@ -155,7 +155,7 @@ static struct iommu_dma_bounce *bounce_create(struct device *dev,
 	split_page(bounce->page, bounce_order(cookie));
 
 	xa_lock_irqsave(&cookie->bounces, flags);
-	ret = xa_err(__xa_store(&cookie->bounces, addr >> cookie->granule_lg2,
+	ret = xa_err(__xa_store(&cookie->bounces, addr >> cookie->granule_shift,
 				bounce, GFP_ATOMIC | __GFP_NOWARN));
 	xa_unlock_irqrestore(&cookie->bounces, flags);
 	if (ret) {
@@ -262,8 +262,8 @@ void iommu_dma_bounce_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
 	unsigned long flags;
 
 	xa_for_each_range(&cookie->bounces, index, bounce,
-			  start >> cookie->granule_lg2,
-			  last >> cookie->granule_lg2) {
+			  start >> cookie->granule_shift,
+			  last >> cookie->granule_shift) {
 		xa_lock_irqsave(&cookie->bounces, flags);
 		__xa_erase(&cookie->bounces, index);
 		xa_unlock_irqrestore(&cookie->bounces, flags);
@@ -329,8 +329,8 @@ void iommu_dma_bounce_copy_back(struct device *dev,
 	unsigned long index;
 
 	xa_for_each_range(&cookie->bounces, index, bounce,
-			  start >> cookie->granule_lg2,
-			  last >> cookie->granule_lg2)
+			  start >> cookie->granule_shift,
+			  last >> cookie->granule_shift)
 		sync_bounce(dev, bounce, 0, cookie_granule(cookie), dir, true);
 }
 
@@ -351,10 +351,10 @@ void iommu_dma_bounce_sync(struct device *dev, dma_addr_t addr, size_t size,
 			   enum dma_data_direction dir, bool for_cpu)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
-	unsigned long index = addr >> cookie->granule_lg2;
+	unsigned long index = addr >> cookie->granule_shift;
 	bool coherent = dev_is_dma_coherent(dev);
 	dma_addr_t end = addr + size, next;
-	unsigned long last = (end - 1) >> cookie->granule_lg2;
+	unsigned long last = (end - 1) >> cookie->granule_shift;
 	struct iommu_dma_bounce *bounce =
 		xa_find(&cookie->bounces, &index, last, XA_PRESENT);
 	phys_addr_t phys;
@@ -363,7 +363,7 @@ void iommu_dma_bounce_sync(struct device *dev, dma_addr_t addr, size_t size,
 		return;
 	for (; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, cookie_granule(cookie)));
-		if (copy && addr >> cookie->granule_lg2 == index) {
+		if (copy && addr >> cookie->granule_shift == index) {
 			sync_bounce(dev, bounce,
 				    cookie_granule_offset(cookie, addr),
 				    next - addr, dir, for_cpu);
@@ -372,7 +372,7 @@ void iommu_dma_bounce_sync(struct device *dev, dma_addr_t addr, size_t size,
 		} else if (coherent) {
 			if (!bounce)
 				break;
-			next = (dma_addr_t)index << cookie->granule_lg2;
+			next = (dma_addr_t)index << cookie->granule_shift;
 		} else {
 			phys = iommu_iova_to_phys(cookie->domain, addr);
 			if (phys && for_cpu)

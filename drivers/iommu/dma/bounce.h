@@ -60,11 +60,11 @@ static inline bool iommu_dma_is_memory(unsigned long pfn)
 static inline bool iommu_dma_has_bounces(struct iommu_dma_cookie *cookie,
 					 dma_addr_t addr, size_t size)
 {
-	unsigned long index = addr >> cookie->granule_lg2;
+	unsigned long index = addr >> cookie->granule_shift;
 
 	return unlikely(!iommu_dma_no_bounces(cookie)) && size &&
 	       xa_find(&cookie->bounces, &index,
-		       (addr + size - 1) >> cookie->granule_lg2, XA_PRESENT);
+		       (addr + size - 1) >> cookie->granule_shift, XA_PRESENT);
 }
 
 #endif /* _IOMMU_DMA_BOUNCE_H */

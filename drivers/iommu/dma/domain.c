@@ -105,12 +105,12 @@ static __always_inline bool range_try(struct iommu_dma_cookie *cookie,
 				      u64 align, u64 limit, bool soft,
 				      struct iova_range *range)
 {
-	unsigned int lg2 = cookie->granule_lg2;
+	unsigned int shift = cookie->granule_shift;
 	struct iova_request req = {
-		.size = (req->size >> lg2) + cookie->guard,
-		.align = align >> lg2,
+		.size = (req->size >> shift) + cookie->guard,
+		.align = align >> shift,
 		.limit = cookie_limit_granule(cookie, limit),
-		.boundary = req->boundary >> lg2,
+		.boundary = req->boundary >> shift,
 		.soft = soft,
 	};
 
@@ -125,7 +125,7 @@ static __always_inline bool range_try(struct iommu_dma_cookie *cookie,
  * With the alignment that is best, or else what is needed. Before giving up,
  * take back what only waits for its flush, unless there are other addresses.
  */
-static bool range_try_hard(struct iommu_dma_cookie *cookie,
+static bool range_try_slow(struct iommu_dma_cookie *cookie,
 			   const struct iommu_dma_iova_req *req, u64 limit,
 			   bool soft, struct iova_range *range)
 {
@@ -142,7 +142,7 @@ static bool range_try_hard(struct iommu_dma_cookie *cookie,
 }
 
 /* The first try has failed. */
-static noinline bool iova_alloc_hard(struct device *dev,
+static noinline bool iova_alloc_slow(struct device *dev,
 				     struct iommu_dma_cookie *cookie,
 				     const struct iommu_dma_iova_req *req,
 				     u64 limit, struct iova_range *range)
@@ -150,20 +150,20 @@ static noinline bool iova_alloc_hard(struct device *dev,
 	u64 largest;
 
 	if (iommu_dma_prefers_32bit(dev) && limit > DMA_BIT_MASK(32)) {
-		if (range_try_hard(cookie, req, DMA_BIT_MASK(32), true, range))
+		if (range_try_slow(cookie, req, DMA_BIT_MASK(32), true, range))
 			return true;
 		dev->iommu->pci_32bit_workaround = false;
 		dev_notice(dev, "DMA addresses below 4 GiB are used up, going on with %d bits\n",
 			   fls64(limit));
 	}
-	if (range_try_hard(cookie, req, limit, false, range))
+	if (range_try_slow(cookie, req, limit, false, range))
 		return true;
 
 	if (req->nowarn)
 		return false;
 	largest = (u64)iova_space_largest(&cookie->space,
 					  cookie_limit_granule(cookie, limit))
-		  << cookie->granule_lg2;
+		  << cookie->granule_shift;
 	dev_err_ratelimited(
 		dev,
 		"no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
@@ -182,7 +182,7 @@ static __always_inline bool iova_alloc_for(struct device *dev,
 	return likely(range_try(cookie, req, preferred_align(cookie, req),
 				soft ? DMA_BIT_MASK(32) : limit, soft,
 				range)) ||
-	       iova_alloc_hard(dev, cookie, req, limit, range);
+	       iova_alloc_slow(dev, cookie, req, limit, range);
 }
 
 /**
@@ -222,7 +222,7 @@ bool iommu_dma_drop_iova(struct device *dev, struct iommu_dma_cookie *cookie,
 			 const struct iova_range *range)
 {
 	u64 start = iommu_dma_iova_addr(cookie, range);
-	u64 limit = ((u64)range->last + 1) << cookie->granule_lg2;
+	u64 limit = ((u64)range->last + 1) << cookie->granule_shift;
 	u64 gone = mapped_bytes(cookie, start, limit, false);
 	LIST_HEAD(pages);
 
@@ -328,14 +328,14 @@ size_t iommu_dma_unmap_granules(struct iommu_dma_unmap *unmap, dma_addr_t addr,
 				size_t size)
 {
 	struct iommu_domain *domain = unmap->cookie->domain;
-	unsigned int lg2 = unmap->cookie->granule_lg2;
+	unsigned int shift = unmap->cookie->granule_shift;
 	size_t unmapped = 0, some;
 
 	/* A page table at a time, as some drivers do it */
 	do {
 		some = domain->ops->unmap_pages(domain, addr + unmapped,
-						(size_t)1 << lg2,
-						(size - unmapped) >> lg2,
+						(size_t)1 << shift,
+						(size - unmapped) >> shift,
 						&unmap->gather);
 		unmapped += some;
 	} while (some && unmapped < size);
@@ -671,7 +671,7 @@ void iommu_put_dma_cookie(struct iommu_domain *domain)
 	if (!cookie)
 		return;
 	iommu_dma_msi_destroy(cookie);
-	if (cookie->granule_lg2) {
+	if (cookie->granule_shift) {
 		iommu_dma_flush_destroy(&cookie->flush);
 		/* Of mappings that their drivers have left behind */
 		iommu_dma_bounce_drop(cookie, 0, cookie->last, &pages);
@@ -697,7 +697,7 @@ int iommu_dma_init_fq(struct iommu_domain *domain)
 	struct iommu_dma_cookie *cookie = domain->iova_cookie;
 
 	if (!cookie || cookie->type != IOMMU_DMA_COOKIE_IOVA ||
-	    !cookie->granule_lg2)
+	    !cookie->granule_shift)
 		return -ENODEV;
 	if (!cookie->deferrable)
 		return -EINVAL;
@@ -708,22 +708,23 @@ int iommu_dma_init_fq(struct iommu_domain *domain)
 static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 {
 	const struct iommu_domain_geometry *geometry = &cookie->domain->geometry;
-	unsigned int lg2 = __ffs(cookie->domain->pgsize_bitmap);
-	unsigned long larger = cookie->domain->pgsize_bitmap & ~BIT(lg2);
+	unsigned int shift = __ffs(cookie->domain->pgsize_bitmap);
+	unsigned long larger = cookie->domain->pgsize_bitmap & ~BIT(shift);
 	/* Without the top granule, so that the end of any range is an address. */
-	u64 end = (u64)(dma_addr_t)U64_MAX >> lg2, last;
+	u64 end = (u64)(dma_addr_t)U64_MAX >> shift, last;
 	int ret;
 
 	/* Of the aperture whole granules */
 	if (geometry->force_aperture)
-		end = min(end, ((u64)geometry->aperture_end >> lg2) +
-			       IS_ALIGNED((u64)geometry->aperture_end + 1,
-					  BIT(lg2)));
+		end = min(end,
+			  ((u64)geometry->aperture_end >> shift) +
+				  IS_ALIGNED((u64)geometry->aperture_end + 1,
+					     BIT(shift)));
 	last = max(end, 1) - 1;
-	ret = iova_space_init(&cookie->space,
-			      max(DIV_ROUND_UP_ULL(geometry->aperture_start,
-						   BIT(lg2)), 1),
-			      min_t(u64, last, ULONG_MAX - 1), lg2);
+	ret = iova_space_init(
+		&cookie->space,
+		max(DIV_ROUND_UP_ULL(geometry->aperture_start, BIT(shift)), 1),
+		min_t(u64, last, ULONG_MAX - 1), shift);
 	if (ret)
 		return ret;
 
@@ -732,8 +733,8 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 			     dev->iommu->shadow_on_flush);
 	cookie->larger_page = larger ? BIT(__ffs(larger)) : SIZE_MAX;
 	cookie->guard = iommu_dma_guard;
-	cookie->last = ((last + 1) << lg2) - 1;
-	cookie->granule_lg2 = lg2;
+	cookie->last = ((last + 1) << shift) - 1;
+	cookie->granule_shift = shift;
 	cookie->deferrable = device_iommu_capable(dev, IOMMU_CAP_DEFERRED_FLUSH);
 
 	if (cookie->domain->type == IOMMU_DOMAIN_DMA_FQ &&
@@ -775,9 +776,9 @@ int iommu_dma_init_domain(struct device *dev, struct iommu_domain *domain)
 	}
 
 	mutex_lock(&cookie->lock);
-	if (!cookie->granule_lg2) {
+	if (!cookie->granule_shift) {
 		ret = space_init(dev, cookie);
-	} else if (cookie->granule_lg2 != __ffs(domain->pgsize_bitmap)) {
+	} else if (cookie->granule_shift != __ffs(domain->pgsize_bitmap)) {
 		dev_err(dev, "its IOMMU domain is in use with another page size\n");
 		ret = -EFAULT;
 	}

@@ -27,7 +27,7 @@ enum iommu_dma_cookie_type {
  * struct iommu_dma_cookie - what the layer keeps with a domain
  * @domain: the domain
  * @type: who hands out addresses
- * @granule_lg2: log2 of the granule in bytes; 0 until the first device
+ * @granule_shift: log2 of the granule in bytes; 0 until the first device
  * @larger_page: the IOMMU's smallest page above the granule, bytes; SIZE_MAX if
  *	there is none
  * @guard: granules at the end of each range that are never mapped
@@ -50,7 +50,7 @@ enum iommu_dma_cookie_type {
 struct iommu_dma_cookie {
 	struct iommu_domain *domain;
 	enum iommu_dma_cookie_type type;
-	unsigned int granule_lg2;
+	unsigned int granule_shift;
 	unsigned int guard;
 	size_t larger_page;
 	u64 last;
@@ -70,7 +70,7 @@ static inline struct iommu_dma_cookie *iommu_dma_dev_cookie(struct device *dev)
 
 static inline size_t cookie_granule(const struct iommu_dma_cookie *cookie)
 {
-	return (size_t)1 << cookie->granule_lg2;
+	return (size_t)1 << cookie->granule_shift;
 }
 
 /* The bytes of @addr below the granule */
@@ -215,14 +215,14 @@ static inline dma_addr_t
 iommu_dma_iova_addr(const struct iommu_dma_cookie *cookie,
 		    const struct iova_range *range)
 {
-	return (dma_addr_t)range->first << cookie->granule_lg2;
+	return (dma_addr_t)range->first << cookie->granule_shift;
 }
 
 /* The last granule that ends at @limit or below it; IOVA_NONE if none does */
 static inline unsigned long
 cookie_limit_granule(const struct iommu_dma_cookie *cookie, u64 limit)
 {
-	u64 end = (limit + 1) >> cookie->granule_lg2;
+	u64 end = (limit + 1) >> cookie->granule_shift;
 
 	return end ? min_t(u64, end - 1, ULONG_MAX) : IOVA_NONE;
 }
@@ -232,11 +232,11 @@ static inline bool iommu_dma_claim_iova(struct iommu_dma_cookie *cookie,
 					dma_addr_t addr, size_t size,
 					struct iova_range *range)
 {
-	u64 granule = addr >> cookie->granule_lg2;
+	u64 granule = addr >> cookie->granule_shift;
 
 	if (granule > ULONG_MAX)
 		return false;
-	if (unlikely(size >> cookie->granule_lg2 > IOVA_SMALL_MAX) &&
+	if (unlikely(size >> cookie->granule_shift > IOVA_SMALL_MAX) &&
 	    iova_space_claim_large(&cookie->space, granule, range))
 		return true;
 	return iova_space_claim(&cookie->space, granule, range);
@@ -330,7 +330,7 @@ static __always_inline dma_addr_t iommu_dma_map_phys(struct device *dev,
 		return DMA_MAPPING_ERROR;
 	if (unlikely(size - 1 >= granule - offset || align > granule ||
 		     dma_get_min_align_mask(dev) >= granule || cookie->guard))
-		goto hard;
+		goto slow;
 
 	/* See iommu_dma_alloc_iova(). */
 	if (iommu_dma_prefers_32bit(dev))
@@ -338,8 +338,8 @@ static __always_inline dma_addr_t iommu_dma_map_phys(struct device *dev,
 	first = iova_space_alloc_one(&cookie->space,
 				     cookie_limit_granule(cookie, limit));
 	if (unlikely(first == IOVA_NONE))
-		goto hard;
-	addr = (dma_addr_t)first << cookie->granule_lg2;
+		goto slow;
+	addr = (dma_addr_t)first << cookie->granule_shift;
 	if (unlikely(iommu_dma_map_granule(domain, addr, phys - offset, granule,
 					   prot))) {
 		iommu_dma_undo_granule(dev, cookie, addr, false);
@@ -351,7 +351,7 @@ static __always_inline dma_addr_t iommu_dma_map_phys(struct device *dev,
 		return DMA_MAPPING_ERROR;
 	}
 	return addr + offset;
-hard:
+slow:
 	return iommu_dma_map_phys_slow(dev, cookie, phys, size, align, prot,
 				       mask, attrs);
 }
@@ -391,14 +391,14 @@ void iommu_dma_unmap_end_slow(struct device *dev,
 static inline u64 iommu_dma_unmap_iova_end(const struct iommu_dma_unmap *unmap)
 {
 	return ((u64)unmap->range.last + 1 - unmap->cookie->guard)
-	       << unmap->cookie->granule_lg2;
+	       << unmap->cookie->granule_shift;
 }
 
 /* Bytes of the mapping, whole granules */
 static inline u64 iommu_dma_unmap_iova_size(const struct iommu_dma_unmap *unmap)
 {
 	return iommu_dma_unmap_iova_end(unmap) -
-	       ((u64)unmap->range.first << unmap->cookie->granule_lg2);
+	       ((u64)unmap->range.first << unmap->cookie->granule_shift);
 }
 
 /**

@@ -65,22 +65,22 @@ unsigned long iova_class_granules(unsigned int class)
 /* The class of the longest run of @free */
 static unsigned int word_class(u64 free)
 {
-	unsigned int n, lg2, run;
-	u64 runs[7] = { free };	/* where 2^lg2 free ones begin */
+	unsigned int n, shift, run;
+	u64 runs[7] = { free }; /* where 2^shift free ones begin */
 
-	for (lg2 = 0; lg2 < 6; lg2++) {
-		runs[lg2 + 1] = runs[lg2] & (runs[lg2] >> (1 << lg2));
-		if (!runs[lg2 + 1])
+	for (shift = 0; shift < 6; shift++) {
+		runs[shift + 1] = runs[shift] & (runs[shift] >> (1 << shift));
+		if (!runs[shift + 1])
 			break;
 	}
-	n = 1 << lg2;
-	if (lg2 < 4)
+	n = 1 << shift;
+	if (shift < 4)
 		return iova_run_class(n);
 	/* Is it longer, by a multiple of 8 that is no power of two? */
-	for (free = runs[lg2]; lg2-- > 3; ) {
-		run = 1 << lg2;
-		if (n < IOVA_WORD && (free & (runs[lg2] >> n))) {
-			free &= runs[lg2] >> n;
+	for (free = runs[shift]; shift-- > 3;) {
+		run = 1 << shift;
+		if (n < IOVA_WORD && (free & (runs[shift] >> n))) {
+			free &= runs[shift] >> n;
 			n += run;
 		}
 	}

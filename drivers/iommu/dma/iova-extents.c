@@ -31,8 +31,8 @@
 
 static struct iova_gaps extent_gap(const struct iova_extent *x)
 {
-	unsigned long end = x->first >> IOVA_CHUNK_LG2;
-	unsigned long begin = (x->gap_first >> IOVA_CHUNK_LG2) +
+	unsigned long end = x->first >> IOVA_CHUNK_SHIFT;
+	unsigned long begin = (x->gap_first >> IOVA_CHUNK_SHIFT) +
 			      !IS_ALIGNED(x->gap_first, IOVA_CHUNK_GRANULES);
 
 	return (struct iova_gaps) {

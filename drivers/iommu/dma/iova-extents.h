@@ -14,8 +14,8 @@
 #include <linux/types.h>
 
 /* A chunk is what one last-level page table covers with a 4 KiB granule. */
-#define IOVA_CHUNK_LG2		9
-#define IOVA_CHUNK_GRANULES	(1UL << IOVA_CHUNK_LG2)
+#define IOVA_CHUNK_SHIFT 9
+#define IOVA_CHUNK_GRANULES	(1UL << IOVA_CHUNK_SHIFT)
 
 /* No range starts at granule 0: device address 0 means trouble to too many. */
 #define IOVA_NONE		0UL

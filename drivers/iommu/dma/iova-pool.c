@@ -48,7 +48,7 @@ bool iova_pool_low(const struct iova_space *space, unsigned int zone)
 {
 	static const u8 bits[IOVA_ZONES] = { 24, 28, 30, 32, 36, 40, 48, 64 };
 	unsigned long taken = 0, all = space->extents.ceiling.first;
-	unsigned int width = bits[zone] - min(bits[zone], space->granule_lg2);
+	unsigned int width = bits[zone] - min(bits[zone], space->granule_shift);
 	unsigned int z;
 
 	for (z = 0; z <= zone; z++)
@@ -210,7 +210,7 @@ static void chunk_destroy(struct iova_space *space, struct iova_chunk *c)
 
 	/* The index first, so that whoever takes the place finds it empty. */
 	xa_lock_irqsave(&space->chunks, flags);
-	__xa_erase(&space->chunks, c->extent.first >> IOVA_CHUNK_LG2);
+	__xa_erase(&space->chunks, c->extent.first >> IOVA_CHUNK_SHIFT);
 	xa_unlock_irqrestore(&space->chunks, flags);
 
 	raw_spin_lock_irqsave(&space->lock, flags);
@@ -280,7 +280,7 @@ static int chunk_index(struct iova_space *space, struct iova_chunk *c)
 	void *err;
 
 	xa_lock_irqsave(&space->chunks, flags);
-	err = __xa_store(&space->chunks, c->extent.first >> IOVA_CHUNK_LG2, c,
+	err = __xa_store(&space->chunks, c->extent.first >> IOVA_CHUNK_SHIFT, c,
 			 IOVA_GFP);
 	xa_unlock_irqrestore(&space->chunks, flags);
 	return xa_is_err(err) ? -ENOMEM : 0;

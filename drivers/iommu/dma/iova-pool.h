@@ -34,7 +34,7 @@ iova_pool_zone(const struct iova_space *space, unsigned long last)
 		[41 ... 48] = 6, [49 ... 127] = 7,
 	};
 
-	return zones[fls_long(last) + space->granule_lg2];
+	return zones[fls_long(last) + space->granule_shift];
 }
 
 bool iova_pool_low(const struct iova_space *space, unsigned int zone);

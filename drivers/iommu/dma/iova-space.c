@@ -458,7 +458,7 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 }
 
 /* What is not in hand at once */
-static noinline bool alloc_hard(struct iova_space *space,
+static noinline bool alloc_slow(struct iova_space *space,
 				const struct iova_request *req,
 				struct iova_range *range)
 {
@@ -494,10 +494,10 @@ bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 			taken = cpu_word_alloc(word, req, range);
 		local_irq_restore(flags);
 	}
-	return likely(taken) ? true : alloc_hard(space, req, range);
+	return likely(taken) ? true : alloc_slow(space, req, range);
 }
 
-static noinline unsigned long alloc_one_hard(struct iova_space *space,
+static noinline unsigned long alloc_one_slow(struct iova_space *space,
 					     unsigned long limit)
 {
 	struct iova_request req = { .size = 1, .align = 1, .limit = limit };
@@ -544,7 +544,7 @@ unsigned long iova_space_alloc_one(struct iova_space *space,
 		chunk_set_range(word->chunk, first, 1, &range);
 	}
 	local_irq_restore(flags);
-	return likely(taken) ? first : alloc_one_hard(space, limit);
+	return likely(taken) ? first : alloc_one_slow(space, limit);
 }
 
 /*
@@ -600,7 +600,7 @@ bool iova_space_claim_large(struct iova_space *space, unsigned long first,
 	return mapped;
 }
 
-static noinline bool claim_hard(struct iova_space *space, unsigned long granule,
+static noinline bool claim_slow(struct iova_space *space, unsigned long granule,
 				struct iova_range *range)
 {
 	bool claimed = false;
@@ -608,7 +608,7 @@ static noinline bool claim_hard(struct iova_space *space, unsigned long granule,
 	unsigned long flags;
 
 	local_irq_save(flags);
-	c = xa_load(&space->chunks, granule >> IOVA_CHUNK_LG2);
+	c = xa_load(&space->chunks, granule >> IOVA_CHUNK_SHIFT);
 	if (c)
 		claimed = claim_small(c, granule, range);
 	local_irq_restore(flags);
@@ -639,7 +639,7 @@ bool iova_space_claim(struct iova_space *space, unsigned long first,
 	if (likely(c && first - c->extent.first < IOVA_CHUNK_GRANULES))
 		claimed = claim_small(c, first, range);
 	local_irq_restore(flags);
-	return likely(claimed) ? true : claim_hard(space, first, range);
+	return likely(claimed) ? true : claim_slow(space, first, range);
 }
 
 /**
@@ -678,7 +678,7 @@ static noinline void free_large(struct iova_space *space,
 		kfree(x);
 }
 
-static noinline void release_hard(struct iova_space *space,
+static noinline void release_slow(struct iova_space *space,
 				  const struct iova_range *range)
 {
 	unsigned long base = ALIGN_DOWN(range->first, IOVA_WORD);
@@ -742,7 +742,7 @@ void iova_space_release(struct iova_space *space,
 		local_irq_restore(flags);
 	}
 	if (unlikely(!taken))
-		release_hard(space, range);
+		release_slow(space, range);
 }
 
 static __always_inline void retire_word(struct iova_chunk *c,
@@ -1079,19 +1079,19 @@ int iova_space_reserve(struct iova_space *space, unsigned long first,
  * @space: address space
  * @first: lowest granule that may be handed out, at least 1
  * @last: highest granule that may be handed out, below ULONG_MAX
- * @granule_lg2: log2 of the granule in bytes
+ * @granule_shift: log2 of the granule in bytes
  *
  * Context: Process; may sleep.
  * Return: 0; -EINVAL for an empty space; -ENOMEM.
  */
 int iova_space_init(struct iova_space *space, unsigned long first,
-		    unsigned long last, unsigned int granule_lg2)
+		    unsigned long last, unsigned int granule_shift)
 {
 	unsigned int cpu, zone, class, i;
 
 	if (first == IOVA_NONE || first > last || last == ULONG_MAX)
 		return -EINVAL;
-	*space = (struct iova_space) { .granule_lg2 = granule_lg2 };
+	*space = (struct iova_space) { .granule_shift = granule_shift };
 	space->cpu = alloc_percpu(struct iova_cpu);
 	if (!space->cpu)
 		return -ENOMEM;

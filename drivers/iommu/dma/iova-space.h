@@ -46,7 +46,7 @@ struct iova_cpu;
  * @retired: per epoch, what waits for that epoch's flush
  * @recycling: flushed but not yet given back; the caller serialises
  * @recycling_epoch: the epoch that @recycling belongs to; likewise
- * @granule_lg2: log2 of the granule in bytes, to sort limits into zones
+ * @granule_shift: log2 of the granule in bytes, to sort limits into zones
  *
  * @lock is raw and held for bounded steps, so any context may call.
  */
@@ -68,11 +68,11 @@ struct iova_space {
 	struct llist_head retired[IOVA_EPOCHS];
 	struct llist_node *recycling;
 	unsigned int recycling_epoch;
-	unsigned int granule_lg2;
+	unsigned int granule_shift;
 };
 
 int iova_space_init(struct iova_space *space, unsigned long first,
-		    unsigned long last, unsigned int granule_lg2);
+		    unsigned long last, unsigned int granule_shift);
 void iova_space_destroy(struct iova_space *space);
 int iova_space_reserve(struct iova_space *space, unsigned long first,
 		       unsigned long last);

@@ -87,9 +87,9 @@ int iommu_dma_msi_reserve(struct iommu_dma_cookie *cookie, phys_addr_t start,
 				    });
 }
 
-static unsigned int msi_page_lg2(const struct iommu_dma_cookie *cookie)
+static unsigned int msi_page_shift(const struct iommu_dma_cookie *cookie)
 {
-	return cookie->type == IOMMU_DMA_COOKIE_IOVA ? cookie->granule_lg2 :
+	return cookie->type == IOMMU_DMA_COOKIE_IOVA ? cookie->granule_shift :
 						       PAGE_SHIFT;
 }
 
@@ -145,7 +145,7 @@ int iommu_dma_prepare_msi(struct msi_desc *desc, phys_addr_t msi_addr)
 	struct iommu_dma_cookie *cookie = domain ? domain->iova_cookie : NULL;
 	const struct iommu_dma_msi_page *page;
 	struct iommu_dma_msi_page new;
-	unsigned int lg2;
+	unsigned int shift;
 	u64 last;
 	int ret;
 
@@ -153,11 +153,11 @@ int iommu_dma_prepare_msi(struct msi_desc *desc, phys_addr_t msi_addr)
 		msi_desc_set_iommu_msi_iova(desc, 0, 0);
 		return 0;
 	}
-	lg2 = msi_page_lg2(cookie);
+	shift = msi_page_shift(cookie);
 	/* The device could not be set up for the domain; that was reported. */
-	if (!lg2)
+	if (!shift)
 		return -ENODEV;
-	msi_addr = ALIGN_DOWN(msi_addr, BIT_ULL(lg2));
+	msi_addr = ALIGN_DOWN(msi_addr, BIT_ULL(shift));
 
 	guard(mutex)(&cookie->lock);
 	/* Whose window it is sees to that. */
@@ -168,7 +168,7 @@ int iommu_dma_prepare_msi(struct msi_desc *desc, phys_addr_t msi_addr)
 	if (!page) {
 		new = (struct iommu_dma_msi_page) {
 			.phys = msi_addr,
-			.size = BIT_ULL(lg2),
+			.size = BIT_ULL(shift),
 			.mapped = true,
 		};
 		ret = msi_page_map(dev, cookie, &new);
@@ -177,7 +177,7 @@ int iommu_dma_prepare_msi(struct msi_desc *desc, phys_addr_t msi_addr)
 		page = &new;
 	}
 	msi_desc_set_iommu_msi_iova(desc, page->iova + (msi_addr - page->phys),
-				    lg2);
+				    shift);
 	return 0;
 }
 

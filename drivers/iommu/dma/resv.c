@@ -20,12 +20,12 @@
 static int reserve(struct device *dev, struct iommu_dma_cookie *cookie,
 		   u64 first, u64 last)
 {
-	unsigned int lg2 = cookie->granule_lg2;
+	unsigned int shift = cookie->granule_shift;
 	int ret;
 
 	ret = iova_space_reserve(&cookie->space,
-				 min_t(u64, first >> lg2, ULONG_MAX),
-				 min_t(u64, last >> lg2, ULONG_MAX));
+				 min_t(u64, first >> shift, ULONG_MAX),
+				 min_t(u64, last >> shift, ULONG_MAX));
 	if (ret != -EBUSY)
 		return ret;
 	dev_warn(dev, "DMA addresses [%#llx, %#llx] are reserved for it but in use by its IOMMU group\n",

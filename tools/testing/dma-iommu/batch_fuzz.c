@@ -56,11 +56,11 @@ static unsigned int mode;
 
 static void decode_header(const struct header *h)
 {
-	static const u8 granules_lg2[] = { 3, 4, 3, 4, 12, 14, 16, 3 };
+	static const u8 granules_shift[] = { 3, 4, 3, 4, 12, 14, 16, 3 };
 	static const u64 bases[] = { 1, 0xffffff, BIT_ULL(36), 0x123456789 };
 
 	with_sync = !(h->flags & 1);
-	machine_setup(granules_lg2[h->granule % 8], with_sync);
+	machine_setup(granules_shift[h->granule % 8], with_sync);
 	machine.dev.bounce = h->flags & 2;
 	undo_all = h->flags & 4;
 	mode = h->flags / 8 % MODES;
@@ -288,7 +288,7 @@ static int make(struct iommu_dma_batch *batch)
 
 static struct iommu_dma_batch new_job(void)
 {
-	return (struct iommu_dma_batch){
+	return (struct iommu_dma_batch) {
 		.dev = &machine.dev,
 		.cookie = &machine.cookie,
 		.prot = PROT,

@@ -268,12 +268,12 @@ static void check_rest(void)
 
 int main(int argc, char **argv)
 {
-	unsigned int lg2;
+	unsigned int shift;
 
-	for (lg2 = 4; 1U << lg2 <= LARGEST; lg2++) {
-		line_bytes = 1UL << lg2;
-		arm64_ftr_reg_ctrel0.sys_val = (u64)(lg2 - 2) <<
-					       CTR_EL0_DminLine_SHIFT;
+	for (shift = 4; 1U << shift <= LARGEST; shift++) {
+		line_bytes = 1UL << shift;
+		arm64_ftr_reg_ctrel0.sys_val = (u64)(shift - 2)
+					       << CTR_EL0_DminLine_SHIFT;
 		check_lines();
 		check_rest();
 		shim_report("caches: lines of %lu bytes", line_bytes);

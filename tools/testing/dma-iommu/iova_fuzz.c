@@ -185,7 +185,7 @@ end:
  */
 
 struct setup {
-	unsigned int granule_lg2;
+	unsigned int granule_shift;
 	unsigned long first, last;
 };
 
@@ -275,13 +275,13 @@ static unsigned long op_limit(const struct op *op)
 	case 11:
 		return setup->first + op->c;
 	case 12:
-		return BIT(24 - setup->granule_lg2) - 1;
+		return BIT(24 - setup->granule_shift) - 1;
 	case 13:
-		return BIT(28 - setup->granule_lg2) - 1;
+		return BIT(28 - setup->granule_shift) - 1;
 	case 14:
-		return BIT(30 - setup->granule_lg2) - 1;
+		return BIT(30 - setup->granule_shift) - 1;
 	default:
-		return BIT(32 - setup->granule_lg2) - 1;
+		return BIT(32 - setup->granule_shift) - 1;
 	}
 }
 
@@ -690,7 +690,7 @@ static void drain(void)
 
 	for (cpu = 0; cpu < NR_CPUS; cpu++) {
 		shim_cpu = cpu;
-		for (bits = 1; bits <= 64 - setup->granule_lg2; bits++) {
+		for (bits = 1; bits <= 64 - setup->granule_shift; bits++) {
 			one.limit = BIT(bits) - 1;
 			while (iova_space_alloc(&space, &one, &range)) {
 				check_request(&one, &range);
@@ -768,7 +768,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	shim_seed = 88172645463325252 + data[1];
 	shim_cpu = 0;
 	FAIL_IF(iova_space_init(&space, setup->first, setup->last,
-				setup->granule_lg2));
+				setup->granule_shift));
 	for (size_t at = 2; at + sizeof(op) <= size; at += sizeof(op)) {
 		memcpy(&op, data + at, sizeof(op));
 		step(&op);

@@ -38,7 +38,7 @@ static struct page *oracle[ORACLE_BUCKETS];
 
 static u8 *state(unsigned long granule)
 {
-	unsigned long index = granule >> IOVA_CHUNK_LG2;
+	unsigned long index = granule >> IOVA_CHUNK_SHIFT;
 	struct page **bucket = &oracle[index % ORACLE_BUCKETS], *page;
 
 	for (page = *bucket; page; page = page->next)
@@ -200,7 +200,8 @@ static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 
 	FAIL_IF(c->extent.first % IOVA_CHUNK_GRANULES);
 	FAIL_IF(c->extent.last != c->extent.first + IOVA_CHUNK_GRANULES - 1);
-	FAIL_IF(xa_load(&space->chunks, c->extent.first >> IOVA_CHUNK_LG2) != c);
+	FAIL_IF(xa_load(&space->chunks, c->extent.first >> IOVA_CHUNK_SHIFT) !=
+		c);
 	FAIL_IF(c->zone != iova_pool_zone(space, c->extent.last));
 	FAIL_IF(c->class == IOVA_CLASS_NONE);
 	FAIL_IF(c->queued.counter & IOVA_QUEUED_DEAD);
@@ -346,7 +347,7 @@ static void settle(struct iova_space *space)
 
 struct setup {
 	const char *name;
-	unsigned int granule_lg2;
+	unsigned int granule_shift;
 	unsigned long first, last;
 	unsigned int steps;
 	unsigned long max_size;
@@ -552,7 +553,7 @@ static void do_reserve(const struct setup *setup, struct iova_space *space)
 		if (*s == RESERVED || *s & LATER)
 			continue;
 		busy = true;
-		if (xa_load(&space->chunks, g >> IOVA_CHUNK_LG2))
+		if (xa_load(&space->chunks, g >> IOVA_CHUNK_SHIFT))
 			*s |= LATER;
 	}
 	FAIL_IF(ret != (busy ? -EBUSY : 0));
@@ -592,7 +593,7 @@ static void random_test(const struct setup *setup, unsigned int divide)
 	nr_alloc_failed = 0;
 	recycling = -1;
 	FAIL_IF(iova_space_init(&space, setup->first, setup->last,
-				setup->granule_lg2));
+				setup->granule_shift));
 	shim_fail_one_in = setup->fail_one_in;
 	for (step = 0; step < setup->steps / divide; step++) {
 		unsigned int what = shim_below(100);
@@ -630,14 +631,14 @@ static void random_test(const struct setup *setup, unsigned int divide)
 }
 
 /* Each granule of a narrow space can be had, over and over. */
-static void exhaust_test(unsigned int bits, unsigned int granule_lg2)
+static void exhaust_test(unsigned int bits, unsigned int granule_shift)
 {
-	unsigned long last = BIT(bits - granule_lg2) - 1, count, i, round;
+	unsigned long last = BIT(bits - granule_shift) - 1, count, i, round;
 	struct iova_request req = { .size = 1, .align = 1, .limit = last };
 	struct iova_range *ranges = calloc(last, sizeof(*ranges));
 	struct iova_space space;
 
-	FAIL_IF(iova_space_init(&space, 1, last, granule_lg2));
+	FAIL_IF(iova_space_init(&space, 1, last, granule_shift));
 	for (round = 0, count = 0; round < 4; round++) {
 		while (iova_space_alloc(&space, &req, &ranges[count])) {
 			change(&ranges[count], FREE, FREE, LIVE);
@@ -681,7 +682,7 @@ static void init_test(void)
 	/* One granule; then the widest space that there can be */
 	FAIL_IF(iova_space_init(&space, 1, 1, 12));
 	FAIL_IF(!iova_space_alloc(&space,
-				  &(struct iova_request){ .size = 1,
+				  &(struct iova_request) { .size = 1,
 							  .align = 1,
 							  .limit = ULONG_MAX },
 				  &range));
@@ -691,22 +692,22 @@ static void init_test(void)
 
 	FAIL_IF(iova_space_init(&space, 1, ULONG_MAX - 1, 12));
 	FAIL_IF(!iova_space_alloc(&space,
-				  &(struct iova_request){ .size = 1000,
+				  &(struct iova_request) { .size = 1000,
 							  .align = 1,
 							  .limit = ULONG_MAX },
 				  &range));
 	FAIL_IF(range.last != ULONG_MAX - 1);
 	FAIL_IF(iova_space_alloc(&space,
-				 &(struct iova_request){ .size = 1000,
+				 &(struct iova_request) { .size = 1000,
 							 .align = 1,
 							 .limit = 998 },
 				 &range));
 	FAIL_IF(iova_space_alloc(
 		&space,
-		&(struct iova_request){ .size = 0, .align = 1, .limit = 998 },
+		&(struct iova_request) { .size = 0, .align = 1, .limit = 998 },
 		&range));
 	FAIL_IF(iova_space_alloc(&space,
-				 &(struct iova_request){ .size = ULONG_MAX,
+				 &(struct iova_request) { .size = ULONG_MAX,
 							 .align = 1,
 							 .limit = ULONG_MAX },
 				 &range));
@@ -756,7 +757,7 @@ static void class_test(void)
 				c.used[i].counter = shim_random() & shim_random();
 		req = (struct iova_request) {
 			.size = 1 + shim_below(IOVA_SMALL_MAX),
-			.align = BIT(shim_below(IOVA_CHUNK_LG2 + 1)),
+			.align = BIT(shim_below(IOVA_CHUNK_SHIFT + 1)),
 			.limit = ULONG_MAX,
 		};
 		if (iova_chunk_class(&c) == IOVA_CLASS_FULL ||
@@ -856,17 +857,21 @@ static void empty_test(void)
  * Where only a zone below their own has room left, small ranges fill its chunks
  * like any other's: there is room for large ranges afterwards.
  */
-static void lower_zone_test(bool soft, bool narrow, unsigned int taken_lg2)
+static void lower_zone_test(bool soft, bool narrow, unsigned int taken_shift)
 {
 	struct iova_request taken = {
-		.size = BIT(20) - BIT(taken_lg2) - IOVA_CHUNK_GRANULES,
-		.align = 1, .limit = BIT(20) - 1, .soft = soft,
+		.size = BIT(20) - BIT(taken_shift) - IOVA_CHUNK_GRANULES,
+		.align = 1,
+		.limit = BIT(20) - 1,
+		.soft = soft,
 	};
 	struct iova_request small = {
 		.size = 1, .align = 1, .limit = BIT(20) - 1, .soft = soft,
 	};
 	struct iova_request large = {
-		.size = 4096, .align = 1, .limit = BIT(taken_lg2) - 1,
+		.size = 4096,
+		.align = 1,
+		.limit = BIT(taken_shift) - 1,
 	};
 	struct iova_space space;
 	struct iova_range range;
@@ -876,7 +881,7 @@ static void lower_zone_test(bool soft, bool narrow, unsigned int taken_lg2)
 	if (narrow)
 		FAIL_IF(!iova_space_alloc(
 			&space,
-			&(struct iova_request){
+			&(struct iova_request) {
 				.size = 1, .align = 1, .limit = BIT(16) - 1 },
 			&range));
 	FAIL_IF(!iova_space_alloc(&space, &taken, &range));
@@ -1038,7 +1043,8 @@ static void *recycler(void *seed)
 
 static bool reserved_later(struct iova_space *space, unsigned long granule)
 {
-	struct iova_chunk *c = xa_load(&space->chunks, granule >> IOVA_CHUNK_LG2);
+	struct iova_chunk *c =
+		xa_load(&space->chunks, granule >> IOVA_CHUNK_SHIFT);
 	unsigned int i = granule % IOVA_CHUNK_GRANULES;
 
 	return c && c->reserved && c->reserved[i / 64] & BIT_ULL(i % 64);

@@ -24,7 +24,7 @@ static int sync_map(struct iommu_domain *domain, unsigned long addr,
 	return 0;
 }
 
-void machine_setup(unsigned int granule_lg2, bool sync)
+void machine_setup(unsigned int granule_shift, bool sync)
 {
 	static const struct iommu_domain_ops with = {
 		.iotlb_sync_map = sync_map,
@@ -33,7 +33,7 @@ void machine_setup(unsigned int granule_lg2, bool sync)
 
 	machine.domain.ops = sync ? &with : &without;
 	machine.cookie.domain = &machine.domain;
-	machine.cookie.granule_lg2 = granule_lg2;
+	machine.cookie.granule_shift = granule_shift;
 	machine.memory_end = MACHINE_BOUNCES;
 	machine.fail_nth = 0;
 	machine.error = 0;

@@ -44,7 +44,7 @@ struct iommu_domain {
 
 struct iommu_dma_cookie {
 	struct iommu_domain *domain;
-	unsigned int granule_lg2;
+	unsigned int granule_shift;
 	unsigned int guard;
 	struct xarray bounces; /* only asked whether there are any */
 };
@@ -66,7 +66,7 @@ struct iova_range {
 
 static inline size_t cookie_granule(const struct iommu_dma_cookie *cookie)
 {
-	return (size_t)1 << cookie->granule_lg2;
+	return (size_t)1 << cookie->granule_shift;
 }
 
 static inline size_t
@@ -161,7 +161,7 @@ extern struct machine machine;
 
 static inline u64 granule(void)
 {
-	return 1ULL << machine.cookie.granule_lg2;
+	return 1ULL << machine.cookie.granule_shift;
 }
 
 /* Each call that is made to fail has an error of its own, unless told otherwise. */
@@ -170,7 +170,7 @@ static inline int machine_error(unsigned int call)
 	return machine.error ?: -(int)(1000 + call);
 }
 
-void machine_setup(unsigned int granule_lg2, bool sync_map);
+void machine_setup(unsigned int granule_shift, bool sync_map);
 void machine_begin(void);
 void machine_range(u64 start, u64 end);
 struct machine_slot *machine_slot(u64 addr);

@@ -203,11 +203,11 @@ phys_addr_t iommu_iova_to_phys(struct iommu_domain *domain, dma_addr_t addr)
 
 static void decode_header(const struct header *h)
 {
-	static const u8 granules_lg2[] = { 3, 4, 3, 4, 12, 14, 16, 3 };
-	unsigned int lg2 = granules_lg2[h->granule % 8];
+	static const u8 granules_shift[] = { 3, 4, 3, 4, 12, 14, 16, 3 };
+	unsigned int shift = granules_shift[h->granule % 8];
 
-	machine_setup(lg2, h->more & 1);
-	machine.memory_end = BIT_ULL(KIND_LG2);
+	machine_setup(shift, h->more & 1);
+	machine.memory_end = BIT_ULL(KIND_SHIFT);
 	machine.cookie.guard = h->more >> 1 & 1;
 	*dev = (struct device) {
 		.unit = granule() << (h->unit < 160 ? 0 : h->unit % 8),
@@ -285,9 +285,9 @@ static void decode_record(const struct record *r)
 		break;
 	}
 	/* All of it is of one kind. */
-	phys %= BIT_ULL(KIND_LG2 - 1);
+	phys %= BIT_ULL(KIND_SHIFT - 1);
 	if (r->what >= 0xe0)
-		phys += (r->what / 8 % 4 ? BUS : BRIDGE) * BIT_ULL(KIND_LG2);
+		phys += (r->what / 8 % 4 ? BUS : BRIDGE) * BIT_ULL(KIND_SHIFT);
 	if (meet)
 		phys = ALIGN(phys, dev->unit);
 	entry->phys = phys;
@@ -320,12 +320,12 @@ static void decode_fault(u8 fault)
 		entry->len = 0;
 		break;
 	case 6:
-		entry->phys %= BIT_ULL(KIND_LG2);
-		entry->phys += NOWHERE * BIT_ULL(KIND_LG2);
+		entry->phys %= BIT_ULL(KIND_SHIFT);
+		entry->phys += NOWHERE * BIT_ULL(KIND_SHIFT);
 		break;
 	case 7:
-		entry->phys %= BIT_ULL(KIND_LG2);
-		entry->phys += UNREACHABLE * BIT_ULL(KIND_LG2);
+		entry->phys %= BIT_ULL(KIND_SHIFT);
+		entry->phys += UNREACHABLE * BIT_ULL(KIND_SHIFT);
 		break;
 	}
 }
@@ -338,7 +338,7 @@ static void sg_fill(struct scatterlist *sg, const struct entry *entry,
 	u64 back = min_t(u64, pfn, i % 3);
 
 	*sg = (struct scatterlist) {
-		.page_link = (pfn - back) << PAGE_LG2,
+		.page_link = (pfn - back) << PAGE_SHIFT,
 		.offset = entry->phys % PAGE_SIZE + back * PAGE_SIZE,
 		.length = entry->len,
 		/* What is there before does not count. */

@@ -55,14 +55,14 @@ static unsigned long long nr_joined, nr_moved, nr_alone, nr_bus, nr_whole,
 
 static void decode_layout(const struct header *h)
 {
-	static const u8 granules_lg2[] = { 12, 14, 16 };
-	unsigned int granule_lg2 = granules_lg2[h->granule % 3];
+	static const u8 granules_shift[] = { 12, 14, 16 };
+	unsigned int granule_shift = granules_shift[h->granule % 3];
 	u64 segment;
 
-	layout = (struct sg_layout){
-		.granule = 1ULL << granule_lg2,
+	layout = (struct sg_layout) {
+		.granule = 1ULL << granule_shift,
 		.unit = 1ULL
-			<< (granule_lg2 + (h->unit < 128 ? 0 : h->unit % 12)),
+			<< (granule_shift + (h->unit < 128 ? 0 : h->unit % 12)),
 		.contiguous = h->granule & 0x80,
 	};
 	/* Usual ones, and some below the granule */
@@ -365,7 +365,7 @@ static void place(void)
 {
 	unsigned int i;
 
-	cursor = (struct sg_cursor){};
+	cursor = (struct sg_cursor) {};
 	memset(places, 0, sizeof(places[0]) * nr_entries);
 	for (i = 0; i < nr_entries; i++) {
 		if (entries[i].bus)

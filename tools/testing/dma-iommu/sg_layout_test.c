@@ -195,7 +195,7 @@ static void check_example(void)
 	at = iommu_dma_layout_next(&layout, &cursor, 0x70000, 0x1000);
 	FAIL_IF(at.merged || at.start != 0x4000 || cursor.segments != 4);
 
-	cursor = (struct sg_cursor){};
+	cursor = (struct sg_cursor) {};
 	layout.contiguous = true;
 	iommu_dma_layout_next(&layout, &cursor, 0x10800, 0x800);
 	at = iommu_dma_layout_next(&layout, &cursor, 0x30000, 0x600);
@@ -218,7 +218,7 @@ static const u64 granules[] = { 4096, 16384, 65536 };
 
 static struct sg_layout plain_layout(u64 granule)
 {
-	return (struct sg_layout){
+	return (struct sg_layout) {
 		.granule = granule,
 		.unit = granule,
 		.max_segment = UINT_MAX,
@@ -351,7 +351,7 @@ static void check_boundaries(u64 granule)
 	static const u64 boundaries[] = { 0, BIT_ULL(63), BIT_ULL(52) };
 	struct sg_layout layout = plain_layout(granule);
 	struct sg_cursor cursor, none;
-	unsigned int i, lg2;
+	unsigned int i, shift;
 
 	for (i = 0; i < ARRAY_SIZE(boundaries); i++) {
 		layout.boundary = boundaries[i];
@@ -362,8 +362,8 @@ static void check_boundaries(u64 granule)
 		FAIL_IF(memcmp(&cursor, &none, sizeof(cursor)));
 	}
 	/* Granules up to each boundary, and then another segment */
-	for (lg2 = __ffs64(granule); lg2 < 32; lg2++) {
-		layout.boundary = 1ULL << lg2;
+	for (shift = __ffs64(granule); shift < 32; shift++) {
+		layout.boundary = 1ULL << shift;
 		cursor = place_many(&layout, 1000, 0, 2 * granule, granule);
 		FAIL_IF(cursor.end != 1000 * granule);
 		FAIL_IF(cursor.segments !=
@@ -399,12 +399,12 @@ static void check_peers(u64 granule)
 	/* What has an address already is one by itself only. */
 	layout.contiguous = true;
 	layout.boundary = granule;
-	cursor = (struct sg_cursor){};
+	cursor = (struct sg_cursor) {};
 	iommu_dma_layout_elsewhere(&cursor);
 	FAIL_IF(!iommu_dma_layout_fits(&layout, &cursor));
 	iommu_dma_layout_next(&layout, &cursor, 0, 1);
 	FAIL_IF(iommu_dma_layout_fits(&layout, &cursor));
-	cursor = (struct sg_cursor){};
+	cursor = (struct sg_cursor) {};
 	iommu_dma_layout_next(&layout, &cursor, 0, 1);
 	FAIL_IF(!iommu_dma_layout_fits(&layout, &cursor));
 	iommu_dma_layout_elsewhere(&cursor);

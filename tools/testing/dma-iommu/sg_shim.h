@@ -13,12 +13,12 @@
 
 enum { MEMORY, BRIDGE, BUS, UNREACHABLE, NOWHERE, KINDS };
 
-#define KIND_LG2		50
+#define KIND_SHIFT 50
 #define BUS_OFFSET		BIT_ULL(61)
 
 static inline unsigned int phys_kind(u64 phys)
 {
-	return phys >> KIND_LG2;
+	return phys >> KIND_SHIFT;
 }
 
 /*
@@ -30,11 +30,11 @@ struct page;
 #define __uninitialized
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		BIT(PAGE_SHIFT)
-#define PAGE_LG2		6	/* of what a struct page would take */
+#define PAGE_SHIFT		6 /* of what a struct page would take */
 
 static inline unsigned long page_to_pfn(const struct page *page)
 {
-	return (unsigned long)page >> PAGE_LG2;
+	return (unsigned long)page >> PAGE_SHIFT;
 }
 
 static inline bool pfn_valid(unsigned long pfn)
@@ -206,7 +206,7 @@ static inline dma_addr_t
 iommu_dma_iova_addr(const struct iommu_dma_cookie *cookie,
 		    const struct iova_range *range)
 {
-	return (dma_addr_t)range->first << cookie->granule_lg2;
+	return (dma_addr_t)range->first << cookie->granule_shift;
 }
 
 struct iommu_dma_unmap {
@@ -224,14 +224,14 @@ phys_addr_t iommu_iova_to_phys(struct iommu_domain *domain, dma_addr_t addr);
 
 static inline u64 iommu_dma_unmap_iova_end(const struct iommu_dma_unmap *td)
 {
-	return ((u64)td->range.last + 1 - td->cookie->guard) <<
-	       td->cookie->granule_lg2;
+	return ((u64)td->range.last + 1 - td->cookie->guard)
+	       << td->cookie->granule_shift;
 }
 
 static inline u64 iommu_dma_unmap_iova_size(const struct iommu_dma_unmap *td)
 {
 	return iommu_dma_unmap_iova_end(td) -
-	       ((u64)td->range.first << td->cookie->granule_lg2);
+	       ((u64)td->range.first << td->cookie->granule_shift);
 }
 
 /*

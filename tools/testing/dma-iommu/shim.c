@@ -446,8 +446,8 @@ void on_each_cpu(void (*func)(void *data), void *data, bool wait)
  * XArray: nodes are only freed with the whole, so readers need nothing.
  */
 
-#define NODE_LG2	6
-#define NODE_SLOTS	(1UL << NODE_LG2)
+#define NODE_SHIFT 6
+#define NODE_SLOTS	(1UL << NODE_SHIFT)
 
 struct shim_node {
 	unsigned int level;
@@ -463,11 +463,12 @@ void *xa_load(struct xarray *xa, unsigned long index)
 	if (!node)
 		return NULL;
 	level = node->level;
-	if ((index >> (level * NODE_LG2)) >= NODE_SLOTS)
+	if ((index >> (level * NODE_SHIFT)) >= NODE_SLOTS)
 		return NULL;
 	for (;; level--) {
-		void *entry = READ_ONCE(node->slot[(index >> (level * NODE_LG2)) %
-						   NODE_SLOTS]);
+		void *entry =
+			READ_ONCE(node->slot[(index >> (level * NODE_SHIFT)) %
+					     NODE_SLOTS]);
 
 		if (!entry || !level)
 			return entry;
@@ -491,7 +492,7 @@ static void **node_slot(struct xarray *xa, unsigned long index)
 	unsigned int level;
 	void **slot;
 
-	while (!node || (index >> (node->level * NODE_LG2)) >= NODE_SLOTS) {
+	while (!node || (index >> (node->level * NODE_SHIFT)) >= NODE_SLOTS) {
 		child = node;
 		node = node_new(child ? child->level + 1 : 0);
 		if (!node)
@@ -500,7 +501,7 @@ static void **node_slot(struct xarray *xa, unsigned long index)
 		smp_store_release(&xa->root, node);
 	}
 	for (level = node->level;; level--) {
-		slot = &node->slot[(index >> (level * NODE_LG2)) % NODE_SLOTS];
+		slot = &node->slot[(index >> (level * NODE_SHIFT)) % NODE_SLOTS];
 		if (!level)
 			return slot;
 		if (!*slot) {
@@ -532,10 +533,10 @@ void *__xa_erase(struct xarray *xa, unsigned long index)
 	void **slot, *old;
 
 	lockdep_assert_held(&xa->xa_lock);
-	if (!node || (index >> (node->level * NODE_LG2)) >= NODE_SLOTS)
+	if (!node || (index >> (node->level * NODE_SHIFT)) >= NODE_SLOTS)
 		return NULL;
 	for (level = node->level;; level--) {
-		slot = &node->slot[(index >> (level * NODE_LG2)) % NODE_SLOTS];
+		slot = &node->slot[(index >> (level * NODE_SHIFT)) % NODE_SLOTS];
 		if (!level)
 			break;
 		node = *slot;

@@ -36,8 +36,8 @@ static struct mock_iommu *small_iommu(struct kunit *test, unsigned int delay_us)
 {
 	const struct test_env *env = test->param_value;
 	struct mock_iommu_options options = {
-		.pgsizes = BIT(env->granule_lg2),
-		.aperture_last = ((u64)SPACE << env->granule_lg2) - 1,
+		.pgsizes = BIT(env->granule_shift),
+		.aperture_last = ((u64)SPACE << env->granule_shift) - 1,
 		.delay_us = delay_us,
 		.deferred = env->deferred,
 	};
@@ -99,10 +99,10 @@ static struct mock_iommu *chunk_iommu(struct kunit *test, unsigned int delay_us)
 {
 	const struct test_env *env = test->param_value;
 	struct mock_iommu_options options = {
-		.pgsizes = BIT(env->granule_lg2),
+		.pgsizes = BIT(env->granule_shift),
 		.aperture_start = CHUNK_START,
 		.aperture_last = CHUNK_START - 1 +
-				 (IOVA_CHUNK_GRANULES << env->granule_lg2),
+				 (IOVA_CHUNK_GRANULES << env->granule_shift),
 		.delay_us = delay_us,
 		.deferred = env->deferred,
 	};
@@ -411,7 +411,7 @@ static void all_kinds_run(struct kunit *test, struct test_mapping *m,
 static void invariant_4_limits(struct kunit *test)
 {
 	const struct test_env *env = test->param_value;
-	u64 granule = BIT(env->granule_lg2);
+	u64 granule = BIT(env->granule_shift);
 	struct mock_iommu_options options = {
 		.pgsizes = granule,
 		.aperture_start = APERTURE_FIRST * granule,
@@ -439,10 +439,13 @@ static void invariant_4_limits(struct kunit *test)
 	for (i = 24; i <= 64; i++) {
 		if (!test_env_turn(test, i, 4))
 			continue;
-		test_device_limit(&td, &(struct test_limits) {
-			.mask = i < 64 ? i - env->granule_lg2 : 0,
-			.bus = i % 8 ? 0 : i / 2 + 12 - env->granule_lg2,
-		});
+		test_device_limit(
+			&td,
+			&(struct test_limits) {
+				.mask = i < 64 ? i - env->granule_shift : 0,
+				.bus = i % 8 ? 0 :
+					       i / 2 + 12 - env->granule_shift,
+			});
 		all_kinds_run(test, m, 2 * granule, "mask");
 	}
 	test_device_settled(test, &td, 0);

@@ -512,7 +512,7 @@ static void map_failures(struct kunit *test)
 		try_coherent_contiguous, try_noncontiguous,
 	};
 	const struct test_env *env = test->param_value;
-	u64 space = (u64)SPACE << env->granule_lg2;
+	u64 space = (u64)SPACE << env->granule_shift;
 	struct memory *memory = memory_create(test, space - 1);
 	struct device *dev = memory->td.dev;
 	unsigned int i;
@@ -540,7 +540,7 @@ static void map_failures(struct kunit *test)
 static void shared_domain(struct kunit *test)
 {
 	const struct test_env *env = test->param_value;
-	u64 granule = BIT(env->granule_lg2);
+	u64 granule = BIT(env->granule_shift);
 	struct mock_iommu_options options = {
 		.pgsizes = granule,
 		.aperture_start = 2 * granule,

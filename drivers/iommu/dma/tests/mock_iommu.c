@@ -98,7 +98,7 @@ struct mock_iommu {
  * @table: entries by granule; its lock protects all of the below
  * @tables: &struct mock_table by their place; protected by the lock of @table
  * @limbo: those that have gone
- * @lg2: log2 of the granule
+ * @shift: log2 of the granule
  * @age: invalidations that have begun
  * @delay_us: as in the options
  * @eager: likewise
@@ -113,7 +113,7 @@ struct mock_domain {
 	struct xarray table;
 	struct xarray tables;
 	struct list_head limbo;
-	unsigned int lg2;
+	unsigned int shift;
 	u8 age;
 	unsigned int delay_us;
 	bool eager;
@@ -134,12 +134,12 @@ static struct mock_domain *mock_of(struct device *dev)
 
 static size_t granule_of(const struct mock_domain *mock)
 {
-	return (size_t)1 << mock->lg2;
+	return (size_t)1 << mock->shift;
 }
 
 static unsigned long entry_at(struct mock_domain *mock, unsigned long iova)
 {
-	void *entry = xa_load(&mock->table, iova >> mock->lg2);
+	void *entry = xa_load(&mock->table, iova >> mock->shift);
 
 	return entry ? xa_to_value(entry) : 0;
 }
@@ -167,7 +167,7 @@ static bool age_covers(u8 age, u8 at)
 static unsigned long table_index(const struct mock_domain *mock,
 				 unsigned long iova)
 {
-	return iova >> (2 * mock->lg2 - 3);
+	return iova >> (2 * mock->shift - 3);
 }
 
 static struct mock_table *table_get(struct mock_domain *mock, unsigned long iova)
@@ -266,7 +266,7 @@ static bool in_reach(const struct mock_domain *mock, unsigned long iova,
 static int set_entry(struct mock_domain *mock, unsigned long iova,
 		     unsigned long entry)
 {
-	return xa_err(__xa_store(&mock->table, iova >> mock->lg2,
+	return xa_err(__xa_store(&mock->table, iova >> mock->shift,
 				 xa_mk_value(entry),
 				 GFP_ATOMIC | __GFP_NOWARN));
 }
@@ -325,8 +325,8 @@ static void invalidate(struct mock_domain *mock, unsigned long first,
 	limbo_cover(mock, age);
 	if (!mock->counts.stale)
 		return;
-	xa_for_each_range(&mock->table, index, entry, first >> mock->lg2,
-			  last >> mock->lg2) {
+	xa_for_each_range(&mock->table, index, entry, first >> mock->shift,
+			  last >> mock->shift) {
 		value = xa_to_value(entry);
 		if (entry_mapped(value) ||
 		    !age_covers(age, FIELD_GET(ENTRY_AGE, value)))
@@ -485,12 +485,13 @@ static int mock_iotlb_sync_map(struct iommu_domain *domain, unsigned long iova,
 		ret = -ENOMEM;
 		goto unlock;
 	}
-	xa_for_each_range(&mock->table, index, entry, iova >> mock->lg2,
-			  (iova + size - 1) >> mock->lg2) {
+	xa_for_each_range(&mock->table, index, entry, iova >> mock->shift,
+			  (iova + size - 1) >> mock->shift) {
 		value = xa_to_value(entry);
 		/* There is an entry already, so this takes no memory. */
 		if (value & ENTRY_NEW)
-			set_entry(mock, index << mock->lg2, value & ~ENTRY_NEW);
+			set_entry(mock, index << mock->shift,
+				  value & ~ENTRY_NEW);
 	}
 unlock:
 	xa_unlock_irqrestore(&mock->table, flags);
@@ -582,7 +583,7 @@ static struct iommu_domain *mock_domain_alloc(struct device *dev)
 	lockdep_set_class(&mock->tables.xa_lock, &tables_key);
 	INIT_LIST_HEAD(&mock->limbo);
 	mock->iommu = iommu;
-	mock->lg2 = __ffs(options->pgsizes);
+	mock->shift = __ffs(options->pgsizes);
 	mock->delay_us = options->delay_us;
 	mock->eager = options->eager;
 	mock->stuck = ULONG_MAX;

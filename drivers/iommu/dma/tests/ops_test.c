@@ -24,7 +24,7 @@ static const struct dma_map_ops *const ops = &iommu_dma_ops;
 
 static u64 granule_of_env(const struct kunit *test)
 {
-	return BIT(((const struct test_env *)test->param_value)->granule_lg2);
+	return BIT(((const struct test_env *)test->param_value)->granule_shift);
 }
 
 static struct mock_iommu_options env_options(const struct kunit *test)
@@ -32,7 +32,7 @@ static struct mock_iommu_options env_options(const struct kunit *test)
 	const struct test_env *env = test->param_value;
 
 	return (struct mock_iommu_options) {
-		.pgsizes = BIT(env->granule_lg2),
+		.pgsizes = BIT(env->granule_shift),
 		.aperture_last = SPACE * granule_of_env(test) - 1,
 		.deferred = env->deferred,
 	};
@@ -1079,7 +1079,7 @@ static void doorbells_in_reach(struct kunit *test)
 {
 	const struct test_env *env = test->param_value;
 	struct mock_iommu_options options = {
-		.pgsizes = BIT(env->granule_lg2),
+		.pgsizes = BIT(env->granule_shift),
 		.deferred = env->deferred,
 		.shared = true,
 	};

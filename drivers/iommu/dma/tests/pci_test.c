@@ -97,7 +97,7 @@ static dma_addr_t granule_map(const struct test_device *td)
 static struct fake_pci *pci_create_small(struct kunit *test, u64 granules)
 {
 	const struct test_env *env = test->param_value;
-	u64 granule = BIT(env->granule_lg2);
+	u64 granule = BIT(env->granule_shift);
 	struct mock_iommu_options options = {
 		.pgsizes = granule,
 		.aperture_last = granules * granule - 1,
@@ -421,7 +421,7 @@ static void untrusted_no_memory(struct kunit *test)
 static void below_4g(struct kunit *test)
 {
 	const struct test_env *env = test->param_value;
-	u64 g = BIT(env->granule_lg2);
+	u64 g = BIT(env->granule_shift);
 	struct mock_iommu_options options = {
 		.pgsizes = g,
 		.aperture_start = SZ_4G - 16 * g,

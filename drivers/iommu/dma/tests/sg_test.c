@@ -218,9 +218,10 @@ static void list_failures(struct kunit *test)
 	struct test_sg *list;
 	unsigned int i;
 
-	test_device_init(test, test_iommu(test, ((u64)SPACE <<
-						 env->granule_lg2) - 1, false),
-			 &td);
+	test_device_init(
+		test,
+		test_iommu(test, ((u64)SPACE << env->granule_shift) - 1, false),
+		&td);
 	list = test_sg_alloc(test, &td);
 	for (i = 0; i < 2 * MOCK_MAP_FAULTS * ARRAY_SIZE(shapes) && !failed(test);
 	     i++) {
@@ -274,7 +275,7 @@ static void expect_no_room(struct test_sg *list, bool contiguous, bool quiet)
 static void list_space(struct kunit *test)
 {
 	const struct test_env *env = test->param_value;
-	u64 space = (u64)SPACE << env->granule_lg2;
+	u64 space = (u64)SPACE << env->granule_shift;
 	/* The lowest granule is never used. */
 	unsigned int fit = (SPACE - 1) / (4 + test_guard), i;
 	struct test_sg *lists[LISTS], *large, *more;
@@ -396,7 +397,7 @@ static void list_too_large(struct kunit *test)
 	};
 	const struct test_env *env = test->param_value;
 	/* No row fits, and each granule of it could be had. */
-	u64 space = (u64)512 << env->granule_lg2;
+	u64 space = (u64)512 << env->granule_shift;
 	struct test_device td, wide;
 	struct sg_table sgt;
 	struct test_pool *pool;

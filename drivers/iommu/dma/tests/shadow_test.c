@@ -237,8 +237,8 @@ static void shadow_books(struct kunit *test)
 	const struct test_env *env = test->param_value;
 	struct shadow *s = kunit_kzalloc(test, sizeof(*s), GFP_KERNEL);
 	struct mock_iommu_options options = {
-		.pgsizes = BIT(env->granule_lg2),
-		.aperture_start = TOP - (SPACE << env->granule_lg2),
+		.pgsizes = BIT(env->granule_shift),
+		.aperture_start = TOP - (SPACE << env->granule_shift),
 		.aperture_last = TOP - 1,
 		.delay_us = 2,
 		.deferred = env->deferred,

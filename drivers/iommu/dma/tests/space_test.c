@@ -28,7 +28,7 @@
 
 struct space_row {
 	const char *what;
-	unsigned int granule_lg2;
+	unsigned int granule_shift;
 };
 
 /* The same granules are in other zones, as the limits are in bytes. */
@@ -249,9 +249,9 @@ static struct world *world_create(struct kunit *test)
 	mutex_init(&w->flush);
 	w->map = kvcalloc(BITS_TO_LONGS(GRANULES), sizeof(long), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, w->map);
-	KUNIT_ASSERT_EQ(test, 0, test_access.space_init(&w->space, 1,
-							GRANULES - 1,
-							row->granule_lg2));
+	KUNIT_ASSERT_EQ(test, 0,
+			test_access.space_init(&w->space, 1, GRANULES - 1,
+					       row->granule_shift));
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, world_destroy,
 							   w));
 	return w;

@@ -44,7 +44,7 @@ struct test_access {
 	int (*init_fq)(struct iommu_domain *domain);
 	int (*domain_init)(struct device *dev, struct iommu_domain *domain);
 	int (*space_init)(struct iova_space *space, unsigned long first,
-			  unsigned long last, unsigned int granule_lg2);
+			  unsigned long last, unsigned int granule_shift);
 	void (*space_destroy)(struct iova_space *space);
 	int (*reserve)(struct iova_space *space, unsigned long first,
 		       unsigned long last);

@@ -77,7 +77,7 @@ const void *test_mode_gen_params(const void *prev, char *desc)
 
 	do {
 		env = env_gen_params(env, desc);
-	} while (env && env->granule_lg2 > 12);
+	} while (env && env->granule_shift > 12);
 	return env;
 }
 
@@ -164,8 +164,8 @@ struct mock_iommu *test_iommu(struct kunit *test, dma_addr_t aperture_last,
 	const struct test_env *env = test->param_value;
 	struct mock_iommu_options options = {
 		/* Pages, and what a table and a table of tables map as one */
-		.pgsizes = BIT(env->granule_lg2) |
-			   BIT(2 * env->granule_lg2 - 3),
+		.pgsizes = BIT(env->granule_shift) |
+			   BIT(2 * env->granule_shift - 3),
 		.aperture_last = aperture_last,
 		.deferred = env->deferred,
 		.shared = shared,
@@ -191,14 +191,15 @@ void test_device_init(struct kunit *test, struct mock_iommu *mock,
 	kmsg_dump_rewind(&iter);
 	td->log = iter.next_seq;
 	td->dev = mock_iommu_device(test, mock, !env->noncoherent);
-	td->granule = BIT(env->granule_lg2);
+	td->granule = BIT(env->granule_shift);
 	td->noncoherent = env->noncoherent;
 	test_device_limit(td, &test_limits[0]);
 }
 
-static u64 reach(const struct test_device *td, unsigned int granules_lg2)
+static u64 reach(const struct test_device *td, unsigned int granules_shift)
 {
-	return granules_lg2 ? ((u64)td->granule << granules_lg2) - 1 : U64_MAX;
+	return granules_shift ? ((u64)td->granule << granules_shift) - 1 :
+				U64_MAX;
 }
 
 /**

@@ -12,13 +12,13 @@
 /**
  * struct test_env - an IOMMU and a bus to run a test case on
  * @name: to be printed
- * @granule_lg2: log2 of the granule
+ * @granule_shift: log2 of the granule
  * @deferred: deferred mode
  * @noncoherent: devices do not snoop caches
  */
 struct test_env {
 	const char *name;
-	unsigned int granule_lg2;
+	unsigned int granule_shift;
 	bool deferred;
 	bool noncoherent;
 };

@@ -27,14 +27,14 @@ struct iommu_domain *soak_domain(struct device *dev)
 	if (!domain || !(domain->type & __IOMMU_DOMAIN_DMA_API))
 		return NULL;
 	cookie = domain->iova_cookie;
-	return cookie && cookie->granule_lg2 ? domain : NULL;
+	return cookie && cookie->granule_shift ? domain : NULL;
 }
 
 static phys_addr_t soak_lookup(struct iommu_dma_cookie *cookie,
 			       unsigned long granule)
 {
 	return iommu_iova_to_phys(cookie->domain,
-				  (dma_addr_t)granule << cookie->granule_lg2);
+				  (dma_addr_t)granule << cookie->granule_shift);
 }
 
 static void soak_books_chunk(struct iommu_dma_cookie *cookie,

@@ -80,7 +80,7 @@ struct watch_table {
  * @domain: its domain
  * @ops: the domain's own operations
  * @hooked: a copy of them with ours in it
- * @lg2: log2 of the granule in bytes
+ * @shift: log2 of the granule in bytes
  * @granules: granules that are watched, from address 0 on
  * @state: per granule, WATCH_FREE, WATCH_MAPPED, or, once unmapped, the flush
  *	after which the address may be used again
@@ -108,7 +108,7 @@ struct watch {
 	struct iommu_domain *domain;
 	const struct iommu_domain_ops *ops;
 	struct iommu_domain_ops hooked;
-	unsigned int lg2;
+	unsigned int shift;
 	unsigned long granules;
 	u32 *state;
 	unsigned int guard;
@@ -170,7 +170,7 @@ static inline bool watch_deferred(const struct watch *watch)
 /* Bytes of a granule */
 static inline size_t watch_granule(const struct watch *watch)
 {
-	return (size_t)1 << watch->lg2;
+	return (size_t)1 << watch->shift;
 }
 
 #endif /* DMA_WATCH_H */

@@ -118,13 +118,13 @@ static struct watch_task *watch_self(struct watch *watch)
 
 static unsigned long watch_first(struct watch *watch, unsigned long iova)
 {
-	return min(iova >> watch->lg2, watch->granules);
+	return min(iova >> watch->shift, watch->granules);
 }
 
 static unsigned long watch_end(struct watch *watch, unsigned long iova,
 			       size_t size)
 {
-	return min((iova + size) >> watch->lg2, watch->granules);
+	return min((iova + size) >> watch->shift, watch->granules);
 }
 
 static bool watch_waits(struct watch *watch, u32 state)
@@ -154,12 +154,13 @@ static void watch_set_mapped(struct watch *watch, unsigned long iova, size_t siz
 		u32 old = xchg(&watch->state[g], WATCH_MAPPED);
 
 		if (old == WATCH_MAPPED)
-			watch_wrong(watch, "mapped twice", (u64)g << watch->lg2);
+			watch_wrong(watch, "mapped twice",
+				    (u64)g << watch->shift);
 		else if (watch_waits(watch, old))
 			watch_wrong(watch, "handed out again before its flush",
-				    (u64)g << watch->lg2);
+				    (u64)g << watch->shift);
 	}
-	atomic_long_add(size >> watch->lg2, &watch->mapped);
+	atomic_long_add(size >> watch->shift, &watch->mapped);
 }
 
 static void watch_set_unmapped(struct watch *watch, unsigned long iova,
@@ -169,7 +170,7 @@ static void watch_set_unmapped(struct watch *watch, unsigned long iova,
 
 	for (g = watch_first(watch, iova); g < end; g++)
 		WRITE_ONCE(watch->state[g], state);
-	atomic_long_sub(size >> watch->lg2, &watch->mapped);
+	atomic_long_sub(size >> watch->shift, &watch->mapped);
 }
 
 /* Invalidated; if it is mapped meanwhile, that has been found wrong before. */
@@ -204,8 +205,8 @@ static void watch_gather_add(struct watch *watch,
 			     struct iommu_iotlb_gather *gather,
 			     unsigned long iova, size_t size)
 {
-	unsigned long first = iova >> watch->lg2;
-	unsigned long last = ((iova + size) >> watch->lg2) - 1;
+	unsigned long first = iova >> watch->shift;
+	unsigned long last = ((iova + size) >> watch->shift) - 1;
 	struct watch_gather *open;
 
 	lockdep_assert_held(&watch->lock);
@@ -504,7 +505,7 @@ static void watch_settle(struct watch *watch)
 		/* In strict mode there is nothing to wait for. */
 		if (!atomic_long_read(&watch->queued) || time_after(jiffies, end)) {
 			watch_wrong(watch, "unmapped and never invalidated",
-				    (u64)g << watch->lg2);
+				    (u64)g << watch->shift);
 			return;
 		}
 		msleep(20);
@@ -545,11 +546,12 @@ int watch_verdict(struct watch *watch, unsigned long bound_us)
 
 static int watch_op_info(struct watch *watch, int argc, char **argv)
 {
-	watch_note("device %s mode %s granule %zu watched up to %#llx mapped %ld guard %u\n",
-		   dev_name(watch->dev),
-		   watch_deferred(watch) ? "deferred" : "strict",
-		   watch_granule(watch), (u64)watch->granules << watch->lg2,
-		   atomic_long_read(&watch->mapped), watch->guard);
+	watch_note(
+		"device %s mode %s granule %zu watched up to %#llx mapped %ld guard %u\n",
+		dev_name(watch->dev),
+		watch_deferred(watch) ? "deferred" : "strict",
+		watch_granule(watch), (u64)watch->granules << watch->shift,
+		atomic_long_read(&watch->mapped), watch->guard);
 	return 0;
 }
 
@@ -589,11 +591,11 @@ static struct watch *watch_alloc(struct device *dev, struct iommu_domain *domain
 	watch->dev = dev;
 	watch->domain = domain;
 	watch->ops = domain->ops;
-	watch->lg2 = __ffs(domain->pgsize_bitmap);
+	watch->shift = __ffs(domain->pgsize_bitmap);
 	watch->guard = guard;
 	raw_spin_lock_init(&watch->lock);
 	watch->granules = 1UL << (min(fls64(dma_get_mask(dev)), WATCH_BITS) -
-				  watch->lg2);
+				  watch->shift);
 	watch->state = vzalloc(array_size(watch->granules, sizeof(u32)));
 	if (!watch->state) {
 		vfree(watch);

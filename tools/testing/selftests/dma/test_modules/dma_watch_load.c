@@ -188,7 +188,8 @@ static void watch_verify(struct watch_load *load, struct watch_slot *slot)
 	}
 	for (g = 0; g < watch->guard; g++)
 		if (watch_is_mapped(watch, ((slot->dma + slot->size - 1) >>
-					    watch->lg2) + 1 + g))
+					    watch->shift) +
+						   1 + g))
 			watch_wrong(watch, "no guard behind", slot->dma);
 }
 
