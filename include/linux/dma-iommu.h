@@ -22,28 +22,29 @@ extern const struct dma_map_ops iommu_dma_ops;
 /*
  * Cache maintenance of many buffers: arch_sync_dma_for_device() and
  * arch_sync_dma_for_cpu() that need not have taken effect before
- * arch_sync_dma_wait() returns, so that there is one wait for all.
+ * arch_sync_dma_flush() returns, so that there is one wait for all.
  */
-#ifdef CONFIG_ARCH_HAS_SYNC_DMA_NOWAIT
-void arch_sync_dma_for_device_nowait(phys_addr_t phys, size_t size,
-				     enum dma_data_direction dir);
-void arch_sync_dma_for_cpu_nowait(phys_addr_t phys, size_t size,
-				  enum dma_data_direction dir);
-void arch_sync_dma_wait(void);
+#ifdef CONFIG_ARCH_HAS_BATCHED_DMA_SYNC
+void arch_sync_dma_for_device_noflush(phys_addr_t phys, size_t size,
+				      enum dma_data_direction dir);
+void arch_sync_dma_for_cpu_noflush(phys_addr_t phys, size_t size,
+				   enum dma_data_direction dir);
+void arch_sync_dma_flush(void);
 #else
-static inline void arch_sync_dma_for_device_nowait(phys_addr_t phys, size_t size,
-						   enum dma_data_direction dir)
+static inline void arch_sync_dma_for_device_noflush(phys_addr_t phys,
+						    size_t size,
+						    enum dma_data_direction dir)
 {
 	arch_sync_dma_for_device(phys, size, dir);
 }
 
-static inline void arch_sync_dma_for_cpu_nowait(phys_addr_t phys, size_t size,
-						enum dma_data_direction dir)
+static inline void arch_sync_dma_for_cpu_noflush(phys_addr_t phys, size_t size,
+						 enum dma_data_direction dir)
 {
 	arch_sync_dma_for_cpu(phys, size, dir);
 }
 
-static inline void arch_sync_dma_wait(void)
+static inline void arch_sync_dma_flush(void)
 {
 }
 #endif

@@ -48,15 +48,15 @@ static void invalidate_line(unsigned long addr)
 }
 
 /**
- * arch_sync_dma_for_device_nowait - write memory back for a device to see
+ * arch_sync_dma_for_device_noflush - write memory back for a device to see
  * @phys: first byte
  * @size: bytes
  * @dir: direction of the transfer
  *
- * Context: Any. Complete when arch_sync_dma_wait() returns.
+ * Context: Any. Complete when arch_sync_dma_flush() returns.
  */
-void arch_sync_dma_for_device_nowait(phys_addr_t phys, size_t size,
-				     enum dma_data_direction dir)
+void arch_sync_dma_for_device_noflush(phys_addr_t phys, size_t size,
+				      enum dma_data_direction dir)
 {
 	unsigned long start = (unsigned long)phys_to_virt(phys);
 	unsigned long line = line_size(), addr;
@@ -66,15 +66,15 @@ void arch_sync_dma_for_device_nowait(phys_addr_t phys, size_t size,
 }
 
 /**
- * arch_sync_dma_for_cpu_nowait - forget what caches have of memory
+ * arch_sync_dma_for_cpu_noflush - forget what caches have of memory
  * @phys: first byte
  * @size: bytes
  * @dir: direction of the transfer
  *
- * Context: Any. Complete when arch_sync_dma_wait() returns.
+ * Context: Any. Complete when arch_sync_dma_flush() returns.
  */
-void arch_sync_dma_for_cpu_nowait(phys_addr_t phys, size_t size,
-				  enum dma_data_direction dir)
+void arch_sync_dma_for_cpu_noflush(phys_addr_t phys, size_t size,
+				   enum dma_data_direction dir)
 {
 	unsigned long start = (unsigned long)phys_to_virt(phys);
 	unsigned long line = line_size();
@@ -93,11 +93,11 @@ void arch_sync_dma_for_cpu_nowait(phys_addr_t phys, size_t size,
 }
 
 /**
- * arch_sync_dma_wait - wait for all cache maintenance that was begun before
+ * arch_sync_dma_flush - wait for all cache maintenance that was begun before
  *
  * Context: Any.
  */
-void arch_sync_dma_wait(void)
+void arch_sync_dma_flush(void)
 {
 	dsb(sy);
 }
@@ -105,8 +105,8 @@ void arch_sync_dma_wait(void)
 void arch_sync_dma_for_device(phys_addr_t phys, size_t size,
 			      enum dma_data_direction dir)
 {
-	arch_sync_dma_for_device_nowait(phys, size, dir);
-	arch_sync_dma_wait();
+	arch_sync_dma_for_device_noflush(phys, size, dir);
+	arch_sync_dma_flush();
 }
 
 void arch_sync_dma_for_cpu(phys_addr_t phys, size_t size,
@@ -114,8 +114,8 @@ void arch_sync_dma_for_cpu(phys_addr_t phys, size_t size,
 {
 	if (dir == DMA_TO_DEVICE)
 		return;
-	arch_sync_dma_for_cpu_nowait(phys, size, dir);
-	arch_sync_dma_wait();
+	arch_sync_dma_for_cpu_noflush(phys, size, dir);
+	arch_sync_dma_flush();
 }
 
 /* No dirty line of the cacheable alias may be written back from now on. */

@@ -142,7 +142,7 @@ int iommu_dma_batch_finish(struct iommu_dma_batch *batch, dma_addr_t start,
 
 	/* iommu_dma_bounce_phys() did not. */
 	if (batch->any_bounced && !dev_is_dma_coherent(batch->dev))
-		arch_sync_dma_wait();
+		arch_sync_dma_flush();
 	if (!ret)
 		ret = iommu_dma_batch_flush(batch);
 	if (!ret && domain->ops->iotlb_sync_map)

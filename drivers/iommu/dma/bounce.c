@@ -231,7 +231,7 @@ int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
  *
  * Context: Any.
  * Return: the physical address to map, of a whole granule that is ready for the
- * device after arch_sync_dma_wait().
+ * device after arch_sync_dma_flush().
  */
 phys_addr_t iommu_dma_bounce_phys(struct device *dev,
 				  struct iommu_dma_cookie *cookie,
@@ -240,8 +240,8 @@ phys_addr_t iommu_dma_bounce_phys(struct device *dev,
 	phys_addr_t phys = page_to_phys(bounce_find(cookie, addr)->page);
 
 	if (!dev_is_dma_coherent(dev))
-		arch_sync_dma_for_device_nowait(phys, cookie_granule(cookie),
-						DMA_BIDIRECTIONAL);
+		arch_sync_dma_for_device_noflush(phys, cookie_granule(cookie),
+						 DMA_BIDIRECTIONAL);
 	return phys;
 }
 
@@ -296,7 +296,7 @@ static void sync_part(struct device *dev, const struct iommu_dma_bounce *bounce,
 		if (dir != DMA_FROM_DEVICE)
 			copy_bytes(bounce, part, skip, len, true);
 		if (!coherent)
-			arch_sync_dma_for_device_nowait(phys, len, dir);
+			arch_sync_dma_for_device_noflush(phys, len, dir);
 	}
 }
 
@@ -376,14 +376,13 @@ void iommu_dma_bounce_sync(struct device *dev, dma_addr_t addr, size_t size,
 		} else {
 			phys = iommu_iova_to_phys(cookie->domain, addr);
 			if (phys && for_cpu)
-				arch_sync_dma_for_cpu_nowait(phys, next - addr,
-							     dir);
+				arch_sync_dma_for_cpu_noflush(phys, next - addr,
+							      dir);
 			else if (phys)
-				arch_sync_dma_for_device_nowait(phys,
-								next - addr,
-								dir);
+				arch_sync_dma_for_device_noflush(
+					phys, next - addr, dir);
 		}
 	}
 	if (!coherent)
-		arch_sync_dma_wait();
+		arch_sync_dma_flush();
 }

@@ -379,13 +379,13 @@ static void sync_entries(struct scatterlist *sgl, int nents,
 	for_each_sg_entry(sgl, sg, nents, i)
 	{
 		if (for_cpu)
-			arch_sync_dma_for_cpu_nowait(sg_phys(sg), sg->length,
-						     dir);
+			arch_sync_dma_for_cpu_noflush(sg_phys(sg), sg->length,
+						      dir);
 		else
-			arch_sync_dma_for_device_nowait(sg_phys(sg),
-							sg->length, dir);
+			arch_sync_dma_for_device_noflush(sg_phys(sg),
+							 sg->length, dir);
 	}
-	arch_sync_dma_wait();
+	arch_sync_dma_flush();
 }
 
 /* The segments that are the IOMMU's, of a mapped list */

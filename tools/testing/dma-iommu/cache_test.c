@@ -88,11 +88,11 @@ static unsigned int warnings;
 #define round_up(x, y)		round_down((x) + (y) - 1, y)
 #endif
 
-void arch_sync_dma_for_device_nowait(phys_addr_t phys, size_t size,
-				     enum dma_data_direction dir);
-void arch_sync_dma_for_cpu_nowait(phys_addr_t phys, size_t size,
-				  enum dma_data_direction dir);
-void arch_sync_dma_wait(void);
+void arch_sync_dma_for_device_noflush(phys_addr_t phys, size_t size,
+				      enum dma_data_direction dir);
+void arch_sync_dma_for_cpu_noflush(phys_addr_t phys, size_t size,
+				   enum dma_data_direction dir);
+void arch_sync_dma_flush(void);
 void arch_sync_dma_for_device(phys_addr_t phys, size_t size,
 			      enum dma_data_direction dir);
 void arch_sync_dma_for_cpu(phys_addr_t phys, size_t size,
@@ -168,9 +168,9 @@ static void sync(bool for_cpu, bool wait, unsigned long start,
 	else if (wait)
 		arch_sync_dma_for_device(start, size, dir);
 	else if (for_cpu)
-		arch_sync_dma_for_cpu_nowait(start, size, dir);
+		arch_sync_dma_for_cpu_noflush(start, size, dir);
 	else
-		arch_sync_dma_for_device_nowait(start, size, dir);
+		arch_sync_dma_for_device_noflush(start, size, dir);
 	FAIL_IF(wait && pending);
 	FAIL_IF(!wait && barriers);
 }

@@ -118,7 +118,7 @@ size_t iommu_unmap(struct iommu_domain *domain, unsigned long addr,
 	return size;
 }
 
-void arch_sync_dma_wait(void)
+void arch_sync_dma_flush(void)
 {
 	machine.waits++;
 }

@@ -88,7 +88,7 @@ phys_addr_t iommu_dma_bounce_phys(struct device *dev,
 				  dma_addr_t addr);
 size_t iommu_unmap(struct iommu_domain *domain, unsigned long addr,
 		   size_t size);
-void arch_sync_dma_wait(void);
+void arch_sync_dma_flush(void);
 #define dev_is_dma_coherent(dev) ((dev)->coherent)
 
 /*

@@ -246,9 +246,9 @@ bool shim_has_bounces(u64 addr, u64 size);
 	((void)(cookie), shim_has_bounces(addr, size))
 void shim_sync(u64 phys, u64 size, bool for_cpu);
 void shim_sync_bounces(u64 addr, u64 size, bool for_cpu);
-#define arch_sync_dma_for_cpu_nowait(phys, size, dir) \
+#define arch_sync_dma_for_cpu_noflush(phys, size, dir) \
 	((void)(dir), shim_sync(phys, size, true))
-#define arch_sync_dma_for_device_nowait(phys, size, dir) \
+#define arch_sync_dma_for_device_noflush(phys, size, dir) \
 	((void)(dir), shim_sync(phys, size, false))
 #define iommu_dma_bounce_copy_back(dev, cookie, start, last, dir) \
 	((void)(dev), (void)(cookie), (void)(dir),                \

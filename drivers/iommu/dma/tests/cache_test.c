@@ -136,11 +136,11 @@ static int waited(struct kprobe *probe, struct pt_regs *regs)
 }
 
 static struct kprobe begun[] = {
-	{ .symbol_name = "arch_sync_dma_for_device_nowait",
+	{ .symbol_name = "arch_sync_dma_for_device_noflush",
 	  .pre_handler = begun_for_device },
-	{ .symbol_name = "arch_sync_dma_for_cpu_nowait",
+	{ .symbol_name = "arch_sync_dma_for_cpu_noflush",
 	  .pre_handler = begun_for_cpu },
-	{ .symbol_name = "arch_sync_dma_wait", .pre_handler = waited },
+	{ .symbol_name = "arch_sync_dma_flush", .pre_handler = waited },
 };
 
 static struct kprobe *probes[] = {
