@@ -363,7 +363,7 @@ void iommu_dma_bounce_sync(struct device *dev, dma_addr_t addr, size_t size,
 		return;
 	for (; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, cookie_granule(cookie)));
-		if (copy && addr >> cookie->granule_shift == index) {
+		if (bounce && addr >> cookie->granule_shift == index) {
 			sync_bounce(dev, bounce,
 				    cookie_granule_offset(cookie, addr),
 				    next - addr, dir, for_cpu);

@@ -106,7 +106,7 @@ static __always_inline bool range_try(struct iommu_dma_cookie *cookie,
 				      struct iova_range *range)
 {
 	unsigned int shift = cookie->granule_shift;
-	struct iova_request req = {
+	struct iova_request want = {
 		.size = (req->size >> shift) + cookie->guard,
 		.align = align >> shift,
 		.limit = cookie_limit_granule(cookie, limit),
@@ -114,11 +114,11 @@ static __always_inline bool range_try(struct iommu_dma_cookie *cookie,
 		.soft = soft,
 	};
 
-	if (unlikely(req.boundary && req.size > req.boundary)) {
-		req.align = max(req.align, req.boundary);
-		req.boundary = 0;
+	if (unlikely(want.boundary && want.size > want.boundary)) {
+		want.align = max(want.align, want.boundary);
+		want.boundary = 0;
 	}
-	return iova_space_alloc(&cookie->space, &req, range);
+	return iova_space_alloc(&cookie->space, &want, range);
 }
 
 /*
@@ -189,7 +189,7 @@ static __always_inline bool iova_alloc_for(struct device *dev,
  * iommu_dma_alloc_iova - find addresses for a mapping
  * @dev: device that is going to use them
  * @cookie: of its domain
- * @need: what the mapping asks for
+ * @req: what the mapping asks for
  * @range: where to store the range
  *
  * PCI devices get addresses below 4 GiB while there are any: the mask that a
@@ -417,7 +417,7 @@ iova_alloc_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 	};
 
 	/* Nothing, or past the end of memory or addresses */
-	if (!size || phys + size - 1 < phys || need.size < size)
+	if (!size || phys + size - 1 < phys || req.size < size)
 		return DMA_MAPPING_ERROR;
 	if (!iova_alloc_for(dev, cookie, &req, range))
 		return DMA_MAPPING_ERROR;

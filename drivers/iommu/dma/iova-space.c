@@ -201,7 +201,7 @@ static bool cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
 
 	for_each_set_bit(i, &filled, IOVA_CPU_WORDS) {
 		word = &cpu->word[i];
-		if (!hand->free) {
+		if (!word->free) {
 			if (i != cpu->at)
 				cpu->filled &= ~BIT(i);
 		} else if (word->zone == zone &&
@@ -934,7 +934,7 @@ static void reserve_from_cpu(struct iova_reservation *r, struct iova_cpu *cpu)
 	u64 bits;
 
 	for (word = cpu->word; word < cpu->word + IOVA_CPU_WORDS; word++) {
-		if (!hand->free || word->chunk != r->chunk)
+		if (!word->free || word->chunk != r->chunk)
 			continue;
 		w = base_word(word->base);
 		bits = word->free & r->fresh[w];

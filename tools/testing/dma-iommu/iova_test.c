@@ -149,7 +149,7 @@ static bool chunk_is_cpu_chunk(struct iova_space *space,
 		FAIL_IF(of->recent == c && !mine);
 		for (i = 0; i < IOVA_CPU_WORDS; i++) {
 			word = &of->word[i];
-			if (!hand->free || word->chunk != c)
+			if (!word->free || word->chunk != c)
 				continue;
 			FAIL_IF(word->base % IOVA_WORD);
 			FAIL_IF(word->base < c->extent.first ||
