@@ -103,7 +103,7 @@ struct machine_part {
 struct machine_slot {		/* of a granule of the range */
 	bool mapped;
 	u64 phys;		/* of what is mapped */
-	u64 copy;		/* of its copy, or 0 */
+	u64 bounce;		/* of its bounce, or 0 */
 	struct machine_part *parts;
 };
 

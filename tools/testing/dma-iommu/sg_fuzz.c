@@ -338,7 +338,7 @@ static void sg_fill(struct scatterlist *sg, const struct entry *entry,
 	u64 back = min_t(u64, pfn, i % 3);
 
 	*sg = (struct scatterlist) {
-		.page_link = (pfn - back) << PAGE_SHIFT,
+		.page_link = (pfn - back) << STRUCT_PAGE_SHIFT,
 		.offset = entry->phys % PAGE_SIZE + back * PAGE_SIZE,
 		.length = entry->len,
 		/* What is there before does not count. */

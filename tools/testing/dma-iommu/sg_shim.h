@@ -30,11 +30,11 @@ struct page;
 #define __uninitialized
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		BIT(PAGE_SHIFT)
-#define PAGE_SHIFT		6 /* of what a struct page would take */
+#define STRUCT_PAGE_SHIFT	6 /* of what a struct page would take */
 
 static inline unsigned long page_to_pfn(const struct page *page)
 {
-	return (unsigned long)page >> PAGE_SHIFT;
+	return (unsigned long)page >> STRUCT_PAGE_SHIFT;
 }
 
 static inline bool pfn_valid(unsigned long pfn)
