@@ -3,39 +3,43 @@
  * The DMA API for devices behind an IOMMU: what the DMA core calls.
  *
  * A driver's buffer gets an address of the device's domain and a translation
- * to it. How is decided in dma/, one room per idea:
+ * to it. How is decided in dma/, one idea to a file; each of these calls only
+ * those below it:
  *
- *   domain.c       mapping and unmapping ranges of an address space
- *   iova-space.c         addresses: who gets which range
- *   flush.c        deferred invalidation: when a range may be used again
- *   sg.c         mapping scatterlists
- *   sg-layout.c  layout: which segments a list becomes
- *   batch.c          making a mapping out of pieces of memory
- *   bounce.c         granules that a device sees in place of memory
- *   alloc.c       coherent and non-contiguous allocations
- *   msi.c          doorbells
- *   resv.c      windows and reserved regions
+ *   domain.c        the life of a domain
+ *   resv.c, msi.c   windows and reserved regions; doorbells
+ *   sg.c            mapping scatterlists
+ *   alloc.c         coherent and non-contiguous memory
+ *   batch.c         a mapping made of pieces of memory
+ *   map.c, unmap.c  addresses and translation for one piece, made and taken down
+ *   bounce.c        granules that a device sees in place of memory
+ *   flush.c         deferred invalidation: when a range may be used again
+ *   iova-space.c    addresses: who gets which range
+ *   iova-pool.c     the chunks and extents of a space
+ *   iova-chunk.c, iova-extents.c, sg-layout.c   pure parts
  *
- * This file is the DMA API's contract: sizes, directions, attributes, caches; for
- * scatterlists, sg.c is.
+ * This file is the DMA API's contract for single buffers: sizes, directions,
+ * attributes, caches. sg.c and alloc.c are that for lists and memory.
  */
 
+#include <kunit/visibility.h>
 #include <linux/dma-iommu.h>
 #include <linux/pci.h>
 
 #include "dma-iommu.h"
+#include "dma/batch.h"
 #include "dma/bounce.h"
 #include "dma/domain.h"
-#include "dma/batch.h"
-#include "dma/alloc.h"
+#include "dma/map.h"
+#include "dma/unmap.h"
 
 /*
  * Single mappings.
  */
 
-/* Memory that begins or ends inside a granule, for a device that needs copies */
-static noinline dma_addr_t map_bounced_ends(struct device *dev,
-					    phys_addr_t phys, size_t size,
+/* Memory that begins or ends inside a granule, for a device that must not see more */
+static noinline dma_addr_t map_bounced_ends(struct device *dev, phys_addr_t phys,
+					    size_t size,
 					    enum dma_data_direction dir,
 					    unsigned long attrs)
 {
@@ -43,30 +47,30 @@ static noinline dma_addr_t map_bounced_ends(struct device *dev,
 	struct iommu_dma_batch batch = {
 		.dev = dev,
 		.cookie = iommu_dma_dev_cookie(dev),
-		.prot = iommu_dma_prot(dir, coherent, attrs),
+		.prot = iommu_dma_prot(dev, dir, attrs),
 		.bounce = true,
 	};
-	dma_addr_t addr, start, end;
+	struct iommu_dma_span span;
 	struct iova_range range;
+	dma_addr_t addr;
 
-	if (!iommu_dma_allowed(batch.prot) ||
+	if (iommu_dma_prot_is_none(batch.prot) ||
 	    iommu_dma_attach(dev, batch.cookie->domain))
 		return DMA_MAPPING_ERROR;
-	addr = iommu_dma_alloc_iova_phys(dev, batch.cookie, phys, size, 1,
-					 dma_get_mask(dev), attrs, &range);
+	addr = iommu_dma_alloc_iova_phys(dev, batch.cookie, phys, size, attrs,
+					 &range);
 	if (addr == DMA_MAPPING_ERROR)
 		return addr;
-	start = addr - cookie_granule_offset(batch.cookie, addr);
-	end = ALIGN(addr + size, cookie_granule(batch.cookie));
+	span = cookie_granules(batch.cookie, addr, size);
 	if (iommu_dma_batch_add(&batch, addr, phys, size) ||
-	    iommu_dma_batch_finish(&batch, start, end)) {
+	    iommu_dma_batch_finish(&batch, span.start, span.end)) {
 		iommu_dma_batch_undo(&batch, addr, size);
 		iommu_dma_batch_undo_end(&batch);
 		iommu_dma_drop_iova(dev, batch.cookie, &range);
 		return DMA_MAPPING_ERROR;
 	}
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
-		iommu_dma_bounce_sync(dev, addr, size, dir, false);
+		iommu_dma_bounce_sync_for_device(dev, addr, size, dir);
 	return addr;
 }
 
@@ -94,9 +98,8 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 	    cookie_granule_offset(iommu_dma_dev_cookie(dev), phys | size))
 		return map_bounced_ends(dev, phys, size, dir, attrs);
 
-	addr = iommu_dma_map_phys(dev, phys, size, 1,
-				  iommu_dma_prot(dir, coherent, attrs),
-				  dma_get_mask(dev), attrs);
+	addr = iommu_dma_map_phys(dev, phys, size,
+				  iommu_dma_prot(dev, dir, attrs), attrs);
 	/* The device has not been told the address, so it is not too late. */
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 	    addr != DMA_MAPPING_ERROR)
@@ -111,36 +114,53 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 static bool ends_at(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 		    phys_addr_t phys, size_t size)
 {
-	return cookie_granule_offset(cookie, addr) + size <=
-		       cookie_granule(cookie) ||
-	       iommu_iova_to_phys(cookie->domain, addr + size - 1) ==
-		       phys + size - 1;
+	size_t in_granule = cookie_granule(cookie) -
+			    cookie_granule_offset(cookie, addr);
+	size_t last = size - 1;
+
+	return size <= in_granule ||
+	       iommu_iova_to_phys(cookie->domain, addr + last) == phys + last;
 }
 
-/* Nothing to do for coherent devices, and no page table walk for them */
-static noinline void sync_single(struct device *dev,
-				 struct iommu_dma_cookie *cookie,
-				 dma_addr_t addr, size_t size,
-				 enum dma_data_direction dir, bool for_cpu)
+/* What has to be done about a part of a mapping before the other side uses it */
+enum sync {
+	SYNC_NOTHING,
+	SYNC_CACHES,	/* of memory in one piece */
+	SYNC_PIECES,	/* bounces, or granules that lie anywhere in memory */
+};
+
+/* Coherent devices need nothing, and no page table walk, unless bounced. */
+static noinline enum sync sync_needed(struct device *dev,
+				      struct iommu_dma_cookie *cookie,
+				      dma_addr_t addr, size_t size,
+				      phys_addr_t *phys)
 {
+	if (iommu_dma_has_bounces(cookie, addr, size))
+		return SYNC_PIECES;
+	if (dev_is_dma_coherent(dev))
+		return SYNC_NOTHING;
+	*phys = iommu_iova_to_phys(cookie->domain, addr);
+	if (*phys)
+		return ends_at(cookie, addr, *phys, size) ? SYNC_CACHES :
+							    SYNC_PIECES;
+	dev_err_ratelimited(dev, "DMA sync of %pad: size %zu, but nothing is mapped there\n",
+			    &addr, size);
+	return SYNC_NOTHING;
+}
+
+static void sync_for_cpu(struct device *dev, struct iommu_dma_cookie *cookie,
+			 dma_addr_t addr, size_t size,
+			 enum dma_data_direction dir)
+{
+	enum sync sync = SYNC_NOTHING;
 	phys_addr_t phys;
 
-	if (iommu_dma_has_bounces(cookie, addr, size)) {
-		iommu_dma_bounce_sync(dev, addr, size, dir, for_cpu);
-		return;
-	}
-	if (dev_is_dma_coherent(dev) || (for_cpu && dir == DMA_TO_DEVICE))
-		return;
-	phys = iommu_iova_to_phys(cookie->domain, addr);
-	if (!phys)
-		dev_err_ratelimited(dev, "DMA sync of %pad, %zu bytes: nothing is mapped there\n",
-				    &addr, size);
-	else if (!ends_at(cookie, addr, phys, size))
-		iommu_dma_bounce_sync(dev, addr, size, dir, for_cpu);
-	else if (for_cpu)
+	if (dir != DMA_TO_DEVICE)
+		sync = sync_needed(dev, cookie, addr, size, &phys);
+	if (sync == SYNC_PIECES)
+		iommu_dma_bounce_sync_for_cpu(dev, addr, size, dir);
+	else if (sync == SYNC_CACHES)
 		arch_sync_dma_for_cpu(phys, size, dir);
-	else
-		arch_sync_dma_for_device(phys, size, dir);
 }
 
 /**
@@ -164,10 +184,10 @@ void iommu_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 	    (!dev_is_dma_coherent(dev) ||
 	     unlikely(!iommu_dma_no_bounces(unmap.cookie))) &&
 	    addr < iommu_dma_unmap_iova_end(&unmap))
-		sync_single(dev, unmap.cookie, addr,
-			    min_t(u64, size,
-				  iommu_dma_unmap_iova_end(&unmap) - addr),
-			    dir, true);
+		sync_for_cpu(dev, unmap.cookie, addr,
+			     min_t(u64, size,
+				   iommu_dma_unmap_iova_end(&unmap) - addr),
+			     dir);
 	iommu_dma_unmap_rest(dev, &unmap, addr);
 	iommu_dma_unmap_end(dev, &unmap);
 }
@@ -187,10 +207,9 @@ dma_addr_t iommu_dma_map_resource(struct device *dev, phys_addr_t phys,
 				  size_t size, enum dma_data_direction dir,
 				  unsigned long attrs)
 {
-	return iommu_dma_map_phys(dev, phys, size, 1,
-				  iommu_dma_prot(dir, false, attrs) |
-					  IOMMU_MMIO,
-				  dma_get_mask(dev), attrs);
+	int prot = iommu_dma_prot(dev, dir, attrs) & ~IOMMU_CACHE;
+
+	return iommu_dma_map_phys(dev, phys, size, prot | IOMMU_MMIO, attrs);
 }
 
 /**
@@ -221,7 +240,7 @@ void iommu_dma_unmap_resource(struct device *dev, dma_addr_t addr, size_t size,
 void iommu_dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr,
 				   size_t size, enum dma_data_direction dir)
 {
-	sync_single(dev, iommu_dma_dev_cookie(dev), addr, size, dir, true);
+	sync_for_cpu(dev, iommu_dma_dev_cookie(dev), addr, size, dir);
 }
 
 /**
@@ -236,147 +255,14 @@ void iommu_dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr,
 void iommu_dma_sync_single_for_device(struct device *dev, dma_addr_t addr,
 				      size_t size, enum dma_data_direction dir)
 {
-	sync_single(dev, iommu_dma_dev_cookie(dev), addr, size, dir, false);
-}
+	enum sync sync;
+	phys_addr_t phys;
 
-/*
- * Allocations: dma/alloc.c in the shape that the DMA core wants.
- */
-
-/**
- * iommu_dma_alloc - allocate memory that device and CPU use at the same time
- * @dev: device
- * @size: bytes
- * @handle: where to store the address for the device
- * @gfp: how to allocate
- * @attrs: DMA_ATTR_*
- *
- * Context: As @gfp says.
- * Return: the address for the CPU of zeroed memory, or NULL.
- */
-void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
-		      gfp_t gfp, unsigned long attrs)
-{
-	return dma_memory_alloc(dev, size, handle, gfp, attrs);
-}
-
-/**
- * iommu_dma_free - undo iommu_dma_alloc()
- * @dev: device
- * @size: bytes, as for iommu_dma_alloc()
- * @cpu_addr: what that returned
- * @handle: the address for the device
- * @attrs: as for iommu_dma_alloc()
- *
- * Context: May sleep where iommu_dma_alloc() might have.
- */
-void iommu_dma_free(struct device *dev, size_t size, void *cpu_addr,
-		    dma_addr_t handle, unsigned long attrs)
-{
-	dma_memory_free(dev, size, cpu_addr, handle);
-}
-
-/**
- * iommu_dma_mmap - map what iommu_dma_alloc() returned into a process
- * @dev: device
- * @vma: where; its offset is in pages of the memory
- * @cpu_addr: what iommu_dma_alloc() returned
- * @dma_addr: the address for the device
- * @size: bytes, as for iommu_dma_alloc()
- * @attrs: as for iommu_dma_alloc()
- *
- * Context: Process; may sleep.
- * Return: 0; -ENXIO if @vma is not within the memory; or the error of mm.
- */
-int iommu_dma_mmap(struct device *dev, struct vm_area_struct *vma,
-		   void *cpu_addr, dma_addr_t dma_addr, size_t size,
-		   unsigned long attrs)
-{
-	return dma_memory_mmap(dev, vma, cpu_addr, size, attrs);
-}
-
-/**
- * iommu_dma_get_sgtable - the pages of what iommu_dma_alloc() returned, as a list
- * @dev: device
- * @sgt: to be filled in; the caller frees it
- * @cpu_addr: what iommu_dma_alloc() returned
- * @dma_addr: the address for the device
- * @size: bytes, as for iommu_dma_alloc()
- * @attrs: as for iommu_dma_alloc()
- *
- * Context: Process; may sleep.
- * Return: 0 or -ENOMEM.
- */
-int iommu_dma_get_sgtable(struct device *dev, struct sg_table *sgt,
-			  void *cpu_addr, dma_addr_t dma_addr, size_t size,
-			  unsigned long attrs)
-{
-	return dma_memory_sgtable(sgt, cpu_addr, size);
-}
-
-/**
- * iommu_dma_alloc_noncontiguous - allocate pages that the device sees as one range
- * @dev: device
- * @size: bytes
- * @dir: direction of the transfers
- * @gfp: how to allocate
- * @attrs: DMA_ATTR_*
- *
- * Context: Process; may sleep.
- * Return: the pages, mapped as one segment; NULL if memory or addresses are short.
- */
-struct sg_table *iommu_dma_alloc_noncontiguous(struct device *dev, size_t size,
-					       enum dma_data_direction dir,
-					       gfp_t gfp, unsigned long attrs)
-{
-	return dma_pages_alloc(dev, size, gfp, attrs);
-}
-
-/**
- * iommu_dma_free_noncontiguous - undo iommu_dma_alloc_noncontiguous()
- * @dev: device
- * @size: bytes
- * @sgt: what that returned
- * @dir: direction of the transfers
- *
- * Context: Process; may sleep.
- */
-void iommu_dma_free_noncontiguous(struct device *dev, size_t size,
-				  struct sg_table *sgt,
-				  enum dma_data_direction dir)
-{
-	dma_pages_free(dev, size, sgt);
-}
-
-/**
- * iommu_dma_vmap_noncontiguous - give such pages one range of kernel addresses
- * @dev: device
- * @size: bytes
- * @sgt: what iommu_dma_alloc_noncontiguous() returned
- *
- * Context: Process; may sleep.
- * Return: the first byte, or NULL; to be given to vunmap().
- */
-void *iommu_dma_vmap_noncontiguous(struct device *dev, size_t size,
-				   struct sg_table *sgt)
-{
-	return dma_pages_vmap(sgt, size);
-}
-
-/**
- * iommu_dma_mmap_noncontiguous - map such pages into a process
- * @dev: device
- * @vma: where; its offset is in pages of the memory
- * @size: bytes
- * @sgt: what iommu_dma_alloc_noncontiguous() returned
- *
- * Context: Process; may sleep.
- * Return: 0; -ENXIO if @vma is not within the memory; or the error of mm.
- */
-int iommu_dma_mmap_noncontiguous(struct device *dev, struct vm_area_struct *vma,
-				 size_t size, struct sg_table *sgt)
-{
-	return dma_pages_mmap(sgt, vma, size);
+	sync = sync_needed(dev, iommu_dma_dev_cookie(dev), addr, size, &phys);
+	if (sync == SYNC_PIECES)
+		iommu_dma_bounce_sync_for_device(dev, addr, size, dir);
+	else if (sync == SYNC_CACHES)
+		arch_sync_dma_for_device(phys, size, dir);
 }
 
 /*
@@ -445,8 +331,9 @@ void iommu_setup_dma_ops(struct device *dev)
 	if (!dev->dma_iommu || !iommu_dma_init_domain(dev, domain))
 		return;
 	dev->dma_iommu = false;
-	dev_warn(dev, "its IOMMU domain cannot be used for DMA, going on without: DMA may fail\n");
+	dev_warn(dev, "failed to set up IOMMU DMA; DMA may fail\n");
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_setup_dma_ops);
 
 const struct dma_map_ops iommu_dma_ops = {
 	.alloc			= iommu_dma_alloc,

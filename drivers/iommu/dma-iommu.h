@@ -9,10 +9,6 @@
 
 #include <linux/iommu.h>
 
-/* From the core: iommu_map() without telling the driver that it is complete */
-int iommu_map_nosync(struct iommu_domain *domain, unsigned long iova,
-		     phys_addr_t paddr, size_t size, int prot, gfp_t gfp);
-
 #ifdef CONFIG_IOMMU_DMA
 
 void iommu_setup_dma_ops(struct device *dev);

@@ -16,14 +16,15 @@
  * Non-contiguous allocations are of the first kind without a CPU address.
  */
 
+#include <linux/dma-iommu.h>
 #include <linux/dma-map-ops.h>
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
-#include "domain.h"
-#include "alloc.h"
+#include "map.h"
+#include "unmap.h"
 
 /* How the pages are to be had is no concern of what is needed besides. */
 #define IOMMU_DMA_ZONE_GFP	\
@@ -113,42 +114,25 @@ static unsigned long block_orders(const struct iommu_dma_cookie *cookie,
 }
 
 /*
- * Coherent memory is promised to be aligned to its size, rounded up to a power
- * of two: see Documentation/core-api/dma-api-howto.rst.
+ * Give @sgt's memory, @req->size bytes, an address. If that fails with -EBUSY, the
+ * device may reach some of the memory.
  */
-static u64 natural_align(size_t size)
-{
-	return (u64)PAGE_SIZE << get_order(size);
-}
-
-/*
- * Give @sgt's memory, @size bytes in whole granules, an address. If that fails with
- * -EBUSY, the device may reach some of the memory.
- */
-static int pages_map(struct device *dev, struct sg_table *sgt, u64 size,
-		     u64 align, int prot, gfp_t gfp, unsigned long attrs)
+static int pages_map(struct device *dev, struct sg_table *sgt,
+		     const struct iommu_dma_iova_req *req, int prot, gfp_t gfp)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
-	struct iommu_dma_iova_req req = {
-		.size = size,
-		.align = max(iommu_dma_min_align(dev, cookie), align),
-		.boundary = iommu_dma_boundary(dev),
-		.mask = dev->coherent_dma_mask,
-		.nowarn = attrs & DMA_ATTR_NO_WARN,
-	};
 	struct iova_range range;
 	ssize_t mapped;
 
-	if (!iommu_dma_alloc_iova(dev, cookie, &req, &range))
+	if (!iommu_dma_alloc_iova(dev, cookie, req, &range))
 		return -ENOSPC;
 	mapped = iommu_map_sg(cookie->domain,
 			      iommu_dma_iova_addr(cookie, &range), sgt->sgl,
 			      sgt->orig_nents, prot, gfp);
-	if (mapped < 0 || mapped < size)
-		return iommu_dma_drop_iova(dev, cookie, &range) ? -ENOMEM :
-								  -EBUSY;
+	if (mapped < 0 || mapped < req->size)
+		return iommu_dma_drop_iova(dev, cookie, &range) ?: -ENOMEM;
 	sg_dma_address(sgt->sgl) = iommu_dma_iova_addr(cookie, &range);
-	sg_dma_len(sgt->sgl) = size;
+	sg_dma_len(sgt->sgl) = req->size;
 	return 0;
 }
 
@@ -158,34 +142,39 @@ static struct page **pages_create(struct device *dev, size_t size, u64 align,
 				  unsigned long attrs)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
-	bool coherent = dev_is_dma_coherent(dev);
-	size_t mapped = ALIGN(size, cookie_granule(cookie));
-	unsigned long count = page_count_of(mapped);
+	struct iommu_dma_iova_req req = {
+		.size = ALIGN(size, cookie_granule(cookie)),
+		.align = max(iommu_dma_min_align(dev, cookie), align),
+		.boundary = iommu_dma_boundary(dev),
+		.mask = dev->coherent_dma_mask,
+		.nowarn = attrs & DMA_ATTR_NO_WARN,
+	};
+	unsigned long count = page_count_of(req.size);
 	struct scatterlist *sg;
 	struct page **pages;
 	unsigned int i;
 	int ret;
 
 	/* A list has no more entries than an int can count; whole pages may wrap. */
-	if (!size || mapped < size || !count || count > INT_MAX ||
+	if (!size || req.size < size || !count || count > INT_MAX ||
 	    iommu_dma_attach(dev, cookie->domain))
 		return NULL;
 	pages = pages_alloc(dev, count, block_orders(cookie, attrs), gfp);
 	if (!pages)
 		return NULL;
 	gfp &= ~(IOMMU_DMA_ZONE_GFP | __GFP_ZERO);
-	if (sg_alloc_table_from_pages(sgt, pages, count, 0, mapped, gfp))
+	if (sg_alloc_table_from_pages(sgt, pages, count, 0, req.size, gfp))
 		goto free_pages;
-	if (!coherent)
+	if (!dev_is_dma_coherent(dev))
 		for_each_sgtable_sg(sgt, sg, i)
 			arch_dma_prep_coherent(sg_page(sg), sg->length);
-	ret = pages_map(dev, sgt, mapped, align,
-			iommu_dma_prot(DMA_BIDIRECTIONAL, coherent, attrs), gfp,
-			attrs);
+	ret = pages_map(dev, sgt, &req,
+			iommu_dma_prot(dev, DMA_BIDIRECTIONAL, attrs),
+			gfp);
 	if (!ret)
 		return pages;
 	sg_free_table(sgt);
-	/* Then the pages stay, and no page has to be found again. */
+	/* Nobody needs the array of pages that are leaked. */
 	if (ret == -EBUSY) {
 		kvfree(pages);
 		return NULL;
@@ -212,8 +201,9 @@ static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
 	struct sg_table sgt;
 	void *cpu_addr;
 
-	pages = pages_create(dev, size, natural_align(size), &sgt, gfp,
-			     attrs);
+	/* Aligned to its size, as Documentation/core-api/dma-api-howto.rst promises */
+	pages = pages_create(dev, size, (u64)PAGE_SIZE << get_order(size), &sgt,
+			     gfp, attrs);
 	if (!pages)
 		return NULL;
 	*addr = sg_dma_address(sgt.sgl);
@@ -222,7 +212,7 @@ static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
 	cpu_addr = dma_common_pages_remap(pages, PAGE_ALIGN(size),
 					  dma_pgprot(dev, PAGE_KERNEL, attrs),
 					  __builtin_return_address(0));
-	if (!cpu_addr && __iommu_dma_unmap(dev, *addr, size))
+	if (!cpu_addr && !__iommu_dma_unmap(dev, *addr, size))
 		pages_free(pages, pages_created(dev, size));
 	return cpu_addr;
 }
@@ -299,76 +289,78 @@ static void memory_free(struct device *dev, size_t size, void *cpu_addr,
 }
 
 /**
- * dma_memory_alloc - allocate memory that device and CPU use at the same time
+ * iommu_dma_alloc - allocate memory that device and CPU use at the same time
  * @dev: device
  * @size: bytes
- * @addr: where to store the address for the device
+ * @handle: where to store the address for the device
  * @gfp: how to allocate
  * @attrs: DMA_ATTR_*
  *
  * Context: As @gfp says.
  * Return: the address for the CPU of zeroed memory, or NULL.
  */
-void *dma_memory_alloc(struct device *dev, size_t size, dma_addr_t *addr,
-		       gfp_t gfp, unsigned long attrs)
+void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
+		      gfp_t gfp, unsigned long attrs)
 {
-	bool coherent = dev_is_dma_coherent(dev);
-	struct page *page;
+	struct backing b = {};
 	void *cpu_addr;
-	bool kept;
+	int ret;
 
 	if (!size || PAGE_ALIGN(size) < size)
 		return NULL;
 	gfp |= __GFP_ZERO;
 	if (gfpflags_allow_blocking(gfp) && !(attrs & DMA_ATTR_FORCE_CONTIGUOUS))
-		return alloc_paged(dev, size, addr, gfp, attrs);
+		return alloc_paged(dev, size, handle, gfp, attrs);
 
-	page = alloc_contiguous(dev, PAGE_ALIGN(size), &cpu_addr, gfp, attrs);
-	if (!page)
+	b.page = alloc_contiguous(dev, PAGE_ALIGN(size), &cpu_addr, gfp, attrs);
+	if (!b.page)
 		return NULL;
-	*addr = iommu_dma_map_alloc(
-		dev, page_to_phys(page), size, natural_align(size),
-		iommu_dma_prot(DMA_BIDIRECTIONAL, coherent, attrs),
-		dev->coherent_dma_mask, attrs, &kept);
-	if (*addr != DMA_MAPPING_ERROR)
+	ret = iommu_dma_map_alloc(dev, page_to_phys(b.page), size,
+				  iommu_dma_prot(dev, DMA_BIDIRECTIONAL, attrs),
+				  attrs, handle);
+	if (!ret)
 		return cpu_addr;
-	if (!kept)
-		memory_free(dev, size, cpu_addr, &(struct backing) { .page = page });
+	if (ret != -EBUSY)
+		memory_free(dev, size, cpu_addr, &b);
 	return NULL;
 }
 
 /**
- * dma_memory_free - free what dma_memory_alloc() allocated
+ * iommu_dma_free - undo iommu_dma_alloc()
  * @dev: device
- * @size: bytes
- * @cpu_addr: address for the CPU
- * @addr: address for the device
+ * @size: bytes, as for iommu_dma_alloc()
+ * @cpu_addr: what that returned
+ * @handle: the address for the device
+ * @attrs: as for iommu_dma_alloc()
  *
- * Context: May sleep where dma_memory_alloc() might have.
+ * What has been freed before is reported and left alone.
+ *
+ * Context: May sleep where iommu_dma_alloc() might have.
  */
-void dma_memory_free(struct device *dev, size_t size, void *cpu_addr,
-		     dma_addr_t addr)
+void iommu_dma_free(struct device *dev, size_t size, void *cpu_addr,
+		    dma_addr_t handle, unsigned long attrs)
 {
 	struct backing b = backing_of(cpu_addr);
 
-	/* Freed before, perhaps, and not ours; or still within reach. */
-	if (iommu_dma_unmap_alloc(dev, addr, size, b.page))
+	if (!iommu_dma_unmap_alloc(dev, handle, size, b.page))
 		memory_free(dev, size, cpu_addr, &b);
 }
 
 /**
- * dma_memory_mmap - map coherent memory into a process
+ * iommu_dma_mmap - map what iommu_dma_alloc() returned into a process
  * @dev: device
  * @vma: where; its offset is in pages of the memory
- * @cpu_addr: address for the CPU
- * @size: bytes
- * @attrs: DMA_ATTR_*
+ * @cpu_addr: what iommu_dma_alloc() returned
+ * @dma_addr: the address for the device
+ * @size: bytes, as for iommu_dma_alloc()
+ * @attrs: as for iommu_dma_alloc()
  *
  * Context: Process; may sleep.
  * Return: 0; -ENXIO if @vma is not within the memory; or the error of mm.
  */
-int dma_memory_mmap(struct device *dev, struct vm_area_struct *vma,
-		    void *cpu_addr, size_t size, unsigned long attrs)
+int iommu_dma_mmap(struct device *dev, struct vm_area_struct *vma,
+		   void *cpu_addr, dma_addr_t dma_addr, size_t size,
+		   unsigned long attrs)
 {
 	unsigned long count = page_count_of(size);
 	struct backing b;
@@ -389,15 +381,20 @@ int dma_memory_mmap(struct device *dev, struct vm_area_struct *vma,
 }
 
 /**
- * dma_memory_sgtable - describe coherent memory by a list
- * @sgt: table to be filled in
- * @cpu_addr: address for the CPU
- * @size: bytes
+ * iommu_dma_get_sgtable - the pages of what iommu_dma_alloc() returned, as a list
+ * @dev: device
+ * @sgt: to be filled in; the caller frees it
+ * @cpu_addr: what iommu_dma_alloc() returned
+ * @dma_addr: the address for the device
+ * @size: bytes, as for iommu_dma_alloc()
+ * @attrs: as for iommu_dma_alloc()
  *
  * Context: Process; may sleep.
  * Return: 0 or -ENOMEM.
  */
-int dma_memory_sgtable(struct sg_table *sgt, void *cpu_addr, size_t size)
+int iommu_dma_get_sgtable(struct device *dev, struct sg_table *sgt,
+			  void *cpu_addr, dma_addr_t dma_addr, size_t size,
+			  unsigned long attrs)
 {
 	struct backing b = backing_of(cpu_addr);
 	int ret;
@@ -417,93 +414,102 @@ int dma_memory_sgtable(struct sg_table *sgt, void *cpu_addr, size_t size)
  */
 
 /**
- * struct dma_pages - a non-contiguous allocation
+ * struct noncontiguous - a non-contiguous allocation
  * @sgt: what the driver sees of it
  * @pages: its pages
  */
-struct dma_pages {
+struct noncontiguous {
 	struct sg_table sgt;
 	struct page **pages;
 };
 
-static struct dma_pages *to_dma_pages(struct sg_table *sgt)
+static struct noncontiguous *to_noncontiguous(struct sg_table *sgt)
 {
-	return container_of(sgt, struct dma_pages, sgt);
+	return container_of(sgt, struct noncontiguous, sgt);
 }
 
 /**
- * dma_pages_alloc - allocate zeroed pages that are contiguous for the device
+ * iommu_dma_alloc_noncontiguous - allocate pages that the device sees as one range
  * @dev: device
  * @size: bytes
+ * @dir: direction of the transfers
  * @gfp: how to allocate
  * @attrs: DMA_ATTR_*
  *
  * Context: Process; may sleep.
- * Return: a table with one segment, or NULL.
+ * Return: zeroed pages, mapped as one segment; NULL if memory or addresses are short.
  */
-struct sg_table *dma_pages_alloc(struct device *dev, size_t size, gfp_t gfp,
-				 unsigned long attrs)
+struct sg_table *iommu_dma_alloc_noncontiguous(struct device *dev, size_t size,
+					       enum dma_data_direction dir,
+					       gfp_t gfp, unsigned long attrs)
 {
-	struct dma_pages *dp = kmalloc(sizeof(*dp), gfp & ~IOMMU_DMA_ZONE_GFP);
+	struct noncontiguous *nc;
 
-	if (!dp)
+	nc = kmalloc(sizeof(*nc), gfp & ~IOMMU_DMA_ZONE_GFP);
+	if (!nc)
 		return NULL;
-	dp->pages = pages_create(dev, size, PAGE_SIZE, &dp->sgt,
+	nc->pages = pages_create(dev, size, PAGE_SIZE, &nc->sgt,
 				 gfp | __GFP_ZERO, attrs);
-	if (!dp->pages) {
-		kfree(dp);
+	if (!nc->pages) {
+		kfree(nc);
 		return NULL;
 	}
-	return &dp->sgt;
+	return &nc->sgt;
 }
 
 /**
- * dma_pages_free - free what dma_pages_alloc() allocated
+ * iommu_dma_free_noncontiguous - undo iommu_dma_alloc_noncontiguous()
  * @dev: device
  * @size: bytes
- * @sgt: the table
+ * @sgt: what that returned
+ * @dir: direction of the transfers
  *
  * Context: Process; may sleep.
  */
-void dma_pages_free(struct device *dev, size_t size, struct sg_table *sgt)
+void iommu_dma_free_noncontiguous(struct device *dev, size_t size,
+				  struct sg_table *sgt,
+				  enum dma_data_direction dir)
 {
-	struct dma_pages *dp = to_dma_pages(sgt);
+	struct noncontiguous *nc = to_noncontiguous(sgt);
 
-	if (__iommu_dma_unmap(dev, sg_dma_address(sgt->sgl), size))
-		pages_free(dp->pages, pages_created(dev, size));
+	if (!__iommu_dma_unmap(dev, sg_dma_address(sgt->sgl), size))
+		pages_free(nc->pages, pages_created(dev, size));
 	sg_free_table(sgt);
-	kfree(dp);
+	kfree(nc);
 }
 
 /**
- * dma_pages_vmap - give a non-contiguous allocation an address for the CPU
- * @sgt: the table
+ * iommu_dma_vmap_noncontiguous - give such pages one range of kernel addresses
+ * @dev: device
  * @size: bytes
+ * @sgt: what iommu_dma_alloc_noncontiguous() returned
  *
  * Context: Process; may sleep.
- * Return: the address, for vunmap() to undo, or NULL.
+ * Return: the first byte, or NULL; to be given to vunmap().
  */
-void *dma_pages_vmap(struct sg_table *sgt, size_t size)
+void *iommu_dma_vmap_noncontiguous(struct device *dev, size_t size,
+				   struct sg_table *sgt)
 {
-	return vmap(to_dma_pages(sgt)->pages, page_count_of(size), VM_MAP,
+	return vmap(to_noncontiguous(sgt)->pages, page_count_of(size), VM_MAP,
 		    PAGE_KERNEL);
 }
 
 /**
- * dma_pages_mmap - map a non-contiguous allocation into a process
- * @sgt: the table
+ * iommu_dma_mmap_noncontiguous - map such pages into a process
+ * @dev: device
  * @vma: where; its offset is in pages of the memory
  * @size: bytes
+ * @sgt: what iommu_dma_alloc_noncontiguous() returned
  *
  * Context: Process; may sleep.
  * Return: 0; -ENXIO if @vma is not within the memory; or the error of mm.
  */
-int dma_pages_mmap(struct sg_table *sgt, struct vm_area_struct *vma,
-		   size_t size)
+int iommu_dma_mmap_noncontiguous(struct device *dev, struct vm_area_struct *vma,
+				 size_t size, struct sg_table *sgt)
 {
 	unsigned long count = page_count_of(size);
 
 	if (vma->vm_pgoff >= count || vma_pages(vma) > count - vma->vm_pgoff)
 		return -ENXIO;
-	return vm_map_pages(vma, to_dma_pages(sgt)->pages, count);
+	return vm_map_pages(vma, to_noncontiguous(sgt)->pages, count);
 }

@@ -21,9 +21,8 @@
 #include <linux/dma-iommu.h>
 #include <linux/iommu.h>
 
-#include "bounce.h"
-#include "domain.h"
 #include "batch.h"
+#include "bounce.h"
 
 static int bounce_part(struct iommu_dma_batch *batch)
 {
@@ -55,8 +54,8 @@ static int close_granule(struct iommu_dma_batch *batch)
 			ret = bounce_part(batch);
 		if (ret)
 			return ret;
-		part.phys =
-			iommu_dma_bounce_phys(batch->dev, cookie, part.addr);
+		part.phys = iommu_dma_bounce_phys(batch->dev, cookie,
+						  part.addr);
 		batch->any_bounced = true;
 	}
 	batch->part.size = 0;
@@ -145,8 +144,8 @@ int iommu_dma_batch_finish(struct iommu_dma_batch *batch, dma_addr_t start,
 		arch_sync_dma_flush();
 	if (!ret)
 		ret = iommu_dma_batch_flush(batch);
-	if (!ret && domain->ops->iotlb_sync_map)
-		ret = domain->ops->iotlb_sync_map(domain, start, end - start);
+	if (!ret)
+		ret = iommu_sync_map(domain, start, end - start);
 	return ret;
 }
 
@@ -174,15 +173,14 @@ static void undo_span(struct iommu_dma_batch *batch)
 void iommu_dma_batch_undo(struct iommu_dma_batch *batch, dma_addr_t addr,
 			  size_t len)
 {
-	dma_addr_t start = addr - cookie_granule_offset(batch->cookie, addr);
-	dma_addr_t end = min(batch->done,
-			     ALIGN(addr + len, cookie_granule(batch->cookie)));
+	struct iommu_dma_span span = cookie_granules(batch->cookie, addr, len);
+	dma_addr_t end = min(batch->done, span.end);
 
-	if (start >= end)
+	if (span.start >= end)
 		return;
-	if (start > batch->undo_end) {
+	if (span.start > batch->undo_end) {
 		undo_span(batch);
-		batch->undo = start;
+		batch->undo = span.start;
 	}
 	batch->undo_end = max(batch->undo_end, end);
 }

@@ -7,7 +7,7 @@
 
 #include <linux/types.h>
 
-#include "domain.h"
+#include "map.h"
 
 /**
  * struct iommu_dma_piece - contiguous memory and where a device is to see it
@@ -100,11 +100,10 @@ static __always_inline int
 iommu_dma_batch_add_around(struct iommu_dma_batch *batch, dma_addr_t addr,
 			   phys_addr_t phys, size_t len)
 {
-	size_t offset = cookie_granule_offset(batch->cookie, addr);
+	struct iommu_dma_span span = cookie_granules(batch->cookie, addr, len);
 
-	return iommu_dma_batch_run(batch, addr - offset, phys - offset,
-				   ALIGN(offset + len,
-					 cookie_granule(batch->cookie)));
+	return iommu_dma_batch_run(batch, span.start, phys - (addr - span.start),
+				   span.end - span.start);
 }
 
 int iommu_dma_batch_add_exact(struct iommu_dma_batch *batch, dma_addr_t addr,

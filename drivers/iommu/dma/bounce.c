@@ -85,26 +85,37 @@ static unsigned int bounce_order(const struct iommu_dma_cookie *cookie)
 	return get_order(cookie_granule(cookie));
 }
 
-/* Copy @len bytes at @skip of a part in or out, through whatever pages. */
-static void copy_bytes(const struct iommu_dma_bounce *bounce,
-		       const struct iommu_dma_bounce_part *part, size_t skip,
-		       size_t len, bool in)
+/* Copy @len bytes from @offset of the granule on, which are @part's, from memory. */
+static void copy_in(const struct iommu_dma_bounce *bounce,
+		    const struct iommu_dma_bounce_part *part, size_t offset,
+		    size_t len)
 {
-	char *buf = page_address(bounce->page) + part->offset + skip;
-	phys_addr_t phys = part->phys + skip;
+	phys_addr_t phys = part->phys + offset - part->offset;
+	char *buf = page_address(bounce->page) + offset;
 	size_t n;
 
 	for (; len; len -= n, buf += n, phys += n) {
-		struct page *page = pfn_to_page(PHYS_PFN(phys));
-
 		n = min_t(size_t, len, PAGE_SIZE - offset_in_page(phys));
-		if (in) {
-			memcpy_from_page(buf, page, offset_in_page(phys), n);
-			continue;
-		}
-		/* A device wrote it, or may have: KMSAN cannot see that. */
-		kmsan_unpoison_memory(buf, n);
-		memcpy_to_page(page, offset_in_page(phys), buf, n);
+		memcpy_from_page(buf, pfn_to_page(PHYS_PFN(phys)),
+				 offset_in_page(phys), n);
+	}
+}
+
+/* The same to memory */
+static void copy_out(const struct iommu_dma_bounce *bounce,
+		     const struct iommu_dma_bounce_part *part, size_t offset,
+		     size_t len)
+{
+	phys_addr_t phys = part->phys + offset - part->offset;
+	char *buf = page_address(bounce->page) + offset;
+	size_t n;
+
+	/* A device wrote it, or may have: KMSAN cannot see that. */
+	kmsan_unpoison_memory(buf, len);
+	for (; len; len -= n, buf += n, phys += n) {
+		n = min_t(size_t, len, PAGE_SIZE - offset_in_page(phys));
+		memcpy_to_page(pfn_to_page(PHYS_PFN(phys)),
+			       offset_in_page(phys), buf, n);
 	}
 }
 
@@ -219,7 +230,7 @@ int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
 	part->phys = phys;
 	part->offset = cookie_granule_offset(cookie, addr);
 	part->len = len;
-	copy_bytes(bounce, part, 0, len, true);
+	copy_in(bounce, part, part->offset, len);
 	return 0;
 }
 
@@ -271,47 +282,60 @@ void iommu_dma_bounce_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
 	}
 }
 
-/* What of a part is in [offset, offset + len) of the granule */
-static void sync_part(struct device *dev, const struct iommu_dma_bounce *bounce,
-		      const struct iommu_dma_bounce_part *part, size_t offset,
-		      size_t len, enum dma_data_direction dir, bool for_cpu)
+/* Of [@offset, @offset + @len) of the granule, where @part begins and how long it is */
+static size_t part_overlap(const struct iommu_dma_bounce_part *part,
+			   size_t offset, size_t len, size_t *start)
 {
 	size_t end = min(offset + len, (size_t)part->offset + part->len);
-	bool coherent = dev_is_dma_coherent(dev);
-	phys_addr_t phys;
-	size_t skip;
 
-	offset = max_t(size_t, offset, part->offset);
-	if (offset >= end)
+	*start = max_t(size_t, offset, part->offset);
+	return end > *start ? end - *start : 0;
+}
+
+static void bounce_sync_for_cpu(struct device *dev,
+				const struct iommu_dma_bounce *bounce,
+				size_t offset, size_t len,
+				enum dma_data_direction dir)
+{
+	const struct iommu_dma_bounce_part *part;
+	size_t start, n;
+
+	if (dir == DMA_TO_DEVICE)
 		return;
-	skip = offset - part->offset;
-	len = end - offset;
-	phys = page_to_phys(bounce->page) + offset;
-	if (for_cpu && dir != DMA_TO_DEVICE) {
-		/* It is read at once. */
-		if (!coherent)
-			arch_sync_dma_for_cpu(phys, len, dir);
-		copy_bytes(bounce, part, skip, len, false);
-	} else if (!for_cpu) {
-		if (dir != DMA_FROM_DEVICE)
-			copy_bytes(bounce, part, skip, len, true);
-		if (!coherent)
-			arch_sync_dma_for_device_noflush(phys, len, dir);
+	for (part = &bounce->part; part; part = part->next) {
+		n = part_overlap(part, offset, len, &start);
+		if (!n)
+			continue;
+		/* It is read at once, so this has to be complete. */
+		if (!dev_is_dma_coherent(dev))
+			arch_sync_dma_for_cpu(page_to_phys(bounce->page) + start,
+					      n, dir);
+		copy_out(bounce, part, start, n);
 	}
 }
 
-static void sync_bounce(struct device *dev,
-			const struct iommu_dma_bounce *bounce, size_t offset,
-			size_t len, enum dma_data_direction dir, bool for_cpu)
+static void bounce_sync_for_device(struct device *dev,
+				   const struct iommu_dma_bounce *bounce,
+				   size_t offset, size_t len,
+				   enum dma_data_direction dir)
 {
+	phys_addr_t phys = page_to_phys(bounce->page);
 	const struct iommu_dma_bounce_part *part;
+	size_t start, n;
 
-	for (part = &bounce->part; part; part = part->next)
-		sync_part(dev, bounce, part, offset, len, dir, for_cpu);
+	for (part = &bounce->part; part; part = part->next) {
+		n = part_overlap(part, offset, len, &start);
+		if (!n)
+			continue;
+		if (dir != DMA_FROM_DEVICE)
+			copy_in(bounce, part, start, n);
+		if (!dev_is_dma_coherent(dev))
+			arch_sync_dma_for_device_noflush(phys + start, n, dir);
+	}
 }
 
 /**
- * iommu_dma_bounce_copy_back - let memory have what the device wrote to copies of it
+ * iommu_dma_bounce_copy_back - let memory have what the device wrote to its bounces
  * @dev: device
  * @cookie: its domain's
  * @start: first byte of the mapping's range
@@ -331,42 +355,46 @@ void iommu_dma_bounce_copy_back(struct device *dev,
 	xa_for_each_range(&cookie->bounces, index, bounce,
 			  start >> cookie->granule_shift,
 			  last >> cookie->granule_shift)
-		sync_bounce(dev, bounce, 0, cookie_granule(cookie), dir, true);
+		bounce_sync_for_cpu(dev, bounce, 0, cookie_granule(cookie), dir);
 }
 
 /**
- * iommu_dma_bounce_sync - hand a mapping that may have copies to the CPU or the device
- * @dev: device
- * @addr: first byte
- * @size: bytes
- * @dir: direction of the transfer
- * @for_cpu: to the CPU
- *
- * From copy to bounce; for a device that is not coherent also what is between,
- * granule by granule, as that need not be contiguous.
- *
- * Context: Any.
+ * struct sync_ops - how to hand memory to the CPU or to the device
+ * @bounce: part of a bounce
+ * @caches: memory that the device reaches itself, completed by
+ *	arch_sync_dma_flush()
  */
-void iommu_dma_bounce_sync(struct device *dev, dma_addr_t addr, size_t size,
-			   enum dma_data_direction dir, bool for_cpu)
+struct sync_ops {
+	void (*bounce)(struct device *dev, const struct iommu_dma_bounce *bounce,
+		       size_t offset, size_t len, enum dma_data_direction dir);
+	void (*caches)(phys_addr_t phys, size_t size,
+		       enum dma_data_direction dir);
+};
+
+/*
+ * From bounce to bounce; for a device that is not coherent also what is between,
+ * granule by granule, as that need not be contiguous in memory.
+ */
+static __always_inline void sync_mapping(struct device *dev, dma_addr_t addr,
+					 size_t size,
+					 enum dma_data_direction dir,
+					 const struct sync_ops *ops)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	unsigned long index = addr >> cookie->granule_shift;
 	bool coherent = dev_is_dma_coherent(dev);
 	dma_addr_t end = addr + size, next;
 	unsigned long last = (end - 1) >> cookie->granule_shift;
-	struct iommu_dma_bounce *bounce =
-		xa_find(&cookie->bounces, &index, last, XA_PRESENT);
+	struct iommu_dma_bounce *bounce;
 	phys_addr_t phys;
 
-	if (for_cpu && dir == DMA_TO_DEVICE)
-		return;
+	bounce = xa_find(&cookie->bounces, &index, last, XA_PRESENT);
 	for (; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, cookie_granule(cookie)));
 		if (bounce && addr >> cookie->granule_shift == index) {
-			sync_bounce(dev, bounce,
+			ops->bounce(dev, bounce,
 				    cookie_granule_offset(cookie, addr),
-				    next - addr, dir, for_cpu);
+				    next - addr, dir);
 			bounce = xa_find_after(&cookie->bounces, &index, last,
 					       XA_PRESENT);
 		} else if (coherent) {
@@ -375,14 +403,51 @@ void iommu_dma_bounce_sync(struct device *dev, dma_addr_t addr, size_t size,
 			next = (dma_addr_t)index << cookie->granule_shift;
 		} else {
 			phys = iommu_iova_to_phys(cookie->domain, addr);
-			if (phys && for_cpu)
-				arch_sync_dma_for_cpu_noflush(phys, next - addr,
-							      dir);
-			else if (phys)
-				arch_sync_dma_for_device_noflush(
-					phys, next - addr, dir);
+			if (phys)
+				ops->caches(phys, next - addr, dir);
 		}
 	}
 	if (!coherent)
 		arch_sync_dma_flush();
+}
+
+/**
+ * iommu_dma_bounce_sync_for_cpu - let the CPU see what the device wrote
+ * @dev: device
+ * @addr: first byte of a mapping that may have bounces, or of a part of one
+ * @size: bytes
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ */
+void iommu_dma_bounce_sync_for_cpu(struct device *dev, dma_addr_t addr,
+				   size_t size, enum dma_data_direction dir)
+{
+	static const struct sync_ops ops = {
+		.bounce = bounce_sync_for_cpu,
+		.caches = arch_sync_dma_for_cpu_noflush,
+	};
+
+	if (dir != DMA_TO_DEVICE)
+		sync_mapping(dev, addr, size, dir, &ops);
+}
+
+/**
+ * iommu_dma_bounce_sync_for_device - let the device see what the CPU wrote
+ * @dev: device
+ * @addr: first byte of a mapping that may have bounces, or of a part of one
+ * @size: bytes
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ */
+void iommu_dma_bounce_sync_for_device(struct device *dev, dma_addr_t addr,
+				      size_t size, enum dma_data_direction dir)
+{
+	static const struct sync_ops ops = {
+		.bounce = bounce_sync_for_device,
+		.caches = arch_sync_dma_for_device_noflush,
+	};
+
+	sync_mapping(dev, addr, size, dir, &ops);
 }

@@ -9,7 +9,7 @@
 #include <linux/memremap.h>
 #include <linux/pci.h>
 
-#include "domain.h"
+#include "cookie.h"
 
 struct scatterlist;
 
@@ -26,8 +26,10 @@ void iommu_dma_bounce_copy_back(struct device *dev,
 				struct iommu_dma_cookie *cookie,
 				dma_addr_t start, dma_addr_t last,
 				enum dma_data_direction dir);
-void iommu_dma_bounce_sync(struct device *dev, dma_addr_t addr, size_t size,
-			   enum dma_data_direction dir, bool for_cpu);
+void iommu_dma_bounce_sync_for_cpu(struct device *dev, dma_addr_t addr,
+				   size_t size, enum dma_data_direction dir);
+void iommu_dma_bounce_sync_for_device(struct device *dev, dma_addr_t addr,
+				      size_t size, enum dma_data_direction dir);
 
 static inline bool iommu_dma_untrusted(struct device *dev)
 {

@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One IOMMU address space: mapping and unmapping ranges of it.
+ * The life of an IOMMU domain that the DMA API uses.
  *
- * A mapping is made in the order addresses, translation; and torn down in the
- * order claim, translation, invalidation, addresses:
- *
- *   iommu_dma_unmap_begin()  claims the range, or reports a wrong unmap
- *   iommu_dma_unmap_range()    clears the translation of a part, as often as needed
- *   iommu_dma_unmap_end()    strict: invalidates, and the range is free
- *                         deferred: the range waits for the end of the window
- *
- * The claim comes first so that a wrong unmap cannot touch what is not its own.
+ *   iommu_get_dma_cookie()   the domain is made; it has no addresses yet
+ *   iommu_dma_init_domain()  for each device: the first sets the addresses up, each
+ *                            has its reserved regions taken out of them
+ *   iommu_dma_init_fq()      at any time: from strict to deferred mode
+ *   iommu_put_dma_cookie()   no device is left, the domain is about to go
  */
 
-#include <linux/crash_dump.h>
+#include <kunit/visibility.h>
 #include <linux/device.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
@@ -23,12 +19,8 @@
 #include "../iommu-pages.h"
 #include "bounce.h"
 #include "domain.h"
-
-/*
- * A kdump kernel finds devices doing DMA for the kernel that crashed. Their
- * IOMMU domain is left alone until their new driver maps something.
- */
-DEFINE_STATIC_KEY_FALSE(iommu_dma_deferred_attach);
+#include "msi.h"
+#include "resv.h"
 
 /* More would only use up addresses. */
 #define IOMMU_DMA_GUARD_MAX	64U
@@ -63,549 +55,6 @@ static int __init iommu_dma_guard_setup(char *str)
 }
 early_param("iommu.dma_guard", iommu_dma_guard_setup);
 
-static int __init iommu_dma_setup(void)
-{
-	if (is_kdump_kernel())
-		static_branch_enable(&iommu_dma_deferred_attach);
-	return 0;
-}
-arch_initcall(iommu_dma_setup);
-
-/*
- * Addresses.
- */
-
-/* How far from @start on all granules below @limit are mapped, or none is */
-static u64 mapped_bytes(const struct iommu_dma_cookie *cookie, u64 start,
-			u64 limit, bool mapped)
-{
-	u64 end;
-
-	for (end = start; end < limit; end += cookie_granule(cookie))
-		if (!!iommu_iova_to_phys(cookie->domain, end) != mapped)
-			break;
-	return end - start;
-}
-
-/* Large pages need aligned addresses, so that is what is tried first. */
-static u64 preferred_align(const struct iommu_dma_cookie *cookie,
-			   const struct iommu_dma_iova_req *req)
-{
-	unsigned long sizes = cookie->domain->pgsize_bitmap;
-
-	if (req->size <= cookie_granule(cookie))
-		return req->align;
-	if (req->size < ULONG_MAX)
-		sizes &= GENMASK(__fls(req->size), 0);
-	return max_t(u64, req->align, sizes ? BIT(__fls(sizes)) : 0);
-}
-
-static __always_inline bool range_try(struct iommu_dma_cookie *cookie,
-				      const struct iommu_dma_iova_req *req,
-				      u64 align, u64 limit, bool soft,
-				      struct iova_range *range)
-{
-	unsigned int shift = cookie->granule_shift;
-	struct iova_request want = {
-		.size = (req->size >> shift) + cookie->guard,
-		.align = align >> shift,
-		.limit = cookie_limit_granule(cookie, limit),
-		.boundary = req->boundary >> shift,
-		.soft = soft,
-	};
-
-	if (unlikely(want.boundary && want.size > want.boundary)) {
-		want.align = max(want.align, want.boundary);
-		want.boundary = 0;
-	}
-	return iova_space_alloc(&cookie->space, &want, range);
-}
-
-/*
- * With the alignment that is best, or else what is needed. Before giving up,
- * take back what only waits for its flush, unless there are other addresses.
- */
-static bool range_try_slow(struct iommu_dma_cookie *cookie,
-			   const struct iommu_dma_iova_req *req, u64 limit,
-			   bool soft, struct iova_range *range)
-{
-	u64 align = preferred_align(cookie, req);
-	unsigned int flushes = 0;
-
-	do {
-		if (range_try(cookie, req, align, limit, soft, range) ||
-		    (align != req->align &&
-		     range_try(cookie, req, req->align, limit, soft, range)))
-			return true;
-	} while (!soft && iommu_dma_flush_more(&cookie->flush, &flushes));
-	return false;
-}
-
-/* The first try has failed. */
-static noinline bool iova_alloc_slow(struct device *dev,
-				     struct iommu_dma_cookie *cookie,
-				     const struct iommu_dma_iova_req *req,
-				     u64 limit, struct iova_range *range)
-{
-	u64 largest;
-
-	if (iommu_dma_prefers_32bit(dev) && limit > DMA_BIT_MASK(32)) {
-		if (range_try_slow(cookie, req, DMA_BIT_MASK(32), true, range))
-			return true;
-		dev->iommu->pci_32bit_workaround = false;
-		dev_notice(dev, "DMA addresses below 4 GiB are used up, going on with %d bits\n",
-			   fls64(limit));
-	}
-	if (range_try_slow(cookie, req, limit, false, range))
-		return true;
-
-	if (req->nowarn)
-		return false;
-	largest = (u64)iova_space_largest(&cookie->space,
-					  cookie_limit_granule(cookie, limit))
-		  << cookie->granule_shift;
-	dev_err_ratelimited(
-		dev,
-		"no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
-		req->size, limit, largest);
-	return false;
-}
-
-static __always_inline bool iova_alloc_for(struct device *dev,
-					   struct iommu_dma_cookie *cookie,
-					   const struct iommu_dma_iova_req *req,
-					   struct iova_range *range)
-{
-	u64 limit = iommu_dma_limit(dev, cookie, req->mask);
-	bool soft = iommu_dma_prefers_32bit(dev) && limit > DMA_BIT_MASK(32);
-
-	return likely(range_try(cookie, req, preferred_align(cookie, req),
-				soft ? DMA_BIT_MASK(32) : limit, soft,
-				range)) ||
-	       iova_alloc_slow(dev, cookie, req, limit, range);
-}
-
-/**
- * iommu_dma_alloc_iova - find addresses for a mapping
- * @dev: device that is going to use them
- * @cookie: of its domain
- * @req: what the mapping asks for
- * @range: where to store the range
- *
- * PCI devices get addresses below 4 GiB while there are any: the mask that a
- * driver sets is not always what device, bridges and firmware can really do.
- *
- * Context: Any.
- * Return: true; or false, and a message says what did not fit.
- */
-bool iommu_dma_alloc_iova(struct device *dev, struct iommu_dma_cookie *cookie,
-			  const struct iommu_dma_iova_req *req,
-			  struct iova_range *range)
-{
-	return iova_alloc_for(dev, cookie, req, range);
-}
-
-/**
- * iommu_dma_drop_iova - give up the range of a mapping that has failed
- * @dev: device
- * @cookie: of its domain
- * @range: the range, from which all that was mapped has been unmapped; copies in
- *	it go
- *
- * If the IOMMU driver could not unmap all of it, the device may still reach what
- * is there. So the range is not used again, nor must be its memory.
- *
- * Context: Any.
- * Return: whether nothing is mapped there; else it has been reported.
- */
-bool iommu_dma_drop_iova(struct device *dev, struct iommu_dma_cookie *cookie,
-			 const struct iova_range *range)
-{
-	u64 start = iommu_dma_iova_addr(cookie, range);
-	u64 limit = ((u64)range->last + 1) << cookie->granule_shift;
-	u64 gone = mapped_bytes(cookie, start, limit, false);
-	LIST_HEAD(pages);
-
-	if (start + gone < limit) {
-		iommu_dma_report_unmap(dev, start, limit - start, gone);
-		return false;
-	}
-	if (!iommu_dma_no_bounces(cookie))
-		iommu_dma_bounce_drop(cookie, start, limit - 1, &pages);
-	iommu_put_pages_list(&pages);
-	iova_space_release(&cookie->space, range);
-	return true;
-}
-
-/*
- * Taking a mapping down.
- */
-
-/**
- * iommu_dma_unmap_claim_slow - claim a mapping that may begin before the granule of its address
- * @dev: device that the mapping was made for
- * @unmap: the unmap under way, with its cookie
- * @addr: DMA address, which begins no mapping
- * @size: bytes, as far as the caller knows
- *
- * Context: Any.
- * Return: 0; 1 if that mapping does not begin at @addr, or -ENOENT if there is
- * none, both of which have been reported.
- */
-int iommu_dma_unmap_claim_slow(struct device *dev,
-			       struct iommu_dma_unmap *unmap, dma_addr_t addr,
-			       size_t size)
-{
-	u64 unit = iommu_dma_min_align(dev, unmap->cookie);
-	dma_addr_t start;
-	u64 skip;
-
-	/* Perhaps @addr is in the middle of the device's unit; it is mapped then. */
-	if (unit <= cookie_granule(unmap->cookie) ||
-	    !iommu_iova_to_phys(unmap->cookie->domain, addr) ||
-	    !iommu_dma_claim_iova(unmap->cookie, ALIGN_DOWN(addr, unit), size,
-				  &unmap->range)) {
-		dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: no mapping begins there, or it has been unmapped before\n",
-				    &addr, size);
-		return -ENOENT;
-	}
-	start = iommu_dma_iova_addr(unmap->cookie, &unmap->range);
-	skip = mapped_bytes(unmap->cookie, start,
-			    iommu_dma_unmap_iova_end(unmap), false);
-	if (addr - start - skip < cookie_granule(unmap->cookie))
-		return 0;
-	start += skip;
-	dev_err_ratelimited(dev, "DMA unmap of %pad, %zu bytes: a mapping begins at %pad, which is unmapped\n",
-			    &addr, size, &start);
-	return 1;
-}
-
-/**
- * iommu_dma_report_size - tell of an unmap of the wrong size
- * @dev: device that the mapping was made for
- * @unmap: the unmap under way
- * @addr: DMA address that the caller gave
- * @size: bytes that the caller gave
- *
- * Context: Any.
- */
-void iommu_dma_report_size(struct device *dev,
-			   const struct iommu_dma_unmap *unmap, dma_addr_t addr,
-			   size_t size)
-{
-	dev_err_ratelimited(
-		dev,
-		"DMA unmap of %pad, %zu bytes: mapped were up to %llu bytes from there\n",
-		&addr, size, iommu_dma_unmap_iova_end(unmap) - addr);
-}
-
-/**
- * iommu_dma_report_unmap - tell that the IOMMU driver has unmapped less than it should
- * @dev: device that the mapping was made for
- * @addr: first byte that was to be unmapped
- * @size: bytes that were to be unmapped
- * @unmapped: bytes that were
- *
- * Context: Any.
- */
-void iommu_dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
-			    size_t unmapped)
-{
-	dev_err_ratelimited(dev, "IOMMU unmapped %zu of %zu bytes at %pad\n",
-			    unmapped, size, &addr);
-}
-
-/**
- * iommu_dma_unmap_granules - iommu_unmap_fast() where no page is larger than a granule
- * @unmap: the unmap under way
- * @addr: first byte, at a granule
- * @size: bytes, whole granules
- *
- * Context: Any.
- * Return: bytes that were unmapped.
- */
-size_t iommu_dma_unmap_granules(struct iommu_dma_unmap *unmap, dma_addr_t addr,
-				size_t size)
-{
-	struct iommu_domain *domain = unmap->cookie->domain;
-	unsigned int shift = unmap->cookie->granule_shift;
-	size_t unmapped = 0, some;
-
-	/* A page table at a time, as some drivers do it */
-	do {
-		some = domain->ops->unmap_pages(domain, addr + unmapped,
-						(size_t)1 << shift,
-						(size - unmapped) >> shift,
-						&unmap->gather);
-		unmapped += some;
-	} while (some && unmapped < size);
-	trace_unmap(addr, size, unmapped);
-	return unmapped;
-}
-
-/*
- * The caller believes all of it gone, so the device must not reach any of it:
- * ask the IOMMU what is still there.
- */
-static void unmap_remains(struct device *dev, struct iommu_dma_unmap *unmap)
-{
-	u64 addr = iommu_dma_iova_addr(unmap->cookie, &unmap->range), size;
-	u64 limit = iommu_dma_unmap_iova_end(unmap);
-
-	unmap->failed = false;
-	for (; addr < limit; addr += size) {
-		addr += mapped_bytes(unmap->cookie, addr, limit, false);
-		size = mapped_bytes(unmap->cookie, addr, limit, true);
-		if (size)
-			iommu_dma_unmap_range(dev, unmap, addr, size);
-	}
-}
-
-/**
- * iommu_dma_unmap_end_slow - iommu_dma_unmap_end() with copies, or after a failure
- * @dev: as in iommu_dma_unmap_begin()
- * @unmap: the unmap under way
- *
- * Context: Any.
- */
-void iommu_dma_unmap_end_slow(struct device *dev, struct iommu_dma_unmap *unmap)
-{
-	struct iommu_dma_cookie *cookie = unmap->cookie;
-	LIST_HEAD(pages);
-
-	if (unmap->failed)
-		unmap_remains(dev, unmap);
-	iommu_dma_bounce_drop(cookie,
-			      iommu_dma_iova_addr(cookie, &unmap->range),
-			      iommu_dma_unmap_iova_end(unmap) - 1, &pages);
-	if (unmap->gather.queued && !unmap->failed) {
-		list_splice_tail_init(&unmap->gather.freelist, &pages);
-		iommu_dma_flush_retire(&cookie->flush, &unmap->range, &pages);
-		return;
-	}
-	if (unmap->gather.queued) {
-		iommu_flush_iotlb_all(cookie->domain);
-		iommu_put_pages_list(&unmap->gather.freelist);
-	} else {
-		iommu_iotlb_sync(cookie->domain, &unmap->gather);
-	}
-	/* After a failure the device may still reach what is there: leave it. */
-	if (unmap->failed)
-		return;
-	iommu_put_pages_list(&pages);
-	iova_space_release(&cookie->space, &unmap->range);
-}
-
-/*
- * Mappings of one piece of memory.
- */
-
-static __always_inline dma_addr_t
-iova_alloc_phys(struct device *dev, struct iommu_dma_cookie *cookie,
-		phys_addr_t phys, size_t size, u64 align, u64 mask,
-		unsigned long attrs, struct iova_range *range)
-{
-	u64 unit = iommu_dma_min_align(dev, cookie);
-	/* Bits of the address that the device wants as they are in memory */
-	u64 offset = phys & (unit - 1);
-	struct iommu_dma_iova_req req = {
-		.size = ALIGN(offset + size, cookie_granule(cookie)),
-		.align = max(unit, align),
-		.boundary = iommu_dma_boundary(dev),
-		.mask = mask,
-		.nowarn = attrs & DMA_ATTR_NO_WARN,
-	};
-
-	/* Nothing, or past the end of memory or addresses */
-	if (!size || phys + size - 1 < phys || req.size < size)
-		return DMA_MAPPING_ERROR;
-	if (!iova_alloc_for(dev, cookie, &req, range))
-		return DMA_MAPPING_ERROR;
-	return iommu_dma_iova_addr(cookie, range) + offset;
-}
-
-/**
- * iommu_dma_alloc_iova_phys - find addresses for physically contiguous memory
- * @dev: device that is going to use them
- * @cookie: of its domain
- * @phys: first byte
- * @size: bytes
- * @align: the address is a multiple of this power of two as far as @phys is
- * @mask: highest address that the device can use for this
- * @attrs: DMA_ATTR_NO_WARN matters
- * @range: where to store the range
- *
- * Context: Any.
- * Return: the address for the first byte, or DMA_MAPPING_ERROR.
- */
-dma_addr_t iommu_dma_alloc_iova_phys(struct device *dev,
-				     struct iommu_dma_cookie *cookie,
-				     phys_addr_t phys, size_t size, u64 align,
-				     u64 mask, unsigned long attrs,
-				     struct iova_range *range)
-{
-	return iova_alloc_phys(dev, cookie, phys, size, align, mask, attrs,
-			       range);
-}
-
-static dma_addr_t range_map(struct device *dev, struct iommu_dma_cookie *cookie,
-			    phys_addr_t phys, size_t size, u64 align, int prot,
-			    u64 mask, unsigned long attrs, bool *kept)
-{
-	size_t offset = cookie_granule_offset(cookie, phys);
-	struct iova_range range;
-	dma_addr_t addr;
-
-	addr = iova_alloc_phys(dev, cookie, phys, size, align, mask, attrs,
-			       &range);
-	if (addr == DMA_MAPPING_ERROR)
-		return addr;
-	if (!iommu_map(cookie->domain, addr - offset, phys - offset,
-		       ALIGN(offset + size, cookie_granule(cookie)), prot,
-		       GFP_ATOMIC))
-		return addr;
-	*kept = !iommu_dma_drop_iova(dev, cookie, &range);
-	return DMA_MAPPING_ERROR;
-}
-
-/**
- * iommu_dma_map_phys_slow - iommu_dma_map_phys() for anything but one granule
- * @dev: device
- * @cookie: of its domain
- * @phys: first byte
- * @size: bytes
- * @align: as in iommu_dma_alloc_iova_phys()
- * @prot: IOMMU_*
- * @mask: highest address that the device can use for this
- * @attrs: DMA_ATTR_NO_WARN matters
- *
- * Context: Any.
- * Return: the address for the device, or DMA_MAPPING_ERROR.
- */
-dma_addr_t iommu_dma_map_phys_slow(struct device *dev,
-				   struct iommu_dma_cookie *cookie,
-				   phys_addr_t phys, size_t size, u64 align,
-				   int prot, u64 mask, unsigned long attrs)
-{
-	bool kept;
-
-	return range_map(dev, cookie, phys, size, align, prot, mask, attrs,
-			 &kept);
-}
-
-/**
- * iommu_dma_undo_granule - the IOMMU driver would not map a granule: give its address back
- * @dev: device
- * @cookie: of its domain
- * @addr: the granule's address
- * @mapped: its translation is there, but the IOMMU has not taken notice of it
- *
- * Context: Any.
- */
-void iommu_dma_undo_granule(struct device *dev, struct iommu_dma_cookie *cookie,
-			    dma_addr_t addr, bool mapped)
-{
-	struct iova_range range;
-
-	if (mapped)
-		iommu_unmap(cookie->domain, addr, cookie_granule(cookie));
-	if (iommu_dma_claim_iova(cookie, addr, cookie_granule(cookie), &range))
-		iommu_dma_drop_iova(dev, cookie, &range);
-}
-
-/**
- * iommu_dma_map_alloc - map physically contiguous memory that is the layer's own
- * @dev: device
- * @phys: first byte
- * @size: bytes
- * @align: as in iommu_dma_alloc_iova_phys()
- * @prot: IOMMU_*
- * @mask: highest address that the device can use for this
- * @attrs: DMA_ATTR_NO_WARN matters
- * @kept: where to store whether the memory must not be freed after a failure, as
- *	the device may reach some of it
- *
- * Context: Any.
- * Return: the address for the device, or DMA_MAPPING_ERROR.
- */
-dma_addr_t iommu_dma_map_alloc(struct device *dev, phys_addr_t phys,
-			       size_t size, u64 align, int prot, u64 mask,
-			       unsigned long attrs, bool *kept)
-{
-	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
-
-	*kept = false;
-	if (iommu_dma_attach(dev, cookie->domain))
-		return DMA_MAPPING_ERROR;
-	return range_map(dev, cookie, phys, size, align, prot, mask, attrs,
-			 kept);
-}
-
-static bool unmap_claimed(struct device *dev, struct iommu_dma_unmap *unmap,
-			  dma_addr_t addr)
-{
-	bool expected = !unmap->failed;
-
-	iommu_dma_unmap_rest(dev, unmap, addr);
-	iommu_dma_unmap_end(dev, unmap);
-	return expected && !unmap->failed;
-}
-
-/**
- * __iommu_dma_unmap - take down what iommu_dma_map_alloc() made
- * @dev: device
- * @addr: what iommu_dma_map_alloc() returned
- * @size: what iommu_dma_map_alloc() was given
- *
- * Context: Any.
- * Return: whether all of it is gone, and no less or more than the caller thought
- * was there. Else that has been reported, and the memory must not be freed: the
- * device may still reach it, or it may be somebody else's.
- */
-bool __iommu_dma_unmap(struct device *dev, dma_addr_t addr, size_t size)
-{
-	struct iommu_dma_unmap unmap __uninitialized;
-
-	return iommu_dma_unmap_begin(dev, &unmap, addr, size) &&
-	       unmap_claimed(dev, &unmap, addr);
-}
-
-/**
- * iommu_dma_unmap_alloc - __iommu_dma_unmap() that knows what is mapped there
- * @dev: device
- * @addr: what iommu_dma_map_alloc() returned
- * @size: what iommu_dma_map_alloc() was given
- * @page: first page of the memory; NULL if there is none any more
- *
- * Memory that is freed twice may find its address in use by somebody else, whose
- * mapping stays.
- *
- * Context: Any.
- * Return: as __iommu_dma_unmap().
- */
-bool iommu_dma_unmap_alloc(struct device *dev, dma_addr_t addr, size_t size,
-			   struct page *page)
-{
-	struct iommu_dma_unmap unmap __uninitialized;
-
-	if (!iommu_dma_unmap_claim(dev, &unmap, addr, size))
-		return false;
-	/* What is mapped for somebody else has other memory. */
-	if (!page || iommu_iova_to_phys(unmap.cookie->domain, addr) !=
-			     page_to_phys(page)) {
-		iova_space_unclaim(&unmap.cookie->space, &unmap.range);
-		dev_err_ratelimited(dev, "DMA free of %pad: size %zu, but other memory is mapped there\n",
-				    &addr, size);
-		return false;
-	}
-	iommu_dma_unmap_check(dev, &unmap, addr, size);
-	return unmap_claimed(dev, &unmap, addr);
-}
-
-/*
- * Life of a domain.
- */
-
 static int cookie_create(struct iommu_domain *domain,
 			 enum iommu_dma_cookie_type type, dma_addr_t msi_base)
 {
@@ -636,6 +85,7 @@ int iommu_get_dma_cookie(struct iommu_domain *domain)
 {
 	return cookie_create(domain, IOMMU_DMA_COOKIE_IOVA, 0);
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_get_dma_cookie);
 
 /**
  * iommu_get_msi_cookie - prepare a domain for mapping doorbells only
@@ -683,6 +133,7 @@ void iommu_put_dma_cookie(struct iommu_domain *domain)
 	kfree(cookie);
 	domain->iova_cookie = NULL;
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_put_dma_cookie);
 
 /**
  * iommu_dma_init_fq - switch a domain to deferred invalidation
@@ -704,6 +155,7 @@ int iommu_dma_init_fq(struct iommu_domain *domain)
 	iommu_dma_flush_enable(&cookie->flush, domain);
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_dma_init_fq);
 
 static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 {
@@ -739,7 +191,7 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 
 	if (cookie->domain->type == IOMMU_DOMAIN_DMA_FQ &&
 	    iommu_dma_init_fq(cookie->domain)) {
-		dev_notice(dev, "the IOMMU cannot put off invalidation, DMA is strict\n");
+		dev_notice(dev, "IOMMU does not support deferred flush, using strict mode\n");
 		cookie->domain->type = IOMMU_DOMAIN_DMA;
 	}
 	return 0;
@@ -768,7 +220,7 @@ int iommu_dma_init_domain(struct device *dev, struct iommu_domain *domain)
 		return -EINVAL;
 	if (map && (dma_range_map_min(map) > domain->geometry.aperture_end ||
 		    dma_range_map_max(map) < domain->geometry.aperture_start)) {
-		dev_err(dev, "its dma-ranges [%#llx, %#llx] are out of the IOMMU's reach [%#llx, %#llx]\n",
+		dev_err(dev, "dma-ranges [%#llx, %#llx] outside IOMMU aperture [%#llx, %#llx]\n",
 			(u64)dma_range_map_min(map), (u64)dma_range_map_max(map),
 			(u64)domain->geometry.aperture_start,
 			(u64)domain->geometry.aperture_end);
@@ -779,9 +231,10 @@ int iommu_dma_init_domain(struct device *dev, struct iommu_domain *domain)
 	if (!cookie->granule_shift) {
 		ret = space_init(dev, cookie);
 	} else if (cookie->granule_shift != __ffs(domain->pgsize_bitmap)) {
-		dev_err(dev, "its IOMMU domain is in use with another page size\n");
+		dev_err(dev, "IOMMU domain is in use with another page size\n");
 		ret = -EFAULT;
 	}
 	mutex_unlock(&cookie->lock);
 	return ret ?: iommu_dma_reserve_regions(dev, cookie);
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_dma_init_domain);

@@ -32,7 +32,6 @@
  * allocates or fails.
  */
 
-#include <linux/cleanup.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 
@@ -105,14 +104,15 @@ static void flush_release(struct iommu_dma_flush *flush, unsigned int epoch)
 static bool flush_free(struct iommu_dma_flush *flush)
 {
 	unsigned int budget = IOMMU_DMA_FLUSH_PORTION;
+	unsigned long flags;
 	LIST_HEAD(pages);
 	bool more;
 
-	scoped_guard(raw_spinlock_irqsave, &flush->pages_lock) {
-		while (budget-- && !list_empty(&flush->released))
-			list_move(flush->released.next, &pages);
-		more = !list_empty(&flush->released);
-	}
+	raw_spin_lock_irqsave(&flush->pages_lock, flags);
+	while (budget-- && !list_empty(&flush->released))
+		list_move(flush->released.next, &pages);
+	more = !list_empty(&flush->released);
+	raw_spin_unlock_irqrestore(&flush->pages_lock, flags);
 	iommu_put_pages_list(&pages);
 	return more;
 }

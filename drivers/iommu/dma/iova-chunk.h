@@ -41,10 +41,10 @@
  * struct iova_chunk - granules for small ranges
  * @extent: its place in the space; immutable while the chunk exists
  * @class: which list the chunk is on, or IOVA_CLASS_*; written under
- *	&iova_space.lock
+ *	&iova_pool.lock
  * @zone: narrowest zone that holds the chunk; immutable
  * @queued: bit per epoch, set while on that epoch's list, or IOVA_QUEUED_DEAD
- * @list: in &iova_space.parked or @owned; protected by &iova_space.lock
+ * @list: in &iova_space.parked or @owned; protected by &iova_pool.lock
  * @rcu: frees the chunk after the last lookup that may have found it
  * @reserved: granules to be @used for ever, or NULL; set once
  * @used: granules that are not free

@@ -42,6 +42,7 @@
  * sleeps but iova_space_init(), iova_space_destroy() and iova_space_reserve().
  */
 
+#include <kunit/visibility.h>
 #include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/cleanup.h>
@@ -55,7 +56,6 @@
 #include <linux/smp.h>
 
 #include "iova-space.h"
-#include "iova-pool.h"
 
 /*
  * Chunks strand space: one small range keeps all of a chunk from larger requests.
@@ -135,7 +135,7 @@ static void free_word(struct iova_space *space, struct iova_chunk *c,
 {
 	chunk_clear_bits(c, w, bits);
 	if (unlikely(iova_chunk_outgrew(c, w)))
-		iova_pool_sort(space, c);
+		iova_pool_sort(&space->pool, c);
 }
 
 /* Give back what is in a hand. */
@@ -176,7 +176,7 @@ static void cpu_word_fill(struct iova_space *space, struct iova_cpu *cpu,
 {
 	word->chunk = c;
 	word->base = base;
-	word->zone = READ_ONCE(space->zone_for[c->zone]);
+	word->zone = READ_ONCE(space->pool.zone_for[c->zone]);
 	word->free |= bits;
 	cpu->at = word - cpu->word;
 	cpu->filled |= BIT(cpu->at);
@@ -310,7 +310,7 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 	local_irq_restore(flags);
 
 	if (old)
-		iova_pool_put_partial(space, old);
+		iova_pool_put_partial(&space->pool, old);
 	return taken;
 }
 
@@ -322,18 +322,18 @@ static bool alloc_zone(struct iova_space *space, unsigned int z,
 	unsigned int class = iova_request_class(req);
 	struct iova_chunk *c;
 
-	if (!(READ_ONCE(space->classes[z]) >> class))
+	if (!(READ_ONCE(space->pool.classes[z]) >> class))
 		return false;
 	if (zone <= IOVA_ZONE_SCARCE)
-		return iova_pool_take(space, z, class, req, range);
-	c = iova_pool_get_partial(space, z, class, req->limit);
+		return iova_pool_take(&space->pool, z, class, req, range);
+	c = iova_pool_get_partial(&space->pool, z, class, req->limit);
 	return c && alloc_install(space, c, zone, req, range);
 }
 
 static bool alloc_new(struct iova_space *space, unsigned int zone,
 		      const struct iova_request *req, struct iova_range *range)
 {
-	struct iova_chunk *c = iova_pool_create_chunk(space, req->limit);
+	struct iova_chunk *c = iova_pool_create_chunk(&space->pool, req->limit);
 	bool taken;
 
 	if (!c)
@@ -341,7 +341,7 @@ static bool alloc_new(struct iova_space *space, unsigned int zone,
 	if (zone > IOVA_ZONE_SCARCE)
 		return alloc_install(space, c, zone, req, range);
 	taken = iova_chunk_take(c, req, range);
-	iova_pool_put_partial(space, c);
+	iova_pool_put_partial(&space->pool, c);
 	return taken;
 }
 
@@ -352,26 +352,26 @@ static bool alloc_last(struct iova_space *space, const struct iova_request *req,
 	unsigned int tries = IOVA_TIGHT_CHUNKS, class;
 	int z;
 
-	for (z = iova_pool_zone(space, req->limit); z >= 0; z--)
+	for (z = iova_pool_zone(&space->pool, req->limit); z >= 0; z--)
 		for (class = iova_run_class(min(req->size, IOVA_WORD));
 		     class < iova_request_class(req); class++)
-			if (READ_ONCE(space->classes[z]) & BIT(class) &&
-			    iova_pool_take_tight(space, z, class, req, range,
+			if (READ_ONCE(space->pool.classes[z]) & BIT(class) &&
+			    iova_pool_take_tight(&space->pool, z, class, req, range,
 						 &tries))
 				return true;
-	return iova_pool_take_cpu(space, req, range);
+	return iova_pool_take_cpu(&space->pool, req, range);
 }
 
 static bool alloc_small(struct iova_space *space,
 			const struct iova_request *req,
 			struct iova_range *range)
 {
-	unsigned int zone = iova_pool_zone(space, req->limit);
+	unsigned int zone = iova_pool_zone(&space->pool, req->limit);
 	int z;
 
 	/* What is there and others do not need, something new, or anything */
 	for (z = zone; z >= 0; z--)
-		if ((z == zone || READ_ONCE(space->zone_for[z]) == zone) &&
+		if ((z == zone || READ_ONCE(space->pool.zone_for[z]) == zone) &&
 		    alloc_zone(space, z, zone, req, range))
 			return true;
 	if (alloc_new(space, zone, req, range))
@@ -396,10 +396,10 @@ static bool alloc_large(struct iova_space *space,
 		return false;
 	*x = (struct iova_extent) { .kind = IOVA_KIND_LARGE, .mapped = true };
 	do {
-		raw_spin_lock_irqsave(&space->lock, flags);
-		placed = iova_pool_place(space, x, req);
-		raw_spin_unlock_irqrestore(&space->lock, flags);
-	} while (!placed && iova_pool_shrink(space));
+		raw_spin_lock_irqsave(&space->pool.lock, flags);
+		placed = iova_pool_place(&space->pool, x, req);
+		raw_spin_unlock_irqrestore(&space->pool.lock, flags);
+	} while (!placed && iova_pool_shrink(&space->pool));
 	if (!placed) {
 		kfree(x);
 		return false;
@@ -419,7 +419,7 @@ static bool alloc_any(struct iova_space *space, const struct iova_request *req,
 {
 	/* Who can do with other addresses does not have to spare these. */
 	bool last = small && req->size > IOVA_SMALL_LOW && !req->soft &&
-		    iova_pool_low(space, iova_pool_zone(space, req->limit));
+		    iova_pool_low(&space->pool, iova_pool_zone(&space->pool, req->limit));
 
 	return (small && !last && alloc_small(space, small, range)) ||
 	       alloc_large(space, req, range) ||
@@ -440,9 +440,9 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 	/* No range of a chunk crosses a boundary as wide as it is. */
 	if (small && req->boundary && req->boundary < IOVA_CHUNK_GRANULES)
 		small->align = max(req->align, roundup_pow_of_two(req->size));
-	zone = iova_pool_zone(space, req->limit);
-	if (!req->soft && !(READ_ONCE(space->active_zones) & BIT(zone)))
-		iova_pool_activate_zone(space, zone);
+	zone = iova_pool_zone(&space->pool, req->limit);
+	if (!req->soft && !(READ_ONCE(space->pool.active_zones) & BIT(zone)))
+		iova_pool_activate_zone(&space->pool, zone);
 	if ((small && alloc_from_cpu(space, zone, small, range)) ||
 	    alloc_any(space, req, small, range))
 		return true;
@@ -464,7 +464,7 @@ static noinline bool alloc_slow(struct iova_space *space,
 {
 	bool taken = alloc_long(space, req, range);
 
-	iova_pool_reap(space);
+	iova_pool_reap(&space->pool);
 	return taken;
 }
 
@@ -474,7 +474,7 @@ static noinline bool alloc_slow(struct iova_space *space,
  * @req: what the range has to satisfy
  * @range: where to store it
  *
- * Context: Any. Takes &iova_space.lock for bounded steps.
+ * Context: Any. Takes &iova_pool.lock for bounded steps.
  * Return: true, or false when there is no room or no memory.
  */
 bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
@@ -490,24 +490,25 @@ bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 		local_irq_save(flags);
 		cpu = this_cpu_ptr(space->cpu);
 		word = &cpu->word[cpu->at];
-		if (likely(word->zone == iova_pool_zone(space, req->limit)))
+		if (likely(word->zone == iova_pool_zone(&space->pool, req->limit)))
 			taken = cpu_word_alloc(word, req, range);
 		local_irq_restore(flags);
 	}
 	return likely(taken) ? true : alloc_slow(space, req, range);
 }
+EXPORT_SYMBOL_IF_KUNIT(iova_space_alloc);
 
 static noinline unsigned long alloc_one_slow(struct iova_space *space,
 					     unsigned long limit)
 {
 	struct iova_request req = { .size = 1, .align = 1, .limit = limit };
-	unsigned int zone = iova_pool_zone(space, limit);
+	unsigned int zone = iova_pool_zone(&space->pool, limit);
 	struct iova_range range;
 	bool taken;
 
 	taken = alloc_from_cpu(space, zone, &req, &range) ||
 		alloc_zone(space, zone, zone, &req, &range);
-	iova_pool_reap(space);
+	iova_pool_reap(&space->pool);
 	return taken ? range.first : IOVA_NONE;
 }
 
@@ -537,7 +538,7 @@ unsigned long iova_space_alloc_one(struct iova_space *space,
 	word = &cpu->word[cpu->at];
 	free = word->free;
 	first = word->base + (free ? __ffs64(free) : 0);
-	taken = free && word->zone == iova_pool_zone(space, limit) &&
+	taken = free && word->zone == iova_pool_zone(&space->pool, limit) &&
 		first <= limit;
 	if (likely(taken)) {
 		word->free = free & (free - 1);
@@ -546,6 +547,7 @@ unsigned long iova_space_alloc_one(struct iova_space *space,
 	local_irq_restore(flags);
 	return likely(taken) ? first : alloc_one_slow(space, limit);
 }
+EXPORT_SYMBOL_IF_KUNIT(iova_space_alloc_one);
 
 /*
  * Taking back.
@@ -587,8 +589,8 @@ bool iova_space_claim_large(struct iova_space *space, unsigned long first,
 	unsigned long flags;
 	bool mapped;
 
-	raw_spin_lock_irqsave(&space->lock, flags);
-	x = iova_extents_at(&space->extents, first);
+	raw_spin_lock_irqsave(&space->pool.lock, flags);
+	x = iova_extents_at(&space->pool.extents, first);
 	mapped = x && x->first == first && x->mapped;
 	if (mapped) {
 		x->mapped = false;
@@ -596,9 +598,10 @@ bool iova_space_claim_large(struct iova_space *space, unsigned long first,
 		range->last = x->last;
 		range->extent = x;
 	}
-	raw_spin_unlock_irqrestore(&space->lock, flags);
+	raw_spin_unlock_irqrestore(&space->pool.lock, flags);
 	return mapped;
 }
+EXPORT_SYMBOL_IF_KUNIT(iova_space_claim_large);
 
 static noinline bool claim_slow(struct iova_space *space, unsigned long granule,
 				struct iova_range *range)
@@ -608,7 +611,7 @@ static noinline bool claim_slow(struct iova_space *space, unsigned long granule,
 	unsigned long flags;
 
 	local_irq_save(flags);
-	c = xa_load(&space->chunks, granule >> IOVA_CHUNK_SHIFT);
+	c = xa_load(&space->pool.chunks, granule >> IOVA_CHUNK_SHIFT);
 	if (c)
 		claimed = claim_small(c, granule, range);
 	local_irq_restore(flags);
@@ -641,6 +644,7 @@ bool iova_space_claim(struct iova_space *space, unsigned long first,
 	local_irq_restore(flags);
 	return likely(claimed) ? true : claim_slow(space, first, range);
 }
+EXPORT_SYMBOL_IF_KUNIT(iova_space_claim);
 
 /**
  * iova_space_unclaim - leave a claimed range to whoever has it
@@ -656,14 +660,16 @@ void iova_space_unclaim(struct iova_space *space,
 			const struct iova_range *range)
 {
 	struct iova_extent *x = range->extent;
+	unsigned long flags;
 
-	if (x->kind != IOVA_KIND_LARGE) {
+	if (x->kind == IOVA_KIND_LARGE) {
+		raw_spin_lock_irqsave(&space->pool.lock, flags);
+		x->mapped = true;
+		raw_spin_unlock_irqrestore(&space->pool.lock, flags);
+	} else {
 		WRITE_ONCE(to_chunk(x)->size[range->first % IOVA_CHUNK_GRANULES],
 			   range->last - range->first + 1);
-		return;
 	}
-	guard(raw_spinlock_irqsave)(&space->lock);
-	x->mapped = true;
 }
 
 static noinline void free_large(struct iova_space *space,
@@ -671,9 +677,9 @@ static noinline void free_large(struct iova_space *space,
 {
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&space->lock, flags);
-	iova_pool_erase(space, x);
-	raw_spin_unlock_irqrestore(&space->lock, flags);
+	raw_spin_lock_irqsave(&space->pool.lock, flags);
+	iova_pool_erase(&space->pool, x);
+	raw_spin_unlock_irqrestore(&space->pool.lock, flags);
 	if (cmpxchg(&space->spare, NULL, x))
 		kfree(x);
 }
@@ -701,7 +707,7 @@ static noinline void release_slow(struct iova_space *space,
 			      base, word_bits(range->first, size));
 	}
 	local_irq_restore(flags);
-	iova_pool_reap(space);
+	iova_pool_reap(&space->pool);
 }
 
 /**
@@ -744,6 +750,7 @@ void iova_space_release(struct iova_space *space,
 	if (unlikely(!taken))
 		release_slow(space, range);
 }
+EXPORT_SYMBOL_IF_KUNIT(iova_space_release);
 
 static __always_inline void retire_word(struct iova_chunk *c,
 					unsigned int epoch, unsigned int w,
@@ -796,6 +803,7 @@ void iova_space_retire(struct iova_space *space, const struct iova_range *range,
 		retire_queue(space, c, epoch);
 	local_irq_restore(flags);
 }
+EXPORT_SYMBOL_IF_KUNIT(iova_space_retire);
 
 static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 			  unsigned int epoch)
@@ -803,7 +811,7 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 	unsigned int w;
 	u64 bits;
 
-	guard(rcu)();
+	rcu_read_lock();
 	/* [H] pairs with [G] in retire_word(): a full barrier */
 	atomic_fetch_andnot(BIT(epoch), &c->queued);
 	for (w = 0; w < IOVA_WORDS; w++) {
@@ -813,8 +821,9 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 		chunk_clear_bits(c, w, bits);
 	}
 	if (READ_ONCE(c->class) != IOVA_CLASS_CPU)
-		iova_pool_sort(space, c);
-	iova_pool_reap(space);
+		iova_pool_sort(&space->pool, c);
+	iova_pool_reap(&space->pool);
+	rcu_read_unlock();
 }
 
 /**
@@ -832,6 +841,7 @@ void iova_space_recycle_start(struct iova_space *space, unsigned int epoch)
 	space->recycling = llist_del_all(&space->retired[epoch]);
 	space->recycling_epoch = epoch;
 }
+EXPORT_SYMBOL_IF_KUNIT(iova_space_recycle_start);
 
 /**
  * iova_space_recycle - make flushed ranges free
@@ -858,55 +868,7 @@ bool iova_space_recycle(struct iova_space *space, unsigned int budget)
 	}
 	return space->recycling;
 }
-
-/* The longest range of a parked chunk below @limit, about */
-static unsigned long partial_largest(struct iova_space *space,
-				     unsigned long limit)
-{
-	const struct iova_chunk *c;
-	int zone, class;
-
-	lockdep_assert_held(&space->lock);
-	for (class = IOVA_CLASSES - 1; class >= 0; class--) {
-		for (zone = iova_pool_zone(space, limit); zone >= 0; zone--) {
-			c = list_first_entry_or_null(
-				&space->partial[zone][class], struct iova_chunk,
-				list);
-			if (c && c->extent.last <= limit)
-				return iova_class_granules(class);
-		}
-	}
-	return 0;
-}
-
-/**
- * iova_space_largest - the longest range that could be handed out
- * @space: address space
- * @limit: its last granule at most
- *
- * For reports: owned chunks are not counted.
- *
- * Context: Any.
- * Return: granules.
- */
-unsigned long iova_space_largest(struct iova_space *space, unsigned long limit)
-{
-	unsigned long least = 0, most, size;
-
-	most = min(limit, space->extents.ceiling.first - 1);
-	while (least < most) {
-		size = least + (most - least + 1) / 2;
-		scoped_guard(raw_spinlock_irqsave, &space->lock) {
-			if (iova_extents_have_gap(&space->extents, size, limit))
-				least = size;
-			else
-				most = size - 1;
-		}
-	}
-	scoped_guard(raw_spinlock_irqsave, &space->lock)
-		least = max(least, partial_largest(space, limit));
-	return least;
-}
+EXPORT_SYMBOL_IF_KUNIT(iova_space_recycle);
 
 /*
  * Reserving, setting up, taking down.
@@ -964,7 +926,7 @@ static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
 	struct iova_chunk *c = r->chunk;
 	unsigned int w, from, to;
 
-	lockdep_assert_held(&r->space->lock);
+	lockdep_assert_held(&r->space->pool.lock);
 	if (c->class == IOVA_CLASS_NONE)
 		return -EAGAIN;
 	if (!c->reserved) {
@@ -997,7 +959,7 @@ static int chunk_reserve_end(struct iova_reservation *r)
 	cpus_read_unlock();
 	for (w = 0; w < IOVA_WORDS; w++)
 		busy |= atomic64_read(&r->busy[w]);
-	iova_pool_sort(r->space, r->chunk);
+	iova_pool_sort(&r->space->pool, r->chunk);
 	return busy ? -EBUSY : 0;
 }
 
@@ -1009,33 +971,31 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 	u64 *bitmap __free(kfree) = kcalloc(IOVA_WORDS, sizeof(u64), GFP_KERNEL);
 	struct iova_reservation r = { .space = space };
 	struct iova_extent *at;
-	unsigned long done;
+	unsigned long done, flags;
 	int ret = 0;
 
 	if (!x || !bitmap)
 		return -ENOMEM;
-	scoped_guard(raw_spinlock_irqsave, &space->lock) {
-		at = iova_extents_at(&space->extents, *first);
-		done = min(last, at->last);
-		if (at->first > *first) {
-			done = min(last, at->first - 1);
-			x->kind = IOVA_KIND_RESERVED;
-			x->first = *first;
-			x->last = done;
-			iova_count_taken(space, x, true);
-			iova_extents_insert(&space->extents, no_free_ptr(x),
-					    at);
-		} else if (at->kind == IOVA_KIND_CHUNK) {
-			r.chunk = to_chunk(at);
-			ret = chunk_reserve_begin(&r, *first - at->first,
-						  done - at->first, &bitmap);
-		} else if (at->kind == IOVA_KIND_LARGE) {
-			ret = -EBUSY;
-		}
+	raw_spin_lock_irqsave(&space->pool.lock, flags);
+	at = iova_extents_at(&space->pool.extents, *first);
+	done = min(last, at->last);
+	if (at->first > *first) {
+		done = min(last, at->first - 1);
+		x->kind = IOVA_KIND_RESERVED;
+		x->first = *first;
+		x->last = done;
+		iova_pool_insert(&space->pool, no_free_ptr(x), at);
+	} else if (at->kind == IOVA_KIND_CHUNK) {
+		r.chunk = to_chunk(at);
+		ret = chunk_reserve_begin(&r, *first - at->first,
+					  done - at->first, &bitmap);
+	} else if (at->kind == IOVA_KIND_LARGE) {
+		ret = -EBUSY;
 	}
+	raw_spin_unlock_irqrestore(&space->pool.lock, flags);
 	if (r.chunk && !ret)
 		ret = chunk_reserve_end(&r);
-	iova_pool_reap(space);
+	iova_pool_reap(&space->pool);
 	if (ret != -EAGAIN)
 		*first = done + 1;
 	return ret;
@@ -1058,7 +1018,7 @@ int iova_space_reserve(struct iova_space *space, unsigned long first,
 {
 	int ret, result = 0;
 
-	last = min(last, space->extents.ceiling.last);
+	last = min(last, space->pool.extents.ceiling.last);
 	while (first <= last) {
 		ret = reserve_some(space, &first, last);
 		if (ret == -ENOMEM)
@@ -1073,6 +1033,7 @@ int iova_space_reserve(struct iova_space *space, unsigned long first,
 	}
 	return result;
 }
+EXPORT_SYMBOL_IF_KUNIT(iova_space_reserve);
 
 /**
  * iova_space_init - set up an address space
@@ -1087,30 +1048,22 @@ int iova_space_reserve(struct iova_space *space, unsigned long first,
 int iova_space_init(struct iova_space *space, unsigned long first,
 		    unsigned long last, unsigned int granule_shift)
 {
-	unsigned int cpu, zone, class, i;
+	unsigned int cpu, i;
 
 	if (first == IOVA_NONE || first > last || last == ULONG_MAX)
 		return -EINVAL;
-	*space = (struct iova_space) { .granule_shift = granule_shift };
+	*space = (struct iova_space) {};
 	space->cpu = alloc_percpu(struct iova_cpu);
 	if (!space->cpu)
 		return -ENOMEM;
-	raw_spin_lock_init(&space->lock);
-	xa_init_flags(&space->chunks, XA_FLAGS_LOCK_IRQ);
-	for (zone = 0; zone < IOVA_ZONES; zone++)
-		for (class = 0; class < IOVA_CLASSES; class++)
-			INIT_LIST_HEAD(&space->partial[zone][class]);
-
-	INIT_LIST_HEAD(&space->cpu_chunks);
 	for_each_possible_cpu(cpu)
 		for (i = 0; i < IOVA_CPU_WORDS; i++)
 			per_cpu_ptr(space->cpu, cpu)->word[i].base =
 				IOVA_NO_WORD;
-	for (zone = 0; zone < IOVA_ZONES; zone++)
-		space->zone_for[zone] = zone;
-	iova_extents_init(&space->extents, first, last);
+	iova_pool_init(&space->pool, first, last, granule_shift);
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(iova_space_init);
 
 /**
  * iova_space_destroy - take an address space down
@@ -1120,20 +1073,8 @@ int iova_space_init(struct iova_space *space, unsigned long first,
  */
 void iova_space_destroy(struct iova_space *space)
 {
-	struct iova_extent *x, *next;
-
 	kfree(space->spare);
-	rbtree_postorder_for_each_entry_safe(x, next, &space->extents.root,
-					     node) {
-		if (x == &space->extents.floor || x == &space->extents.ceiling)
-			continue;
-		if (x->kind != IOVA_KIND_CHUNK) {
-			kfree(x);
-			continue;
-		}
-		kfree(to_chunk(x)->reserved);
-		kfree(to_chunk(x));
-	}
-	xa_destroy(&space->chunks);
+	iova_pool_destroy(&space->pool);
 	free_percpu(space->cpu);
 }
+EXPORT_SYMBOL_IF_KUNIT(iova_space_destroy);

@@ -7,12 +7,15 @@
  * interrupts of a domain that use the doorbell, and lasts as long as the domain.
  */
 
+#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/dma-mapping.h>
 #include <linux/msi.h>
 #include <linux/slab.h>
 
-#include "domain.h"
+#include "map.h"
+#include "msi.h"
+#include "unmap.h"
 
 /**
  * struct iommu_dma_msi_page - doorbells that devices of a domain can reach
@@ -180,6 +183,7 @@ int iommu_dma_prepare_msi(struct msi_desc *desc, phys_addr_t msi_addr)
 				    shift);
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_dma_prepare_msi);
 
 /**
  * iommu_dma_compose_msi_msg - tell a device the doorbell's address
@@ -200,6 +204,7 @@ void iommu_dma_compose_msi_msg(struct msi_desc *desc, struct msi_msg *msg)
 	msg->address_lo = lower_32_bits(page) | offset;
 #endif
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_dma_compose_msi_msg);
 
 /**
  * iommu_dma_msi_destroy - unmap all doorbells of a domain

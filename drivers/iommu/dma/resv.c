@@ -15,7 +15,8 @@
 #include <linux/pci.h>
 
 #include "../dma-iommu.h"
-#include "domain.h"
+#include "msi.h"
+#include "resv.h"
 
 static int reserve(struct device *dev, struct iommu_dma_cookie *cookie,
 		   u64 first, u64 last)

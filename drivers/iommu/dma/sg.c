@@ -15,10 +15,10 @@
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
 
-#include "bounce.h"
-#include "domain.h"
 #include "batch.h"
+#include "bounce.h"
 #include "sg-layout.h"
+#include "unmap.h"
 
 /* sg_next() and for_each_sg() without a call for each entry */
 static __always_inline struct scatterlist *sg_entry_next(struct scatterlist *sg)
@@ -191,8 +191,7 @@ static int check_entries(struct iommu_dma_sg *map)
 	bool peers = false;
 	int i;
 
-	for_each_sg_entry(map->sgl, sg, map->nents, i)
-	{
+	for_each_sg_entry(map->sgl, sg, map->nents, i) {
 		if (unlikely(!sg->length))
 			return refuse(map, "an entry has no bytes");
 		if (unlikely(!in_memory_map(sg_page(sg), &known)))
@@ -227,8 +226,7 @@ static int measure(struct iommu_dma_sg *map)
 	if (map->dense) {
 		walk.cursor.end += map->bytes;
 	} else {
-		for_each_sg_entry(map->sgl, sg, map->nents, i)
-		{
+		for_each_sg_entry(map->sgl, sg, map->nents, i) {
 			ret = walk_place(map, &walk, sg, &place);
 			if (ret < 0)
 				return ret;
@@ -253,8 +251,7 @@ static int map_dense(struct iommu_dma_sg *map)
 	struct scatterlist *sg;
 	int i, ret;
 
-	for_each_sg_entry(map->sgl, sg, map->nents, i)
-	{
+	for_each_sg_entry(map->sgl, sg, map->nents, i) {
 		ret = iommu_dma_batch_add_around(&map->batch, addr, sg_phys(sg),
 						 sg->length);
 		if (ret)
@@ -271,8 +268,7 @@ static int map_entries(struct iommu_dma_sg *map)
 	struct sg_place place;
 	int i, ret;
 
-	for_each_sg_entry(map->sgl, sg, map->nents, i)
-	{
+	for_each_sg_entry(map->sgl, sg, map->nents, i) {
 		if (walk_place(map, &walk, sg, &place))
 			continue;
 		ret = iommu_dma_batch_add(&map->batch, map->start + place.start,
@@ -348,8 +344,7 @@ static int write_segments(struct iommu_dma_sg *map)
 	int i, count = 0;
 	bool bus;
 
-	for_each_sg_entry(map->sgl, sg, map->nents, i)
-	{
+	for_each_sg_entry(map->sgl, sg, map->nents, i) {
 		bus = walk_place(map, &walk, sg, &place);
 		sg_dma_address(sg) = DMA_MAPPING_ERROR;
 		sg_dma_len(sg) = 0;
@@ -367,61 +362,60 @@ static int write_segments(struct iommu_dma_sg *map)
 	return count;
 }
 
-/* A list without copies: caches only, and one wait for all of them */
-static void sync_entries(struct scatterlist *sgl, int nents,
-			 enum dma_data_direction dir, bool for_cpu)
+/* A list without bounces needs caches maintained, and one wait for all of them. */
+static void sync_entries_for_cpu(struct scatterlist *sgl, int nents,
+				 enum dma_data_direction dir)
 {
 	struct scatterlist *sg;
 	int i;
 
-	if (for_cpu && dir == DMA_TO_DEVICE)
+	if (dir == DMA_TO_DEVICE)
 		return;
 	for_each_sg_entry(sgl, sg, nents, i)
-	{
-		if (for_cpu)
-			arch_sync_dma_for_cpu_noflush(sg_phys(sg), sg->length,
-						      dir);
-		else
-			arch_sync_dma_for_device_noflush(sg_phys(sg),
-							 sg->length, dir);
-	}
+		arch_sync_dma_for_cpu_noflush(sg_phys(sg), sg->length, dir);
 	arch_sync_dma_flush();
 }
 
-/* The segments that are the IOMMU's, of a mapped list */
-#define for_each_segment(sgl, sg, nents, i)				\
-	for ((i) = 0, (sg) = (sgl); (i) < (nents) && (sg) && sg_dma_len(sg); \
-	     (i)++, (sg) = sg_entry_next(sg))                                \
+static void sync_entries_for_device(struct scatterlist *sgl, int nents,
+				    enum dma_data_direction dir)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg_entry(sgl, sg, nents, i)
+		arch_sync_dma_for_device_noflush(sg_phys(sg), sg->length, dir);
+	arch_sync_dma_flush();
+}
+
+/* The first segment from @sg on that is the IOMMU's; NULL if there is none */
+static __always_inline struct scatterlist *segment_from(struct scatterlist *sg,
+							int *left)
+{
+	for (; (*left)-- > 0 && sg && sg_dma_len(sg); sg = sg_entry_next(sg))
 		if (!sg_dma_is_bus_address(sg))
+			return sg;
+	return NULL;
+}
+
+/* The segments that are the IOMMU's, of a mapped list */
+#define for_each_sg_segment(sgl, sg, nents, left)			\
+	for ((left) = (nents), (sg) = segment_from(sgl, &(left)); (sg);	\
+	     (sg) = segment_from(sg_entry_next(sg), &(left)))
 
 static bool segments_have_bounces(struct device *dev, struct scatterlist *sgl,
 				  int nents)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	struct scatterlist *sg;
-	int i;
+	int left;
 
 	if (likely(iommu_dma_no_bounces(cookie)))
 		return false;
-	for_each_segment(
-		sgl, sg, nents,
-		i) if (iommu_dma_has_bounces(cookie, sg_dma_address(sg),
-					     sg_dma_len(sg))) return true;
+	for_each_sg_segment(sgl, sg, nents, left)
+		if (iommu_dma_has_bounces(cookie, sg_dma_address(sg),
+					  sg_dma_len(sg)))
+			return true;
 	return false;
-}
-
-static void sync_segments(struct device *dev, struct scatterlist *sgl,
-			  int nents, enum dma_data_direction dir, bool for_cpu)
-{
-	struct scatterlist *sg;
-	int i;
-
-	if (segments_have_bounces(dev, sgl, nents)) {
-		for_each_segment(sgl, sg, nents, i) iommu_dma_bounce_sync(
-			dev, sg_dma_address(sg), sg_dma_len(sg), dir, for_cpu);
-	} else if (!dev_is_dma_coherent(dev)) {
-		sync_entries(sgl, nents, dir, for_cpu);
-	}
 }
 
 /**
@@ -436,7 +430,16 @@ static void sync_segments(struct device *dev, struct scatterlist *sgl,
 void iommu_dma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl,
 			       int nents, enum dma_data_direction dir)
 {
-	sync_segments(dev, sgl, nents, dir, true);
+	struct scatterlist *sg;
+	int left;
+
+	if (segments_have_bounces(dev, sgl, nents)) {
+		for_each_sg_segment(sgl, sg, nents, left)
+			iommu_dma_bounce_sync_for_cpu(dev, sg_dma_address(sg),
+						      sg_dma_len(sg), dir);
+	} else if (!dev_is_dma_coherent(dev)) {
+		sync_entries_for_cpu(sgl, nents, dir);
+	}
 }
 
 /**
@@ -451,7 +454,17 @@ void iommu_dma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl,
 void iommu_dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
 				  int nents, enum dma_data_direction dir)
 {
-	sync_segments(dev, sgl, nents, dir, false);
+	struct scatterlist *sg;
+	int left;
+
+	if (segments_have_bounces(dev, sgl, nents)) {
+		for_each_sg_segment(sgl, sg, nents, left)
+			iommu_dma_bounce_sync_for_device(dev,
+							 sg_dma_address(sg),
+							 sg_dma_len(sg), dir);
+	} else if (!dev_is_dma_coherent(dev)) {
+		sync_entries_for_device(sgl, nents, dir);
+	}
 }
 
 /**
@@ -481,7 +494,7 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		.batch = {
 			.dev = dev,
 			.cookie = cookie,
-			.prot = iommu_dma_prot(dir, coherent, attrs),
+			.prot = iommu_dma_prot(dev, dir, attrs),
 		},
 		.sgl = sgl,
 		.nents = nents,
@@ -490,7 +503,7 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	};
 	int ret;
 
-	if (nents < 1 || !iommu_dma_allowed(map.batch.prot))
+	if (nents < 1 || iommu_dma_prot_is_none(map.batch.prot))
 		return -EINVAL;
 	ret = iommu_dma_attach(dev, cookie->domain);
 	if (ret)
@@ -507,18 +520,14 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	ret = write_segments(&map);
 	/* The device has not been told the addresses, so it is not too late. */
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
-		sync_segments(dev, sgl, nents, dir, false);
+		iommu_dma_sync_sg_for_device(dev, sgl, nents, dir);
 	return ret;
 }
 
-/* The granules of a segment: [*start, return value) */
-static dma_addr_t segment_granules(const struct iommu_dma_cookie *cookie,
-				   struct scatterlist *sg, dma_addr_t *start)
+static struct iommu_dma_span
+segment_granules(const struct iommu_dma_cookie *cookie, struct scatterlist *sg)
 {
-	*start = sg_dma_address(sg) -
-		 cookie_granule_offset(cookie, sg_dma_address(sg));
-	return ALIGN(sg_dma_address(sg) + sg_dma_len(sg),
-		     cookie_granule(cookie));
+	return cookie_granules(cookie, sg_dma_address(sg), sg_dma_len(sg));
 }
 
 static bool nothing_mapped(const struct iommu_dma_unmap *unmap,
@@ -534,41 +543,41 @@ static bool nothing_mapped(const struct iommu_dma_unmap *unmap,
 static bool segments_match(const struct iommu_dma_unmap *unmap,
 			   struct scatterlist *sgl, int nents)
 {
-	dma_addr_t end = iommu_dma_iova_addr(unmap->cookie, &unmap->range),
-		   start, last;
-	dma_addr_t limit = iommu_dma_unmap_iova_end(unmap);
+	u64 addr = iommu_dma_iova_addr(unmap->cookie, &unmap->range);
+	u64 end = iommu_dma_unmap_iova_end(unmap);
+	struct iommu_dma_span span;
 	struct scatterlist *sg;
-	int i;
+	int left;
 
-	for_each_segment(sgl, sg, nents, i) {
-		last = segment_granules(unmap->cookie, sg, &start);
-		if (start < end || last <= start || last > limit ||
-		    !nothing_mapped(unmap, end, start))
+	for_each_sg_segment(sgl, sg, nents, left) {
+		span = segment_granules(unmap->cookie, sg);
+		if (span.start < addr || span.end <= span.start ||
+		    span.end > end || !nothing_mapped(unmap, addr, span.start))
 			return false;
-		end = last;
+		addr = span.end;
 	}
-	return end == limit;
+	return addr == end;
 }
 
 /* Unmap segments that match, as few runs as possible, not what is between. */
 static void segments_unmap(struct device *dev, struct iommu_dma_unmap *unmap,
 			   struct scatterlist *sgl, int nents)
 {
-	dma_addr_t addr = 0, end = 0, start, last;
+	struct iommu_dma_span run = {}, span;
 	struct scatterlist *sg;
-	int i;
+	int left;
 
-	for_each_segment(sgl, sg, nents, i) {
-		last = segment_granules(unmap->cookie, sg, &start);
-		if (start != end) {
-			if (end != addr)
-				iommu_dma_unmap_range(dev, unmap, addr,
-						      end - addr);
-			addr = start;
+	for_each_sg_segment(sgl, sg, nents, left) {
+		span = segment_granules(unmap->cookie, sg);
+		if (span.start != run.end) {
+			if (run.end != run.start)
+				iommu_dma_unmap_range(dev, unmap, run.start,
+						      run.end - run.start);
+			run.start = span.start;
 		}
-		end = last;
+		run.end = span.end;
 	}
-	iommu_dma_unmap_range(dev, unmap, addr, end - addr);
+	iommu_dma_unmap_range(dev, unmap, run.start, run.end - run.start);
 }
 
 static noinline void segments_unmark(struct scatterlist *sgl, int nents)
@@ -576,22 +585,11 @@ static noinline void segments_unmark(struct scatterlist *sgl, int nents)
 	struct scatterlist *sg;
 	int i;
 
-	for_each_sg_entry(sgl, sg, nents, i) sg_dma_unmark_bus_address(sg);
+	for_each_sg_entry(sgl, sg, nents, i)
+		sg_dma_unmark_bus_address(sg);
 }
 
-/* The first segment that is the IOMMU's; NULL if there is none */
-static noinline struct scatterlist *first_segment(struct scatterlist *sgl,
-						  int nents)
-{
-	struct scatterlist *sg;
-	int i;
-
-	for_each_segment(sgl, sg, nents, i)
-		return sg;
-	return NULL;
-}
-
-/* With holes, or copies; or the list is wrong */
+/* The list has holes or bounces, or is wrong. */
 static noinline void unmap_slow(struct device *dev,
 				struct iommu_dma_unmap *unmap,
 				struct scatterlist *sgl, int nents,
@@ -602,19 +600,19 @@ static noinline void unmap_slow(struct device *dev,
 
 	if (segments_match(unmap, sgl, nents)) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
-			sync_segments(dev, sgl, nents, dir, true);
+			iommu_dma_sync_sg_for_cpu(dev, sgl, nents, dir);
 		segments_unmap(dev, unmap, sgl, nents);
 		return;
 	}
-	dev_err_ratelimited(dev, "DMA unmap of a list that is not what it was when mapped, or not all of it: unmapped is all from %pad on\n",
+	dev_err_ratelimited(dev, "DMA unmap: list changed since it was mapped; unmapping all of %pad\n",
 			    &start);
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC)) {
 		if (!dev_is_dma_coherent(dev))
-			sync_entries(sgl, nents, dir, true);
+			sync_entries_for_cpu(sgl, nents, dir);
 		if (!iommu_dma_no_bounces(unmap->cookie))
-			iommu_dma_bounce_copy_back(
-				dev, unmap->cookie, start,
-				iommu_dma_unmap_iova_end(unmap) - 1, dir);
+			iommu_dma_bounce_copy_back(dev, unmap->cookie, start,
+						   iommu_dma_unmap_iova_end(unmap) - 1,
+						   dir);
 	}
 	unmap->failed = true;
 }
@@ -634,12 +632,13 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 {
 	struct iommu_dma_unmap unmap __uninitialized;
 	struct scatterlist *sg, *first = sgl;
+	struct iommu_dma_span span;
 	bool peers = false;
+	dma_addr_t addr;
 	u64 bytes = 0;
 	int i;
 
-	for_each_sg_entry(sgl, sg, nents, i)
-	{
+	for_each_sg_entry(sgl, sg, nents, i) {
 		if (!sg_dma_len(sg))
 			break;
 		if (sg_dma_is_bus_address(sg))
@@ -648,26 +647,23 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			bytes += sg_dma_len(sg);
 	}
 	if (unlikely(peers))
-		first = first_segment(sgl, nents);
+		first = segment_from(sgl, &(int) { nents });
 	else if (unlikely(!bytes && nents > 0))
-		dev_err_ratelimited(dev, "DMA unmap of a list that is not mapped\n");
+		dev_err_ratelimited(dev, "DMA unmap: list is not mapped\n");
 	if (!bytes ||
 	    !iommu_dma_unmap_claim(dev, &unmap, sg_dma_address(first), bytes))
 		goto unmark;
 
-	/* Fewer, or from further up, and there could be holes. */
-	bytes = ALIGN(cookie_granule_offset(unmap.cookie,
-					    sg_dma_address(first)) +
-			      bytes,
-		      cookie_granule(unmap.cookie));
+	/* If these are fewer bytes, or begin further up, there may be holes. */
+	span = cookie_granules(unmap.cookie, sg_dma_address(first), bytes);
+	bytes = span.end - span.start;
 	if (likely(bytes == iommu_dma_unmap_iova_size(&unmap) &&
 		   iommu_dma_no_bounces(unmap.cookie))) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 		    !dev_is_dma_coherent(dev))
-			sync_entries(sgl, nents, dir, true);
-		iommu_dma_unmap_range(
-			dev, &unmap,
-			iommu_dma_iova_addr(unmap.cookie, &unmap.range), bytes);
+			sync_entries_for_cpu(sgl, nents, dir);
+		addr = iommu_dma_iova_addr(unmap.cookie, &unmap.range);
+		iommu_dma_unmap_range(dev, &unmap, addr, bytes);
 	} else {
 		unmap_slow(dev, &unmap, sgl, nents, dir, attrs);
 	}

@@ -605,7 +605,7 @@ static void do_gap(const struct op *op)
 {
 	unsigned long limit = op_limit(op), gap, inside;
 
-	gap = iova_space_largest(&space, limit);
+	gap = iova_pool_largest(&space.pool, limit);
 	inside = min(limit, setup->last);
 	if (trace)
 		printf("largest gap up to %lx: %lx\n", limit, gap);
@@ -701,7 +701,7 @@ static void drain(void)
 	}
 	for (g = setup->first; g <= setup->last; g++)
 		FAIL_IF(*state(g) == FREE);
-	FAIL_IF(iova_space_largest(&space, ULONG_MAX));
+	FAIL_IF(iova_pool_largest(&space.pool, ULONG_MAX));
 	while (n--) {
 		shim_cpu = n % NR_CPUS;
 		FAIL_IF(!iova_space_claim(&space, all[n].first, &range));

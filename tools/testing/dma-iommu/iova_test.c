@@ -168,8 +168,8 @@ static bool chunk_listed(struct iova_space *space, const struct iova_chunk *c)
 {
 	const struct iova_chunk *at;
 	struct list_head *list = c->class == IOVA_CLASS_CPU ?
-					 &space->cpu_chunks :
-					 &space->partial[c->zone][c->class];
+					 &space->pool.cpu_chunks :
+					 &space->pool.partial[c->zone][c->class];
 
 	list_for_each_entry(at, list, list)
 		if (at == c)
@@ -200,9 +200,9 @@ static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 
 	FAIL_IF(c->extent.first % IOVA_CHUNK_GRANULES);
 	FAIL_IF(c->extent.last != c->extent.first + IOVA_CHUNK_GRANULES - 1);
-	FAIL_IF(xa_load(&space->chunks, c->extent.first >> IOVA_CHUNK_SHIFT) !=
+	FAIL_IF(xa_load(&space->pool.chunks, c->extent.first >> IOVA_CHUNK_SHIFT) !=
 		c);
-	FAIL_IF(c->zone != iova_pool_zone(space, c->extent.last));
+	FAIL_IF(c->zone != iova_pool_zone(&space->pool, c->extent.last));
 	FAIL_IF(c->class == IOVA_CLASS_NONE);
 	FAIL_IF(c->queued.counter & IOVA_QUEUED_DEAD);
 	FAIL_IF((c->class == IOVA_CLASS_CPU) != owned);
@@ -252,21 +252,21 @@ static void check_lists(struct iova_space *space, unsigned int parked)
 
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
 		for (class = 0; class < IOVA_CLASSES; class++) {
-			list_for_each_entry(c, &space->partial[zone][class],
+			list_for_each_entry(c, &space->pool.partial[zone][class],
 					    list) {
 				FAIL_IF(c->zone != zone || c->class != class);
 				found++;
 				empty += class == IOVA_CLASS_EMPTY;
 			}
-			FAIL_IF(list_empty(&space->partial[zone][class]) ==
-				(space->classes[zone] >> class & 1));
+			FAIL_IF(list_empty(&space->pool.partial[zone][class]) ==
+				(space->pool.classes[zone] >> class & 1));
 		}
 	}
 	FAIL_IF(found != parked);
-	FAIL_IF(empty != space->nr_empty || empty > IOVA_EMPTY_MAX);
-	list_for_each_entry(c, &space->cpu_chunks, list)
+	FAIL_IF(empty != space->pool.nr_empty || empty > IOVA_EMPTY_MAX);
+	list_for_each_entry(c, &space->pool.cpu_chunks, list)
 		owned++;
-	FAIL_IF(owned != space->nr_cpu_chunks);
+	FAIL_IF(owned != space->pool.nr_cpu_chunks);
 }
 
 static void check_space(struct iova_space *space)
@@ -275,12 +275,12 @@ static void check_space(struct iova_space *space)
 	unsigned int parked = 0;
 	struct rb_node *node;
 
-	check_subtree(space->extents.root.rb_node);
-	for (node = rb_first(&space->extents.root); node; node = rb_next(node)) {
+	check_subtree(space->pool.extents.root.rb_node);
+	for (node = rb_first(&space->pool.extents.root); node; node = rb_next(node)) {
 		x = to_extent(node);
 		FAIL_IF(x->gap_first > x->first || x->first > x->last);
 		FAIL_IF(x->gap_first != (before ? before->last + 1 : 0));
-		FAIL_IF(!before && x != &space->extents.floor);
+		FAIL_IF(!before && x != &space->pool.extents.floor);
 		if (x->kind == IOVA_KIND_CHUNK) {
 			check_chunk(space, to_chunk(x));
 			parked += to_chunk(x)->class < IOVA_CLASSES;
@@ -290,7 +290,7 @@ static void check_space(struct iova_space *space)
 		}
 		before = x;
 	}
-	FAIL_IF(before != &space->extents.ceiling || before->last != ULONG_MAX);
+	FAIL_IF(before != &space->pool.extents.ceiling || before->last != ULONG_MAX);
 	check_lists(space, parked);
 }
 
@@ -300,7 +300,7 @@ static unsigned long largest_gap(struct iova_space *space, unsigned long limit)
 	unsigned long most = 0;
 	struct rb_node *node;
 
-	for (node = rb_first(&space->extents.root); node; node = rb_next(node)) {
+	for (node = rb_first(&space->pool.extents.root); node; node = rb_next(node)) {
 		struct iova_extent *x = to_extent(node);
 		unsigned long first = x->gap_first;
 
@@ -314,10 +314,10 @@ static void check_largest(struct iova_space *space, unsigned long limit)
 {
 	unsigned long most = largest_gap(space, limit);
 
-	raw_spin_lock(&space->lock);
-	most = max(most, partial_largest(space, limit));
-	raw_spin_unlock(&space->lock);
-	FAIL_IF(iova_space_largest(space, limit) != most);
+	raw_spin_lock(&space->pool.lock);
+	most = max(most, partial_largest(&space->pool, limit));
+	raw_spin_unlock(&space->pool.lock);
+	FAIL_IF(iova_pool_largest(&space->pool, limit) != most);
 }
 
 /* Give back what CPUs keep at hand. */
@@ -333,12 +333,12 @@ static void settle(struct iova_space *space)
 		rcu_read_unlock();
 		for (zone = 0; zone < IOVA_ZONES; zone++) {
 			if (of->chunk[zone])
-				iova_pool_put_partial(space, of->chunk[zone]);
+				iova_pool_put_partial(&space->pool, of->chunk[zone]);
 			of->chunk[zone] = NULL;
 		}
 		of->recent = NULL;
 	}
-	iova_pool_shrink(space);
+	iova_pool_shrink(&space->pool);
 }
 
 /*
@@ -553,7 +553,7 @@ static void do_reserve(const struct setup *setup, struct iova_space *space)
 		if (*s == RESERVED || *s & LATER)
 			continue;
 		busy = true;
-		if (xa_load(&space->chunks, g >> IOVA_CHUNK_SHIFT))
+		if (xa_load(&space->pool.chunks, g >> IOVA_CHUNK_SHIFT))
 			*s |= LATER;
 	}
 	FAIL_IF(ret != (busy ? -EBUSY : 0));
@@ -575,10 +575,10 @@ static void end_empty(const struct setup *setup, struct iova_space *space)
 	check_space(space);
 	if (setup->reserve)
 		return;
-	FAIL_IF(space->extents.root.rb_node->rb_right);
-	FAIL_IF(space->extents.ceiling.gap_first != setup->first);
-	FAIL_IF(space->extents.ceiling.first != setup->last + 1);
-	FAIL_IF(iova_space_largest(space, setup->last) !=
+	FAIL_IF(space->pool.extents.root.rb_node->rb_right);
+	FAIL_IF(space->pool.extents.ceiling.gap_first != setup->first);
+	FAIL_IF(space->pool.extents.ceiling.first != setup->last + 1);
+	FAIL_IF(iova_pool_largest(&space->pool, setup->last) !=
 		setup->last - setup->first + 1);
 }
 
@@ -649,7 +649,7 @@ static void exhaust_test(unsigned int bits, unsigned int granule_shift)
 		}
 		FAIL_IF(count != last);
 		FAIL_IF(iova_space_alloc(&space, &req, &ranges[0]));
-		FAIL_IF(iova_space_largest(&space, last));
+		FAIL_IF(iova_pool_largest(&space.pool, last));
 		check_space(&space);
 		for (i = 0; i < last / 2; i++) {
 			unsigned long k = shim_below(count);
@@ -844,7 +844,7 @@ static void empty_test(void)
 	FAIL_IF(count != 8191);
 	while (count)
 		iova_space_release(&space, &ranges[--count]);
-	FAIL_IF(space.nr_empty < 8);
+	FAIL_IF(space.pool.nr_empty < 8);
 	FAIL_IF(!iova_space_alloc(&space, &large, &range));
 	iova_space_release(&space, &range);
 	iova_space_destroy(&space);
@@ -1034,7 +1034,7 @@ static void *recycler(void *seed)
 			sched_yield();
 		if (shim_one_in(100))
 			reserve_now_and_then(tried);
-		iova_space_largest(&shared, shim_below(shared_last));
+		iova_pool_largest(&shared.pool, shim_below(shared_last));
 		sched_yield();
 	}
 	free(tried);
@@ -1044,7 +1044,7 @@ static void *recycler(void *seed)
 static bool reserved_later(struct iova_space *space, unsigned long granule)
 {
 	struct iova_chunk *c =
-		xa_load(&space->chunks, granule >> IOVA_CHUNK_SHIFT);
+		xa_load(&space->pool.chunks, granule >> IOVA_CHUNK_SHIFT);
 	unsigned int i = granule % IOVA_CHUNK_GRANULES;
 
 	return c && c->reserved && c->reserved[i / 64] & BIT_ULL(i % 64);

@@ -61,6 +61,7 @@ typedef unsigned int gfp_t;
 #define barrier()		asm volatile("" ::: "memory")
 #define EXPORT_SYMBOL(sym)	extern int shim_export_##sym
 #define EXPORT_SYMBOL_GPL(sym)	extern int shim_export_##sym
+#define EXPORT_SYMBOL_IF_KUNIT(sym)	extern int shim_export_##sym
 #define __PASTE_(a, b)		a##b
 #define __PASTE(a, b)		__PASTE_(a, b)
 #define __UNIQUE_ID(prefix)	__PASTE(__PASTE(shim_, prefix), __COUNTER__)

@@ -20,7 +20,7 @@
 #include <linux/slab.h>
 
 #include "../iova-extents.h"
-#include "test_access.h"
+#include "../iova-space.h"
 #include "test_sg.h"
 #include "test_mapping.h"
 
@@ -738,17 +738,17 @@ static bool extent_alloc(struct holes *holes, unsigned long size,
 		.limit = BIT(30) - 1,
 	};
 
-	return test_access.alloc(&holes->space, &req, range);
+	return iova_space_alloc(&holes->space, &req, range);
 }
 
 static void extent_free(struct holes *holes, const struct iova_range *range)
 {
 	struct iova_range claimed;
 
-	if (!test_access.claim_large(&holes->space, range->first, &claimed))
+	if (!iova_space_claim_large(&holes->space, range->first, &claimed))
 		KUNIT_FAIL(holes->test, "%#lx is nobody's", range->first);
 	else
-		test_access.release(&holes->space, &claimed);
+		iova_space_release(&holes->space, &claimed);
 }
 
 /* Until there are so many; every second of the new ones becomes a hole. */
@@ -788,7 +788,7 @@ static void invariant_7_search_is_bounded(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, holes);
 	holes->test = test;
-	KUNIT_ASSERT_EQ(test, 0, test_access.space_init(&holes->space, 1,
+	KUNIT_ASSERT_EQ(test, 0, iova_space_init(&holes->space, 1,
 							BIT(30) - 1, 12));
 	holes_add(holes, FEW_HOLES);
 	few = search_time(holes, U64_MAX);
@@ -797,7 +797,7 @@ static void invariant_7_search_is_bounded(struct kunit *test)
 	KUNIT_EXPECT_LE(test, many, 3 * few);
 	for (i = 1; i < holes->count; i += 2)
 		extent_free(holes, &holes->ranges[i]);
-	test_access.space_destroy(&holes->space);
+	iova_space_destroy(&holes->space);
 }
 
 /*

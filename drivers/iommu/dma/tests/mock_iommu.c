@@ -39,8 +39,8 @@
 #include <linux/xarray.h>
 
 #include "../../iommu-pages.h"
+#include "../../dma-iommu.h"
 #include "mock_iommu.h"
-#include "test_access.h"
 
 /*
  * An entry of the table is memory and IOMMU_* flags in one value; memory is in
@@ -905,7 +905,7 @@ void mock_iommu_defer(struct kunit *test, struct device *dev)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
 
-	KUNIT_ASSERT_EQ(test, 0, test_access.init_fq(domain));
+	KUNIT_ASSERT_EQ(test, 0, iommu_dma_init_fq(domain));
 	domain->type = IOMMU_DOMAIN_DMA_FQ;
 }
 

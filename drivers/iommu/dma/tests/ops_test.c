@@ -15,7 +15,9 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
-#include "test_access.h"
+#include "../../dma-iommu.h"
+#include "../domain.h"
+#include "../map.h"
 #include "test_mapping.h"
 
 #define SPACE	64
@@ -671,14 +673,14 @@ static void attach_later(struct kunit *test)
 	struct test_mapping *m;
 	struct test_device td;
 	enum test_kind kind;
-	bool before = static_key_enabled(test_access.attach_later);
+	bool before = static_key_enabled(&iommu_dma_deferred_attach);
 
 	options.attach_later = true;
 	test_device_init(test, mock_iommu_create(test, &options), &td);
 	m = test_mapping_create(test, &td);
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).attach);
 	if (!before)
-		static_branch_enable(test_access.attach_later);
+		static_branch_enable(&iommu_dma_deferred_attach);
 	for (kind = 0; kind < TEST_KINDS; kind++) {
 		mock_iommu_fail(td.dev, MOCK_FAULT_ATTACH, 0);
 		KUNIT_EXPECT_FALSE_MSG(test, test_mapping_make(m, kind,
@@ -693,7 +695,7 @@ static void attach_later(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, TEST_KINDS + 1,
 			mock_iommu_counts(td.dev).attach);
 	if (!before)
-		static_branch_disable(test_access.attach_later);
+		static_branch_disable(&iommu_dma_deferred_attach);
 	test_device_settled(test, &td, 0);
 }
 
@@ -755,7 +757,7 @@ static void undeferrable_iommu(struct kunit *test)
 	test_device_init(test, mock_iommu_create(test, &options), &td);
 	domain = iommu_get_domain_for_dev(td.dev);
 	KUNIT_EXPECT_EQ(test, IOMMU_DOMAIN_DMA, domain->type);
-	KUNIT_EXPECT_EQ(test, -EINVAL, test_access.init_fq(domain));
+	KUNIT_EXPECT_EQ(test, -EINVAL, iommu_dma_init_fq(domain));
 	KUNIT_EXPECT_EQ(test, options.deferred,
 			test_said(&td, "the IOMMU cannot put off invalidation"));
 	all_kinds_work(test, test_mapping_create(test, &td));
@@ -871,46 +873,46 @@ static void domain_unfit(struct kunit *test)
 	options.aperture_start = options.pgsizes;
 	test_device_init(test, mock_iommu_create(test, &options), &td);
 	domain = iommu_get_domain_for_dev(td.dev);
-	KUNIT_EXPECT_EQ(test, -EEXIST, test_access.get_cookie(domain));
+	KUNIT_EXPECT_EQ(test, -EEXIST, iommu_get_dma_cookie(domain));
 	KUNIT_EXPECT_EQ(test, -EINVAL, iommu_get_msi_cookie(domain, 0));
-	KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev, domain));
+	KUNIT_EXPECT_EQ(test, 0, iommu_dma_init_domain(td.dev, domain));
 
 	/* A bus that reaches only what the IOMMU does not, above and below */
 	td.dev->dma_range_map = map;
-	KUNIT_EXPECT_EQ(test, -EFAULT, test_access.domain_init(td.dev, domain));
+	KUNIT_EXPECT_EQ(test, -EFAULT, iommu_dma_init_domain(td.dev, domain));
 	map[0] = (struct bus_dma_region) { .dma_start = 0, .size = 16 };
-	KUNIT_EXPECT_EQ(test, -EFAULT, test_access.domain_init(td.dev, domain));
+	KUNIT_EXPECT_EQ(test, -EFAULT, iommu_dma_init_domain(td.dev, domain));
 	KUNIT_EXPECT_EQ(test, 2, test_said(&td, "its dma-ranges "));
-	test_access.setup_dma_ops(td.dev);
+	iommu_setup_dma_ops(td.dev);
 	KUNIT_EXPECT_FALSE(test, td.dev->dma_iommu);
 	KUNIT_EXPECT_EQ(test, 1, test_said(&td, "its IOMMU domain cannot be used"));
 	map[0] = (struct bus_dma_region) { .dma_start = 0, .size = SZ_1G };
-	KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev, domain));
+	KUNIT_EXPECT_EQ(test, 0, iommu_dma_init_domain(td.dev, domain));
 	td.dev->dma_range_map = NULL;
 
 	pgsizes = domain->pgsize_bitmap;
 	domain->pgsize_bitmap = pgsizes << 1;
-	KUNIT_EXPECT_EQ(test, -EFAULT, test_access.domain_init(td.dev, domain));
+	KUNIT_EXPECT_EQ(test, -EFAULT, iommu_dma_init_domain(td.dev, domain));
 	domain->pgsize_bitmap = pgsizes;
 	KUNIT_EXPECT_EQ(test, 1,
 			test_said(&td, "its IOMMU domain is in use with another"));
-	test_access.setup_dma_ops(td.dev);
+	iommu_setup_dma_ops(td.dev);
 	KUNIT_EXPECT_TRUE(test, td.dev->dma_iommu);
 
 	other = iommu_paging_domain_alloc(td.dev);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
-	KUNIT_EXPECT_EQ(test, -EINVAL, test_access.domain_init(td.dev, other));
-	KUNIT_EXPECT_EQ(test, -ENODEV, test_access.init_fq(other));
+	KUNIT_EXPECT_EQ(test, -EINVAL, iommu_dma_init_domain(td.dev, other));
+	KUNIT_EXPECT_EQ(test, -ENODEV, iommu_dma_init_fq(other));
 	KUNIT_EXPECT_EQ(test, 0, iommu_get_msi_cookie(other, SZ_1M));
 	KUNIT_EXPECT_EQ(test, -EEXIST, iommu_get_msi_cookie(other, SZ_1M));
-	KUNIT_EXPECT_EQ(test, -EINVAL, test_access.domain_init(td.dev, other));
-	KUNIT_EXPECT_EQ(test, -ENODEV, test_access.init_fq(other));
-	test_access.put_cookie(other);
+	KUNIT_EXPECT_EQ(test, -EINVAL, iommu_dma_init_domain(td.dev, other));
+	KUNIT_EXPECT_EQ(test, -ENODEV, iommu_dma_init_fq(other));
+	iommu_put_dma_cookie(other);
 	/* Of a domain that no device has been set up for */
-	KUNIT_EXPECT_EQ(test, 0, test_access.get_cookie(other));
-	KUNIT_EXPECT_EQ(test, -ENODEV, test_access.init_fq(other));
-	test_access.put_cookie(other);
-	test_access.put_cookie(other);
+	KUNIT_EXPECT_EQ(test, 0, iommu_get_dma_cookie(other));
+	KUNIT_EXPECT_EQ(test, -ENODEV, iommu_dma_init_fq(other));
+	iommu_put_dma_cookie(other);
+	iommu_put_dma_cookie(other);
 	iommu_domain_free(other);
 	all_kinds_work(test, test_mapping_create(test, &td));
 	test_device_settled(test, &td, 0);
@@ -942,7 +944,7 @@ static void reserved_late(struct kunit *test)
 		region = m->addr + td.granule;
 		mock_iommu_reserve(mock, region, 2 * td.granule,
 				   IOMMU_RESV_RESERVED);
-		KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev,
+		KUNIT_EXPECT_EQ(test, 0, iommu_dma_init_domain(td.dev,
 								 domain));
 		KUNIT_EXPECT_EQ(test, size / td.granule,
 				mock_iommu_counts(td.dev).mapped);
@@ -951,13 +953,13 @@ static void reserved_late(struct kunit *test)
 	}
 	/* All of it, then beyond it, and what has no bytes */
 	mock_iommu_reserve(mock, 0, 1000 * td.granule, IOMMU_RESV_RESERVED);
-	KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev, domain));
+	KUNIT_EXPECT_EQ(test, 0, iommu_dma_init_domain(td.dev, domain));
 	mock_iommu_reserve(mock, ~(phys_addr_t)0 - SZ_64K, SZ_64K,
 			   IOMMU_RESV_RESERVED);
-	KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev, domain));
+	KUNIT_EXPECT_EQ(test, 0, iommu_dma_init_domain(td.dev, domain));
 	mock_iommu_reserve(mock, 1500 * td.granule, 10 * td.granule,
 			   IOMMU_RESV_SW_MSI);
-	KUNIT_EXPECT_EQ(test, 0, test_access.domain_init(td.dev, domain));
+	KUNIT_EXPECT_EQ(test, 0, iommu_dma_init_domain(td.dev, domain));
 	for (i = 0; i < 400; i++) {
 		if (!test_mapping_make(m, TEST_RESOURCE, DMA_TO_DEVICE, 0,
 				       5 * td.granule))
@@ -984,10 +986,10 @@ static u64 doorbell(struct kunit *test, struct device *dev, phys_addr_t phys,
 		.address_lo = lower_32_bits(phys),
 	};
 
-	KUNIT_EXPECT_EQ(test, want, test_access.prepare_msi(&desc, phys));
+	KUNIT_EXPECT_EQ(test, want, iommu_dma_prepare_msi(&desc, phys));
 	if (want)
 		return 0;
-	test_access.compose_msi(&desc, &msg);
+	iommu_dma_compose_msi_msg(&desc, &msg);
 	return (u64)msg.address_hi << 32 | msg.address_lo;
 }
 
@@ -1060,7 +1062,7 @@ static void doorbells_fail(struct kunit *test)
 		test_device_init(test, mock_iommu_create(test, &options), &td);
 		desc = (struct msi_desc) { .dev = td.dev };
 		test_fail_next(nth);
-		ret = test_access.prepare_msi(&desc, DOORBELL);
+		ret = iommu_dma_prepare_msi(&desc, DOORBELL);
 		more = !test_fail_left();
 		test_fail_next(0);
 		/* Some find another way; for some, addresses are what is short. */
@@ -1128,13 +1130,13 @@ static void doorbells_of_others(struct kunit *test)
 			doorbell(test, td.dev, DOORBELL + SZ_1M, 0));
 	KUNIT_EXPECT_EQ(test, 2, mock_iommu_counts(td.dev).mapped);
 	/* They go with what the layer keeps of the domain. */
-	test_access.put_cookie(domain);
+	iommu_put_dma_cookie(domain);
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).mapped);
 
 	/* One that no device has been set up for: who is to give out addresses? */
-	KUNIT_EXPECT_EQ(test, 0, test_access.get_cookie(domain));
+	KUNIT_EXPECT_EQ(test, 0, iommu_get_dma_cookie(domain));
 	doorbell(test, td.dev, DOORBELL, -ENODEV);
-	test_access.put_cookie(domain);
+	iommu_put_dma_cookie(domain);
 	iommu_detach_device(domain, td.dev);
 	iommu_domain_free(domain);
 	test_device_settled(test, &td, 0);

@@ -15,7 +15,8 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
-#include "test_access.h"
+#include "../../dma-iommu.h"
+#include "../domain.h"
 #include "test_mapping.h"
 
 /* What is next to a buffer, and in it */
@@ -131,7 +132,7 @@ static void windows_run(struct kunit *test, bool to_the_top)
 		want += 36;
 	}
 	want += 4;
-	KUNIT_ASSERT_EQ(test, 0, test_access.domain_init(pci->td.dev, domain));
+	KUNIT_ASSERT_EQ(test, 0, iommu_dma_init_domain(pci->td.dev, domain));
 	while ((addr = granule_map(&pci->td)) != DMA_MAPPING_ERROR) {
 		n = addr / g;
 		KUNIT_EXPECT_TRUE_MSG(test, (n >= 20 && n < 32) ||
@@ -433,7 +434,7 @@ static void below_4g(struct kunit *test)
 	unsigned int below = 0, above = 0, i;
 	dma_addr_t addrs[48];
 
-	test_access.setup_dma_ops(pci->td.dev);
+	iommu_setup_dma_ops(pci->td.dev);
 	KUNIT_ASSERT_TRUE(test, pci->td.dev->dma_iommu);
 	if (test_forcedac) {
 		/* Then that is nothing to care for. */

@@ -17,7 +17,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
-#include "test_access.h"
+#include "../iova-space.h"
 #include "test_device.h"
 
 /* Granules; ranges of each thread; rounds of each; late reservations */
@@ -119,14 +119,14 @@ static void world_alloc(struct world *w, struct iova_range *range,
 
 	random_request(rnd, &req);
 	if (req.size == 1 && req.align == 1) {
-		range->first = test_access.alloc_one(&w->space, req.limit);
+		range->first = iova_space_alloc_one(&w->space, req.limit);
 		range->last = range->first;
 		if (range->first == IOVA_NONE &&
-		    !test_access.alloc(&w->space, &req, range)) {
+		    !iova_space_alloc(&w->space, &req, range)) {
 			range->first = 0;
 			return;
 		}
-	} else if (!test_access.alloc(&w->space, &req, range)) {
+	} else if (!iova_space_alloc(&w->space, &req, range)) {
 		range->first = 0;
 		return;
 	}
@@ -137,8 +137,8 @@ static void world_alloc(struct world *w, struct iova_range *range,
 static bool world_claim(struct world *w, unsigned long first,
 			struct iova_range *range, bool large)
 {
-	return (large && test_access.claim_large(&w->space, first, range)) ||
-	       test_access.claim(&w->space, first, range);
+	return (large && iova_space_claim_large(&w->space, first, range)) ||
+	       iova_space_claim(&w->space, first, range);
 }
 
 static void world_free(struct world *w, struct iova_range *range, u32 how)
@@ -162,9 +162,9 @@ static void world_free(struct world *w, struct iova_range *range, u32 how)
 			world_failed(w, i, "was nobody's");
 	range->first = 0;
 	if (how & 1)
-		test_access.release(&w->space, &claimed);
+		iova_space_release(&w->space, &claimed);
 	else
-		test_access.retire(&w->space, &claimed, READ_ONCE(w->epoch));
+		iova_space_retire(&w->space, &claimed, READ_ONCE(w->epoch));
 }
 
 /* Two flushes at once are what the caller has to prevent. */
@@ -174,8 +174,8 @@ static void world_flush(struct world *w)
 
 	mutex_lock(&w->flush);
 	WRITE_ONCE(w->epoch, old ^ 1);
-	test_access.recycle_start(&w->space, old);
-	while (test_access.recycle(&w->space, 4))
+	iova_space_recycle_start(&w->space, old);
+	while (iova_space_recycle(&w->space, 4))
 		cond_resched();
 	mutex_unlock(&w->flush);
 }
@@ -186,7 +186,7 @@ static void world_reserve(struct world *w, struct rnd_state *rnd)
 	int ret;
 
 	w->reserved[n] = 1 + prandom_u32_state(rnd) % (n & 1 ? 4000 : 200000);
-	ret = test_access.reserve(&w->space, w->reserved[n],
+	ret = iova_space_reserve(&w->space, w->reserved[n],
 				  w->reserved[n] + 63);
 	if (ret && ret != -EBUSY)
 		world_failed(w, w->reserved[n], "cannot be reserved");
@@ -235,7 +235,7 @@ static void world_destroy(void *data)
 {
 	struct world *w = data;
 
-	test_access.space_destroy(&w->space);
+	iova_space_destroy(&w->space);
 	kvfree(w->map);
 }
 
@@ -250,7 +250,7 @@ static struct world *world_create(struct kunit *test)
 	w->map = kvcalloc(BITS_TO_LONGS(GRANULES), sizeof(long), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, w->map);
 	KUNIT_ASSERT_EQ(test, 0,
-			test_access.space_init(&w->space, 1, GRANULES - 1,
+			iova_space_init(&w->space, 1, GRANULES - 1,
 					       row->granule_shift));
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, world_destroy,
 							   w));
@@ -275,9 +275,9 @@ static void space_random(struct kunit *test)
 	KUNIT_EXPECT_GE(test, atomic_read(&w->made[0]), ROUNDS / 4);
 	KUNIT_EXPECT_GE(test, atomic_read(&w->made[1]), ROUNDS / 50);
 	/* All of it can be had again, but for what processors have in hand. */
-	KUNIT_EXPECT_GE(test, test_access.largest_gap(&w->space, GRANULES - 1),
+	KUNIT_EXPECT_GE(test, iova_pool_largest(&w->space.pool, GRANULES - 1),
 			GRANULES / 16);
-	while (test_access.alloc(&w->space, &req, &range)) {
+	while (iova_space_alloc(&w->space, &req, &range)) {
 		expect_range(w, &req, &range, w->nr_reserved);
 		granules += req.size;
 	}
@@ -296,17 +296,17 @@ static void space_zones(struct kunit *test)
 	struct iova_range range;
 
 	for (i = 0; i < 2000; i++) {
-		KUNIT_ASSERT_TRUE(test, test_access.alloc(&w->space, &high,
+		KUNIT_ASSERT_TRUE(test, iova_space_alloc(&w->space, &high,
 							  &range));
 		expect_range(w, &high, &range, 0);
 	}
-	while (test_access.alloc(&w->space, &low, &range)) {
+	while (iova_space_alloc(&w->space, &low, &range)) {
 		expect_range(w, &low, &range, 0);
 		count++;
 	}
 	/* But for the lowest granule, which nobody gets */
 	KUNIT_EXPECT_GE(test, count, 4096 / 8 - 64);
-	KUNIT_EXPECT_LT(test, test_access.largest_gap(&w->space, 4095), 8);
+	KUNIT_EXPECT_LT(test, iova_pool_largest(&w->space.pool, 4095), 8);
 }
 
 static void space_unfit(struct kunit *test)
@@ -317,28 +317,28 @@ static void space_unfit(struct kunit *test)
 	struct iova_range range;
 
 	KUNIT_ASSERT_NOT_NULL(test, space);
-	KUNIT_EXPECT_EQ(test, -EINVAL, test_access.space_init(space, 0, 9, 12));
-	KUNIT_EXPECT_EQ(test, -EINVAL, test_access.space_init(space, 9, 8, 12));
-	KUNIT_EXPECT_EQ(test, -EINVAL, test_access.space_init(space, 1,
+	KUNIT_EXPECT_EQ(test, -EINVAL, iova_space_init(space, 0, 9, 12));
+	KUNIT_EXPECT_EQ(test, -EINVAL, iova_space_init(space, 9, 8, 12));
+	KUNIT_EXPECT_EQ(test, -EINVAL, iova_space_init(space, 1,
 							      ULONG_MAX, 12));
 	/* All that there can be */
-	KUNIT_ASSERT_EQ(test, 0, test_access.space_init(space, 1, ULONG_MAX - 1,
+	KUNIT_ASSERT_EQ(test, 0, iova_space_init(space, 1, ULONG_MAX - 1,
 							12));
-	KUNIT_EXPECT_FALSE(test, test_access.alloc(space, &req, &range));
+	KUNIT_EXPECT_FALSE(test, iova_space_alloc(space, &req, &range));
 	req.size = 102;
-	KUNIT_EXPECT_FALSE(test, test_access.alloc(space, &req, &range));
+	KUNIT_EXPECT_FALSE(test, iova_space_alloc(space, &req, &range));
 	req.limit = ULONG_MAX - 1;
 	req.size = ULONG_MAX - 2;
-	KUNIT_EXPECT_TRUE(test, test_access.alloc(space, &req, &range));
+	KUNIT_EXPECT_TRUE(test, iova_space_alloc(space, &req, &range));
 	/* One granule is left below it. */
-	KUNIT_EXPECT_EQ(test, 1, test_access.largest_gap(space, 1));
-	KUNIT_EXPECT_EQ(test, -EBUSY, test_access.reserve(space, 5, 6));
-	KUNIT_EXPECT_EQ(test, 0, test_access.reserve(space, ULONG_MAX,
+	KUNIT_EXPECT_EQ(test, 1, iova_pool_largest(&space->pool, 1));
+	KUNIT_EXPECT_EQ(test, -EBUSY, iova_space_reserve(space, 5, 6));
+	KUNIT_EXPECT_EQ(test, 0, iova_space_reserve(space, ULONG_MAX,
 						     ULONG_MAX));
-	KUNIT_EXPECT_FALSE(test, test_access.claim(space, ULONG_MAX, &range));
-	KUNIT_EXPECT_TRUE(test, test_access.claim(space, range.first, &range));
-	test_access.release(space, &range);
-	test_access.space_destroy(space);
+	KUNIT_EXPECT_FALSE(test, iova_space_claim(space, ULONG_MAX, &range));
+	KUNIT_EXPECT_TRUE(test, iova_space_claim(space, range.first, &range));
+	iova_space_release(space, &range);
+	iova_space_destroy(space);
 }
 
 static struct kunit_case space_cases[] = {

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the layer keeps with an IOMMU domain, and how it is read.
+ *
+ * The ground of all that knows devices or domains: the files from domain.c down to
+ * bounce.c share this and nothing else. What sets a cookie up is in domain.c.
+ */
+#ifndef _IOMMU_DMA_COOKIE_H
+#define _IOMMU_DMA_COOKIE_H
+
+#include <linux/dma-map-ops.h>
+#include <linux/iommu.h>
+#include <linux/mutex.h>
+#include <linux/xarray.h>
+
+#include "flush.h"
+#include "iova-space.h"
+
+enum iommu_dma_cookie_type {
+	/* The DMA API hands out the addresses. */
+	IOMMU_DMA_COOKIE_IOVA,
+	/* Somebody else does, and lends a window for doorbells. */
+	IOMMU_DMA_COOKIE_MSI,
+};
+
+/**
+ * struct iommu_dma_cookie - what the layer keeps with a domain
+ * @domain: the domain
+ * @type: who hands out addresses
+ * @granule_shift: log2 of the granule in bytes; 0 until the first device
+ * @larger_page: the IOMMU's smallest page above the granule, bytes; SIZE_MAX if
+ *	there is none
+ * @guard: granules at the end of each range that are never mapped
+ * @last: last byte that the IOMMU can reach, below U64_MAX
+ * @space: addresses
+ * @flush: deferred invalidation
+ * @bounces: &struct iommu_dma_bounce by granule
+ * @msi_next: next address of the window of a IOMMU_DMA_COOKIE_MSI
+ * @msi_pages: doorbells mapped so far
+ * @deferrable: the IOMMU can put off invalidation
+ * @lock: protects all of the above while a device is added, and @msi_next
+ *	and @msi_pages at all times
+ *
+ * Lock order: @lock; &iommu_dma_flush.lock; then those that are never held together:
+ * the locks of @copies and &iova_pool.chunks, &iova_pool.lock,
+ * &iommu_dma_flush.pages_lock.
+ *
+ * For IOMMU_DMA_COOKIE_MSI only the msi fields and @lock are used.
+ */
+struct iommu_dma_cookie {
+	struct iommu_domain *domain;
+	enum iommu_dma_cookie_type type;
+	unsigned int granule_shift;
+	unsigned int guard;
+	size_t larger_page;
+	u64 last;
+	struct iova_space space;
+	struct iommu_dma_flush flush;
+	struct xarray bounces;
+	bool deferrable;
+	dma_addr_t msi_next;
+	struct list_head msi_pages;
+	struct mutex lock;
+};
+
+static inline struct iommu_dma_cookie *iommu_dma_dev_cookie(struct device *dev)
+{
+	return iommu_get_dma_domain(dev)->iova_cookie;
+}
+
+static inline size_t cookie_granule(const struct iommu_dma_cookie *cookie)
+{
+	return (size_t)1 << cookie->granule_shift;
+}
+
+/* The bytes of @addr below the granule */
+static inline size_t
+cookie_granule_offset(const struct iommu_dma_cookie *cookie, u64 addr)
+{
+	return addr & (cookie_granule(cookie) - 1);
+}
+
+/**
+ * struct iommu_dma_span - whole granules
+ * @start: address of the first
+ * @end: exclusive; no range ends at the top of the address space, so this is an
+ *	address, too
+ */
+struct iommu_dma_span {
+	u64 start;
+	u64 end;
+};
+
+/* The granules of [@addr, @addr + @len) */
+static __always_inline struct iommu_dma_span
+cookie_granules(const struct iommu_dma_cookie *cookie, u64 addr, u64 len)
+{
+	return (struct iommu_dma_span) {
+		.start = addr - cookie_granule_offset(cookie, addr),
+		.end = ALIGN(addr + len, cookie_granule(cookie)),
+	};
+}
+
+static inline dma_addr_t
+iommu_dma_iova_addr(const struct iommu_dma_cookie *cookie,
+		    const struct iova_range *range)
+{
+	return (dma_addr_t)range->first << cookie->granule_shift;
+}
+
+/* The last granule that ends at @limit or below it; IOVA_NONE if none does */
+static inline unsigned long
+cookie_limit_granule(const struct iommu_dma_cookie *cookie, u64 limit)
+{
+	u64 end = (limit + 1) >> cookie->granule_shift;
+
+	return end ? min_t(u64, end - 1, ULONG_MAX) : IOVA_NONE;
+}
+
+/* Whether no mapping of the domain is bounced */
+static inline bool iommu_dma_no_bounces(const struct iommu_dma_cookie *cookie)
+{
+	/*
+	 * Bounces of other mappings come and go; those of one's own were there
+	 * before its address was known.
+	 */
+	return data_race(xa_empty(&cookie->bounces));
+}
+
+/* Device addresses and memory agree in the bits below this power of two. */
+static inline u64 iommu_dma_min_align(struct device *dev,
+				      const struct iommu_dma_cookie *cookie)
+{
+	return max_t(u64, cookie_granule(cookie),
+		     (u64)dma_get_min_align_mask(dev) + 1);
+}
+
+/*
+ * No mapping that can avoid it crosses a multiple of this power of two; 0 for
+ * none, which is what all ones of 64 bits wrap to.
+ */
+static inline u64 iommu_dma_boundary(struct device *dev)
+{
+	return (u64)dma_get_seg_boundary(dev) + 1;
+}
+
+/**
+ * iommu_dma_limit - the highest address that a device can be given
+ * @dev: device
+ * @cookie: its domain's
+ * @mask: its own limit, as it told the DMA API
+ *
+ * Return: inclusive limit in bytes, from mask, bus and IOMMU; below U64_MAX.
+ */
+static inline u64 iommu_dma_limit(struct device *dev,
+				  const struct iommu_dma_cookie *cookie,
+				  u64 mask)
+{
+	return min_not_zero(min(mask, cookie->last), dev->bus_dma_limit);
+}
+
+/**
+ * iommu_dma_prot - what a device may do with a mapping
+ * @dev: device
+ * @dir: direction of the transfer
+ * @attrs: DMA_ATTR_*
+ *
+ * Return: IOMMU_* flags for iommu_map(), of memory.
+ */
+static inline int iommu_dma_prot(struct device *dev,
+				 enum dma_data_direction dir,
+				 unsigned long attrs)
+{
+	int prot = 0;
+
+	if (dir == DMA_TO_DEVICE || dir == DMA_BIDIRECTIONAL)
+		prot |= IOMMU_READ;
+	if (dir == DMA_FROM_DEVICE || dir == DMA_BIDIRECTIONAL)
+		prot |= IOMMU_WRITE;
+	if (dev_is_dma_coherent(dev))
+		prot |= IOMMU_CACHE;
+	if (attrs & DMA_ATTR_PRIVILEGED)
+		prot |= IOMMU_PRIV;
+	return prot;
+}
+
+#endif /* _IOMMU_DMA_COOKIE_H */

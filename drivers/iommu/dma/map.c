@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mapping: addresses and translation for one piece of memory.
+ *
+ * What a device, its bus and the IOMMU allow becomes a request for a range of
+ * addresses, and what is behind the range is mapped. The usual mapping of one
+ * granule is inlined from map.h; everything else comes here.
+ */
+
+#include <kunit/visibility.h>
+#include <linux/crash_dump.h>
+#include <linux/dma-map-ops.h>
+
+#include "map.h"
+#include "unmap.h"
+
+/*
+ * A kdump kernel finds devices doing DMA for the kernel that crashed. Their
+ * IOMMU domain is left alone until their new driver maps something.
+ */
+DEFINE_STATIC_KEY_FALSE(iommu_dma_deferred_attach);
+EXPORT_SYMBOL_IF_KUNIT(iommu_dma_deferred_attach);
+
+static int __init iommu_dma_setup(void)
+{
+	if (is_kdump_kernel())
+		static_branch_enable(&iommu_dma_deferred_attach);
+	return 0;
+}
+arch_initcall(iommu_dma_setup);
+
+/**
+ * struct limit - up to where to look for addresses
+ * @last: highest address
+ * @soft: there is another limit to try after this one
+ */
+struct limit {
+	u64 last;
+	bool soft;
+};
+
+/* Large pages need aligned addresses, so that is what is tried first. */
+static u64 preferred_align(const struct iommu_dma_cookie *cookie,
+			   const struct iommu_dma_iova_req *req)
+{
+	unsigned long sizes = cookie->domain->pgsize_bitmap;
+
+	if (req->size <= cookie_granule(cookie))
+		return req->align;
+	if (req->size < ULONG_MAX)
+		sizes &= GENMASK(__fls(req->size), 0);
+	return max_t(u64, req->align, sizes ? BIT(__fls(sizes)) : 0);
+}
+
+static __always_inline bool try_limit(struct iommu_dma_cookie *cookie,
+				      const struct iommu_dma_iova_req *req,
+				      u64 align, struct limit limit,
+				      struct iova_range *range)
+{
+	unsigned int shift = cookie->granule_shift;
+	struct iova_request want = {
+		.size = (req->size >> shift) + cookie->guard,
+		.align = align >> shift,
+		.limit = cookie_limit_granule(cookie, limit.last),
+		.boundary = req->boundary >> shift,
+		.soft = limit.soft,
+	};
+
+	if (unlikely(want.boundary && want.size > want.boundary)) {
+		want.align = max(want.align, want.boundary);
+		want.boundary = 0;
+	}
+	return iova_space_alloc(&cookie->space, &want, range);
+}
+
+/*
+ * With the alignment that is best, or else with what is needed. Before giving up,
+ * take back what only waits for its flush, unless there are other addresses.
+ */
+static bool try_limit_slow(struct iommu_dma_cookie *cookie,
+			   const struct iommu_dma_iova_req *req,
+			   struct limit limit, struct iova_range *range)
+{
+	u64 align = preferred_align(cookie, req);
+	unsigned int flushes = 0;
+
+	do {
+		if (try_limit(cookie, req, align, limit, range) ||
+		    (align != req->align &&
+		     try_limit(cookie, req, req->align, limit, range)))
+			return true;
+	} while (!limit.soft && iommu_dma_flush_more(&cookie->flush, &flushes));
+	return false;
+}
+
+/* The first try has failed. */
+static noinline bool alloc_iova_slow(struct device *dev,
+				     struct iommu_dma_cookie *cookie,
+				     const struct iommu_dma_iova_req *req,
+				     u64 last, struct iova_range *range)
+{
+	struct limit limit = { DMA_BIT_MASK(32), .soft = true };
+	u64 largest;
+
+	if (iommu_dma_prefers_32bit(dev) && last > limit.last) {
+		if (try_limit_slow(cookie, req, limit, range))
+			return true;
+		dev->iommu->pci_32bit_workaround = false;
+		dev_notice(dev, "Using %d-bit DMA addresses\n", fls64(last));
+	}
+	limit = (struct limit) { last };
+	if (try_limit_slow(cookie, req, limit, range))
+		return true;
+
+	if (req->nowarn)
+		return false;
+	largest = iova_pool_largest(&cookie->space.pool,
+				    cookie_limit_granule(cookie, last));
+	dev_err_ratelimited(dev, "no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
+			    req->size, last, largest << cookie->granule_shift);
+	return false;
+}
+
+static __always_inline bool alloc_iova(struct device *dev,
+				       struct iommu_dma_cookie *cookie,
+				       const struct iommu_dma_iova_req *req,
+				       struct iova_range *range)
+{
+	u64 last = iommu_dma_limit(dev, cookie, req->mask);
+	bool soft = iommu_dma_prefers_32bit(dev) && last > DMA_BIT_MASK(32);
+	struct limit limit = { soft ? DMA_BIT_MASK(32) : last, soft };
+
+	return likely(try_limit(cookie, req, preferred_align(cookie, req),
+				limit, range)) ||
+	       alloc_iova_slow(dev, cookie, req, last, range);
+}
+
+/**
+ * iommu_dma_alloc_iova - find addresses for a mapping
+ * @dev: device that is going to use them
+ * @cookie: of its domain
+ * @req: what the mapping asks for
+ * @range: where to store the range
+ *
+ * PCI devices get addresses below 4 GiB while there are any: the mask that a
+ * driver sets is not always what device, bridges and firmware can really do.
+ *
+ * Context: Any.
+ * Return: true; or false, and a message says what did not fit.
+ */
+bool iommu_dma_alloc_iova(struct device *dev, struct iommu_dma_cookie *cookie,
+			  const struct iommu_dma_iova_req *req,
+			  struct iova_range *range)
+{
+	return alloc_iova(dev, cookie, req, range);
+}
+
+/*
+ * Mappings of one piece of memory.
+ */
+
+/* What any of them asks for, but for its size and the device's limits */
+static struct iommu_dma_iova_req request(u64 mask, u64 align,
+					 unsigned long attrs)
+{
+	return (struct iommu_dma_iova_req) {
+		.align = align,
+		.mask = mask,
+		.nowarn = attrs & DMA_ATTR_NO_WARN,
+	};
+}
+
+/* Complete @req and find addresses; return that of the first byte, or an error. */
+static __always_inline dma_addr_t
+alloc_iova_phys(struct device *dev, struct iommu_dma_cookie *cookie,
+		phys_addr_t phys, size_t size, struct iommu_dma_iova_req *req,
+		struct iova_range *range)
+{
+	u64 min_align = iommu_dma_min_align(dev, cookie);
+	/* Bits of the address that the device wants as they are in memory */
+	u64 offset = phys & (min_align - 1);
+
+	req->size = ALIGN(offset + size, cookie_granule(cookie));
+	req->align = max(min_align, req->align);
+	req->boundary = iommu_dma_boundary(dev);
+	/* Nothing, or past the end of memory or addresses */
+	if (!size || phys + size - 1 < phys || req->size < size ||
+	    !alloc_iova(dev, cookie, req, range))
+		return DMA_MAPPING_ERROR;
+	return iommu_dma_iova_addr(cookie, range) + offset;
+}
+
+/**
+ * iommu_dma_alloc_iova_phys - find addresses for physically contiguous memory
+ * @dev: device that is going to use them
+ * @cookie: of its domain
+ * @phys: first byte
+ * @size: bytes
+ * @attrs: DMA_ATTR_NO_WARN matters
+ * @range: where to store the range
+ *
+ * Context: Any.
+ * Return: the address for the first byte, or DMA_MAPPING_ERROR.
+ */
+dma_addr_t iommu_dma_alloc_iova_phys(struct device *dev,
+				     struct iommu_dma_cookie *cookie,
+				     phys_addr_t phys, size_t size,
+				     unsigned long attrs,
+				     struct iova_range *range)
+{
+	struct iommu_dma_iova_req req = request(dma_get_mask(dev), 1, attrs);
+
+	return alloc_iova_phys(dev, cookie, phys, size, &req, range);
+}
+
+static __always_inline int map_range(struct device *dev, phys_addr_t phys,
+				     size_t size, int prot,
+				     struct iommu_dma_iova_req *req,
+				     dma_addr_t *addr)
+{
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
+	size_t offset = cookie_granule_offset(cookie, phys);
+	struct iova_range range;
+
+	*addr = alloc_iova_phys(dev, cookie, phys, size, req, &range);
+	if (*addr == DMA_MAPPING_ERROR)
+		return -ENOSPC;
+	if (!iommu_map(cookie->domain, *addr - offset, phys - offset,
+		       ALIGN(offset + size, cookie_granule(cookie)), prot,
+		       GFP_ATOMIC))
+		return 0;
+	return iommu_dma_drop_iova(dev, cookie, &range) ?: -ENOMEM;
+}
+
+/**
+ * iommu_dma_map_phys_slow - iommu_dma_map_phys() for anything but one granule
+ * @dev: device
+ * @phys: first byte
+ * @size: bytes
+ * @prot: IOMMU_*
+ * @attrs: DMA_ATTR_NO_WARN matters
+ *
+ * Context: Any.
+ * Return: the address for the device, or DMA_MAPPING_ERROR.
+ */
+dma_addr_t iommu_dma_map_phys_slow(struct device *dev, phys_addr_t phys,
+				   size_t size, int prot, unsigned long attrs)
+{
+	struct iommu_dma_iova_req req = request(dma_get_mask(dev), 1, attrs);
+	dma_addr_t addr;
+
+	return map_range(dev, phys, size, prot, &req, &addr) ?
+	       DMA_MAPPING_ERROR : addr;
+}
+
+/**
+ * iommu_dma_drop_granule - give back the address of a granule that is not mapped
+ * @dev: device
+ * @cookie: of its domain
+ * @addr: from iova_space_alloc_one(), in bytes
+ *
+ * Context: Any.
+ */
+void iommu_dma_drop_granule(struct device *dev, struct iommu_dma_cookie *cookie,
+			    dma_addr_t addr)
+{
+	struct iova_range range;
+
+	if (iommu_dma_claim_iova(cookie, addr, cookie_granule(cookie), &range))
+		iommu_dma_drop_iova(dev, cookie, &range);
+}
+
+/**
+ * iommu_dma_map_alloc - map physically contiguous memory that the layer allocated
+ * @dev: device
+ * @phys: first byte
+ * @size: bytes
+ * @prot: IOMMU_*
+ * @attrs: DMA_ATTR_NO_WARN matters
+ * @addr: where to store the address for the device, aligned to @size rounded up to
+ *	a power of two
+ *
+ * Context: Any.
+ * Return: 0; -ENOSPC without addresses; -ENOMEM; -EBUSY, and the memory has to be
+ * leaked, as the device may reach some of it; or the error of the IOMMU driver.
+ */
+int iommu_dma_map_alloc(struct device *dev, phys_addr_t phys, size_t size,
+			int prot, unsigned long attrs, dma_addr_t *addr)
+{
+	u64 align = (u64)PAGE_SIZE << get_order(size);
+	struct iommu_dma_iova_req req = request(dev->coherent_dma_mask, align,
+						attrs);
+	int ret;
+
+	ret = iommu_dma_attach(dev, iommu_dma_dev_cookie(dev)->domain);
+	return ret ?: map_range(dev, phys, size, prot, &req, addr);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Mapping: addresses and translation for one piece of memory. See map.c.
+ */
+#ifndef _IOMMU_DMA_MAP_H
+#define _IOMMU_DMA_MAP_H
+
+#include <linux/jump_label.h>
+
+#include "../iommu-priv.h"
+#include "cookie.h"
+
+DECLARE_STATIC_KEY_FALSE(iommu_dma_deferred_attach);
+
+/**
+ * iommu_dma_attach - attach a device whose attachment was put off
+ * @dev: device that is about to get its first mapping
+ * @domain: its domain
+ *
+ * Context: Any.
+ * Return: 0, or the error of the IOMMU driver.
+ */
+static inline int iommu_dma_attach(struct device *dev,
+				   struct iommu_domain *domain)
+{
+	if (static_branch_unlikely(&iommu_dma_deferred_attach))
+		return iommu_deferred_attach(dev, domain);
+	return 0;
+}
+
+/* Whether a device gets addresses above 4 GiB only when there are no others */
+static inline bool iommu_dma_prefers_32bit(struct device *dev)
+{
+	/* A stale read costs one failed search. */
+	return data_race(!!dev->iommu->pci_32bit_workaround);
+}
+
+/* A mapping that allows nothing is a bug of the caller, not a mapping. */
+static inline bool iommu_dma_prot_is_none(int prot)
+{
+	return !(prot & (IOMMU_READ | IOMMU_WRITE));
+}
+
+/**
+ * struct iommu_dma_iova_req - what a mapping asks of its addresses
+ * @size: bytes; whole granules
+ * @align: bytes, a power of two
+ * @boundary: bytes, a power of two that the mapping crosses no multiple of, or
+ *	begins at one if it is larger; or 0
+ * @mask: highest address that the device can use
+ * @nowarn: say nothing if there is none
+ */
+struct iommu_dma_iova_req {
+	u64 size;
+	u64 align;
+	u64 boundary;
+	u64 mask;
+	bool nowarn;
+};
+
+bool iommu_dma_alloc_iova(struct device *dev, struct iommu_dma_cookie *cookie,
+			  const struct iommu_dma_iova_req *req,
+			  struct iova_range *range);
+dma_addr_t iommu_dma_alloc_iova_phys(struct device *dev,
+				     struct iommu_dma_cookie *cookie,
+				     phys_addr_t phys, size_t size,
+				     unsigned long attrs,
+				     struct iova_range *range);
+
+int iommu_dma_map_alloc(struct device *dev, phys_addr_t phys, size_t size,
+			int prot, unsigned long attrs, dma_addr_t *addr);
+dma_addr_t iommu_dma_map_phys_slow(struct device *dev, phys_addr_t phys,
+				   size_t size, int prot, unsigned long attrs);
+void iommu_dma_drop_granule(struct device *dev, struct iommu_dma_cookie *cookie,
+			    dma_addr_t addr);
+
+/**
+ * iommu_dma_map_nosync - map whole granules, and tell the IOMMU driver later
+ * @cookie: the domain's
+ * @addr: device address
+ * @phys: memory
+ * @size: bytes
+ * @prot: IOMMU_*
+ *
+ * Context: Any.
+ * Return: 0, or the error of the IOMMU driver; then nothing is mapped.
+ */
+static inline int iommu_dma_map_nosync(struct iommu_dma_cookie *cookie,
+				       dma_addr_t addr, phys_addr_t phys,
+				       size_t size, int prot)
+{
+	if (size == cookie_granule(cookie))
+		return iommu_map_page_nosync(cookie->domain, addr, phys, size,
+					     prot);
+	return iommu_map_nosync(cookie->domain, addr, phys, size, prot,
+				GFP_ATOMIC);
+}
+
+/**
+ * iommu_dma_map_phys - map physically contiguous memory
+ * @dev: device
+ * @phys: first byte
+ * @size: bytes
+ * @prot: IOMMU_*
+ * @attrs: DMA_ATTR_NO_WARN matters
+ *
+ * Most mappings are one granule, and there the layer costs most beside the
+ * IOMMU itself. So this has no calls that have nothing to choose, such as the
+ * IOMMU core's search for the best page sizes.
+ *
+ * Context: Any.
+ * Return: the address for the device, or DMA_MAPPING_ERROR.
+ */
+static __always_inline dma_addr_t iommu_dma_map_phys(struct device *dev,
+						     phys_addr_t phys,
+						     size_t size, int prot,
+						     unsigned long attrs)
+{
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
+	struct iommu_domain *domain = cookie->domain;
+	size_t granule = cookie_granule(cookie);
+	size_t offset = phys & (granule - 1);
+	u64 limit = iommu_dma_limit(dev, cookie, dma_get_mask(dev));
+	unsigned long first;
+	dma_addr_t addr;
+
+	if (iommu_dma_prot_is_none(prot) || iommu_dma_attach(dev, domain))
+		return DMA_MAPPING_ERROR;
+	if (unlikely(size - 1 >= granule - offset ||
+		     dma_get_min_align_mask(dev) >= granule || cookie->guard))
+		goto slow;
+
+	/* See iommu_dma_alloc_iova(). */
+	if (iommu_dma_prefers_32bit(dev))
+		limit = min_t(u64, limit, DMA_BIT_MASK(32));
+	first = iova_space_alloc_one(&cookie->space,
+				     cookie_limit_granule(cookie, limit));
+	if (unlikely(first == IOVA_NONE))
+		goto slow;
+	addr = (dma_addr_t)first << cookie->granule_shift;
+	if (unlikely(iommu_map_page_nosync(domain, addr, phys - offset, granule,
+					   prot))) {
+		iommu_dma_drop_granule(dev, cookie, addr);
+		return DMA_MAPPING_ERROR;
+	}
+	if (iommu_sync_map(domain, addr, granule)) {
+		iommu_unmap(domain, addr, granule);
+		iommu_dma_drop_granule(dev, cookie, addr);
+		return DMA_MAPPING_ERROR;
+	}
+	return addr + offset;
+slow:
+	return iommu_dma_map_phys_slow(dev, phys, size, prot, attrs);
+}
+
+#endif /* _IOMMU_DMA_MAP_H */
