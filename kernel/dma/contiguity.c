@@ -21,7 +21,7 @@ static int refuse(struct device *dev, u64 size, unsigned long attrs,
 		  const char *why)
 {
 	if (!(attrs & DMA_ATTR_NO_WARN))
-		dev_err_ratelimited(dev, "DMA map of a list of %llu bytes as one segment: %s\n",
+		dev_err_ratelimited(dev, "DMA map: list of %llu bytes cannot be one segment: %s\n",
 				    size, why);
 	return -EINVAL;
 }
@@ -88,7 +88,7 @@ static int map_bounced(struct device *dev, struct scatterlist *whole,
 	if (!is_swiotlb_active(dev) ||
 	    whole->length > swiotlb_max_mapping_size(dev))
 		return refuse(dev, whole->length, attrs,
-			      "it has to be copied, and is too large for swiotlb");
+			      "too large to bounce");
 	sg_dma_address(whole) = swiotlb_map(dev, sg_phys(whole), whole->length,
 					    dir, attrs);
 	sg_dma_len(whole) = whole->length;
@@ -122,13 +122,13 @@ int dma_direct_map_contiguous(struct device *dev, struct scatterlist *sgl,
 		return -EINVAL;
 	if (size > dma_max_contiguous_size(dev))
 		return refuse(dev, size, attrs,
-			      "more than dma_max_contiguous_size()");
+			      "larger than dma_max_contiguous_size()");
 	if (!list_is_contiguous(sgl, nents))
 		return refuse(dev, size, attrs,
-			      "memory is not contiguous, and no IOMMU makes it so");
+			      "memory is not contiguous, and there is no IOMMU");
 	if (nents > 1 && !IS_ENABLED(CONFIG_NEED_SG_DMA_LENGTH))
 		return refuse(dev, size, attrs,
-			      "this architecture has no lengths of segments");
+			      "architecture without segment lengths");
 
 	sg_init_table(&whole, 1);
 	sg_set_page(&whole, sg_page(sgl), size, sgl->offset);
@@ -142,7 +142,7 @@ int dma_direct_map_contiguous(struct device *dev, struct scatterlist *sgl,
 		dma_direct_unmap_sg(dev, &whole, 1, dir,
 				    attrs | DMA_ATTR_SKIP_CPU_SYNC);
 		return refuse(dev, size, attrs,
-			      "it crosses a boundary of the device's segments");
+			      "crosses the segment boundary");
 	}
 
 	addr = sg_dma_address(&whole);
@@ -189,7 +189,7 @@ int dma_ops_map_contiguous(struct device *dev, const struct dma_map_ops *ops,
 		return -EINVAL;
 	if (size > dma_max_contiguous_size(dev))
 		return refuse(dev, size, attrs,
-			      "more than dma_max_contiguous_size()");
+			      "larger than dma_max_contiguous_size()");
 	before = kmalloc_array(nents, sizeof(*before), GFP_ATOMIC | __GFP_NOWARN);
 	if (!before)
 		return -ENOMEM;
@@ -204,7 +204,7 @@ int dma_ops_map_contiguous(struct device *dev, const struct dma_map_ops *ops,
 		ops->unmap_sg(dev, sgl, nents, dir,
 			      attrs | DMA_ATTR_SKIP_CPU_SYNC);
 		ret = refuse(dev, size, attrs,
-			     "the device's DMA operations make something else of it");
+			     "not supported by the DMA operations of the device");
 	}
 	if (ret < 1) {
 		for_each_sg(sgl, sg, nents, i) {

@@ -32,7 +32,7 @@ static int __init iommu_dma_forcedac_setup(char *str)
 	int ret = kstrtobool(str, &iommu_dma_forcedac);
 
 	if (!ret && iommu_dma_forcedac)
-		pr_info("iommu: PCI devices get addresses above 4 GiB from the start\n");
+		pr_info("iommu: Forcing DAC for PCI devices\n");
 	return ret;
 }
 early_param("iommu.forcedac", iommu_dma_forcedac_setup);
@@ -46,7 +46,7 @@ static int __init iommu_dma_guard_setup(char *str)
 	int ret = kstrtouint(str, 0, &guard);
 
 	if (ret || guard > IOMMU_DMA_GUARD_MAX) {
-		pr_err("iommu: dma_guard=%s: not a number from 0 to %u, there are no guard granules\n",
+		pr_err("iommu: dma_guard=%s: not a number from 0 to %u, using no guard granules\n",
 		       str, IOMMU_DMA_GUARD_MAX);
 		return ret ?: -ERANGE;
 	}

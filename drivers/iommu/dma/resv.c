@@ -29,7 +29,7 @@ static int reserve(struct device *dev, struct iommu_dma_cookie *cookie,
 				 min_t(u64, last >> shift, ULONG_MAX));
 	if (ret != -EBUSY)
 		return ret;
-	dev_warn(dev, "DMA addresses [%#llx, %#llx] are reserved for it but in use by its IOMMU group\n",
+	dev_warn(dev, "reserved DMA addresses [%#llx, %#llx] are in use by the IOMMU group\n",
 		 first, last);
 	return 0;
 }

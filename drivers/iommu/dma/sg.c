@@ -143,8 +143,7 @@ static __always_inline int walk_place(const struct iommu_dma_sg *map,
 static int refuse(const struct iommu_dma_sg *map, const char *why)
 {
 	if (!map->nowarn)
-		dev_err_ratelimited(map->batch.dev,
-				    "DMA map of a list of %d entries: %s\n",
+		dev_err_ratelimited(map->batch.dev, "DMA map: list of %d entries: %s\n",
 				    map->nents, why);
 	return -EINVAL;
 }
@@ -154,11 +153,11 @@ static int refuse_contiguous(const struct iommu_dma_sg *map)
 	struct device *dev = map->batch.dev;
 
 	if (!map->nowarn)
-		dev_err_ratelimited(
-			dev,
-			"DMA map of a list of %d entries, %llu bytes as one segment: the device's limits are %zu bytes a segment, mask %#llx, boundary %#lx\n",
-			map->nents, map->bytes, dma_max_contiguous_size(dev),
-			dma_get_mask(dev), dma_get_seg_boundary(dev));
+		dev_err_ratelimited(dev, "DMA map: list of %d entries, %llu bytes cannot be one segment: device limits are %zu bytes, mask %#llx, boundary %#lx\n",
+				    map->nents, map->bytes,
+				    dma_max_contiguous_size(dev),
+				    dma_get_mask(dev),
+				    dma_get_seg_boundary(dev));
 	return -EINVAL;
 }
 
@@ -193,7 +192,7 @@ static int check_entries(struct iommu_dma_sg *map)
 
 	for_each_sg_entry(map->sgl, sg, map->nents, i) {
 		if (unlikely(!sg->length))
-			return refuse(map, "an entry has no bytes");
+			return refuse(map, "an entry is empty");
 		if (unlikely(!in_memory_map(sg_page(sg), &known)))
 			return refuse(map, "an entry is not memory");
 		if (unlikely(is_pci_p2pdma_page(sg_page(sg))))
@@ -203,7 +202,7 @@ static int check_entries(struct iommu_dma_sg *map)
 		bytes += sg->length;
 	}
 	if (unlikely(i < map->nents))
-		return refuse(map, "it ends before that");
+		return refuse(map, "it ends earlier");
 	map->bytes = bytes;
 	map->dense = !peers &&
 		     iommu_dma_layout_is_dense(&map->layout, sg_phys(map->sgl),
@@ -296,10 +295,10 @@ static void undo_entries(struct iommu_dma_sg *map)
 static noinline int map_failed(const struct iommu_dma_sg *map, int ret)
 {
 	if (map->batch.not_memory)
-		return refuse(map, "what has to be copied is not memory");
+		return refuse(map, "cannot bounce what is not memory");
 	return ret == -ENOMEM ?
 		       ret :
-		       refuse(map, "the IOMMU driver refuses to map it");
+		       refuse(map, "IOMMU driver failed to map it");
 }
 
 static int map_range(struct iommu_dma_sg *map)

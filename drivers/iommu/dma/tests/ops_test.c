@@ -759,7 +759,7 @@ static void undeferrable_iommu(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, IOMMU_DOMAIN_DMA, domain->type);
 	KUNIT_EXPECT_EQ(test, -EINVAL, iommu_dma_init_fq(domain));
 	KUNIT_EXPECT_EQ(test, options.deferred,
-			test_said(&td, "the IOMMU cannot put off invalidation"));
+			test_said(&td, "IOMMU does not support deferred flush"));
 	all_kinds_work(test, test_mapping_create(test, &td));
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).stale);
 	test_device_settled(test, &td, 0);
@@ -895,7 +895,7 @@ static void domain_unfit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EFAULT, iommu_dma_init_domain(td.dev, domain));
 	domain->pgsize_bitmap = pgsizes;
 	KUNIT_EXPECT_EQ(test, 1,
-			test_said(&td, "its IOMMU domain is in use with another"));
+			test_said(&td, "IOMMU domain is in use with another"));
 	iommu_setup_dma_ops(td.dev);
 	KUNIT_EXPECT_TRUE(test, td.dev->dma_iommu);
 

@@ -93,7 +93,7 @@ works() {
 
 unusable() {
 	dmesg | sed -n "/$mark\$/,\$p" |
-		grep "$bdf.*its IOMMU domain cannot be used for DMA"
+		grep "$bdf.*failed to set up IOMMU DMA"
 }
 
 # mark: what the kernel says from now on
