@@ -186,8 +186,9 @@ free_pages:
 
 static unsigned long pages_created(struct device *dev, size_t size)
 {
-	return page_count_of(
-		ALIGN(size, cookie_granule(iommu_dma_dev_cookie(dev))));
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
+
+	return page_count_of(ALIGN(size, cookie_granule(cookie)));
 }
 
 /*

@@ -114,8 +114,9 @@ int iommu_dma_batch_add_exact(struct iommu_dma_batch *batch, dma_addr_t addr,
 				ret = iommu_dma_batch_run(batch, addr, phys,
 							  size);
 		} else {
-			size = min(len, granule - cookie_granule_offset(
-							  batch->cookie, addr));
+			size = granule - cookie_granule_offset(batch->cookie,
+							       addr);
+			size = min(len, size);
 			ret = add_part(batch, addr, phys, size);
 		}
 		if (ret)

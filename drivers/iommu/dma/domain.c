@@ -163,20 +163,18 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 	unsigned int shift = __ffs(cookie->domain->pgsize_bitmap);
 	unsigned long larger = cookie->domain->pgsize_bitmap & ~BIT(shift);
 	/* Without the top granule, so that the end of any range is an address. */
-	u64 end = (u64)(dma_addr_t)U64_MAX >> shift, last;
+	u64 end = (u64)(dma_addr_t)U64_MAX >> shift, first, last;
 	int ret;
 
-	/* Of the aperture whole granules */
+	/* Only whole granules of the aperture */
 	if (geometry->force_aperture)
-		end = min(end,
-			  ((u64)geometry->aperture_end >> shift) +
-				  IS_ALIGNED((u64)geometry->aperture_end + 1,
-					     BIT(shift)));
+		end = min(end, ((u64)geometry->aperture_end >> shift) +
+			       IS_ALIGNED((u64)geometry->aperture_end + 1,
+					  BIT(shift)));
 	last = max(end, 1) - 1;
-	ret = iova_space_init(
-		&cookie->space,
-		max(DIV_ROUND_UP_ULL(geometry->aperture_start, BIT(shift)), 1),
-		min_t(u64, last, ULONG_MAX - 1), shift);
+	first = max(DIV_ROUND_UP_ULL(geometry->aperture_start, BIT(shift)), 1);
+	ret = iova_space_init(&cookie->space, first,
+			      min_t(u64, last, ULONG_MAX - 1), shift);
 	if (ret)
 		return ret;
 

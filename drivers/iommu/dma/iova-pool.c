@@ -414,8 +414,8 @@ static void shrink_zone(struct iova_pool *pool, unsigned int zone)
 	struct iova_chunk *c, *next;
 
 	lockdep_assert_held(&pool->lock);
-	list_for_each_entry_safe(
-		c, next, &pool->partial[zone][IOVA_CLASS_EMPTY], list) {
+	list_for_each_entry_safe(c, next,
+				 &pool->partial[zone][IOVA_CLASS_EMPTY], list) {
 		if (!chunk_kill(c))
 			continue;
 		chunk_unlist(pool, c);

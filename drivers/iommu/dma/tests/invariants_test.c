@@ -439,13 +439,10 @@ static void invariant_4_limits(struct kunit *test)
 	for (i = 24; i <= 64; i++) {
 		if (!test_env_turn(test, i, 4))
 			continue;
-		test_device_limit(
-			&td,
-			&(struct test_limits) {
-				.mask = i < 64 ? i - env->granule_shift : 0,
-				.bus = i % 8 ? 0 :
-					       i / 2 + 12 - env->granule_shift,
-			});
+		test_device_limit(&td, &(struct test_limits) {
+			.mask = i < 64 ? i - env->granule_shift : 0,
+			.bus = i % 8 ? 0 : i / 2 + 12 - env->granule_shift,
+		});
 		all_kinds_run(test, m, 2 * granule, "mask");
 	}
 	test_device_settled(test, &td, 0);

@@ -214,14 +214,13 @@ static void failures_run(struct kunit *test, struct test_sg *list,
 static void list_failures(struct kunit *test)
 {
 	const struct test_env *env = test->param_value;
+	struct mock_iommu *mock;
 	struct test_device td;
 	struct test_sg *list;
 	unsigned int i;
 
-	test_device_init(
-		test,
-		test_iommu(test, ((u64)SPACE << env->granule_shift) - 1, false),
-		&td);
+	mock = test_iommu(test, ((u64)SPACE << env->granule_shift) - 1, false);
+	test_device_init(test, mock, &td);
 	list = test_sg_alloc(test, &td);
 	for (i = 0; i < 2 * MOCK_MAP_FAULTS * ARRAY_SIZE(shapes) && !failed(test);
 	     i++) {
