@@ -329,10 +329,10 @@ static void mapping_run(struct kunit *test, struct test_mapping *m,
 	memory_of(test, m, &memory);
 	expect_maintained(test, &memory, CLEAN, "map");
 	watch();
-	test_mapping_sync(m, true);
+	test_mapping_sync_for_cpu(m);
 	expect_for_cpu(test, &memory, dir, "sync for the CPU");
 	watch();
-	test_mapping_sync(m, false);
+	test_mapping_sync_for_device(m);
 	expect_maintained(test, &memory, CLEAN, "sync for the device");
 	watch();
 	test_mapping_undo(m);
@@ -349,7 +349,7 @@ static void cache_mappings(struct kunit *test)
 	struct test_device td;
 	unsigned int i;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	m = test_mapping_create(test, &td);
 	for (i = 0; i < ARRAY_SIZE(kinds) * TEST_DIRS; i++) {
 		enum test_kind kind = kinds[i / TEST_DIRS];
@@ -375,7 +375,7 @@ static void cache_left_alone(struct kunit *test)
 	dma_addr_t addr;
 	int nents;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	m = test_mapping_create(test, &td);
 	/* Whole granules: what is copied is cleaned in any case. */
 	for (i = 0; i < TEST_DIRS; i++) {
@@ -422,7 +422,7 @@ static void cache_parts(struct kunit *test)
 	struct test_device td;
 	unsigned int i;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	m = test_mapping_create(test, &td);
 	/* As it is, and with copies at its ends */
 	for (i = 0; i < 2 * TEST_DIRS; i++) {
@@ -465,7 +465,7 @@ static void cache_neighbours(struct kunit *test)
 
 	if (test_guard)
 		kunit_skip(test, "no address follows another with iommu.dma_guard");
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	m = test_mapping_create(test, &td);
 	for (i = 0; i < TEST_ROOM; i++) {
 		/* Downwards in memory */
@@ -500,7 +500,7 @@ static void cache_memory(struct kunit *test)
 	struct test_device td;
 	unsigned int i;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	m = test_mapping_create(test, &td);
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		watch();

@@ -34,7 +34,8 @@ static void sgt_make_cut(struct kunit *test, struct sg_table *sgt, u8 *memory,
 static void plain_run(struct kunit *test, bool coherent)
 {
 	const size_t size = 3 * PIECE;
-	struct device *dev = mock_plain_device(test, coherent);
+	struct device *dev = coherent ? mock_plain_device(test) :
+					mock_plain_device_noncoherent(test);
 	struct test_pool *pool = test_pool_create(test, 2 * PIECE);
 	u8 *memory = pool->blocks[0];
 	struct sg_table sgt;
@@ -70,7 +71,7 @@ static void plain_contiguous(struct kunit *test)
 static void plain_bounced(struct kunit *test)
 {
 	const size_t size = PIECE + 1020;
-	struct device *dev = mock_plain_device(test, false);
+	struct device *dev = mock_plain_device_noncoherent(test);
 	struct test_pool *pool = test_pool_create(test, 2 * PIECE);
 	u8 *memory = pool->blocks[0];
 	dma_addr_t addr, next;
@@ -104,7 +105,7 @@ static void plain_bounced(struct kunit *test)
 
 static void plain_refused(struct kunit *test)
 {
-	struct device *dev = mock_plain_device(test, true);
+	struct device *dev = mock_plain_device(test);
 	struct test_pool *pool = test_pool_create(test, 2 * PIECE);
 	struct scatterlist *sg, good;
 	struct sg_table sgt;
@@ -197,7 +198,7 @@ static const struct dma_map_ops ops = {
 
 static void ops_contiguous(struct kunit *test)
 {
-	struct device *dev = mock_plain_device(test, true);
+	struct device *dev = mock_plain_device(test);
 	struct test_pool *pool = test_pool_create(test, 2 * PIECE);
 	struct sg_table sgt;
 

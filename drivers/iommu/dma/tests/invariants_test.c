@@ -184,7 +184,7 @@ static void invariant_2_unmap_never_fails(struct kunit *test)
 	struct test_device td;
 	unsigned int i;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	m = test_mapping_create(test, &td);
 	/* Low addresses are in shallow trees, of which debugging is less busy. */
 	test_device_limit(&td, &(struct test_limits) { .mask = 10 });
@@ -292,7 +292,7 @@ static void invariant_3_unmapped_in_time(struct kunit *test)
 	unsigned int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, mappings);
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	for (i = 0; i < LEAVING; i++)
 		test_mapping_init(test, &td, &mappings[i]);
 	for (kind = 0; kind < TEST_KINDS; kind++) {
@@ -689,7 +689,7 @@ static void invariant_7_cost_is_bounded(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, crowd);
 	crowd->test = test;
 	prandom_seed_state(&rnd, test_seed);
-	test_device_init(test, test_iommu(test, 0, false), &crowd->td);
+	test_device_init(test, test_iommu(test, 0), &crowd->td);
 	while (crowd->count < FEW)
 		crowd_add(crowd, 1 + prandom_u32_state(&rnd) % 3);
 	for (i = 0; i < ARRAY_SIZE(granules); i++)
@@ -994,7 +994,7 @@ static void wrong_segments(struct victims *v)
 static void invariant_8_wrong_unmap(struct kunit *test)
 {
 	struct victims *v = kunit_kzalloc(test, sizeof(*v), GFP_KERNEL);
-	struct mock_iommu *mock = test_iommu(test, 0, false);
+	struct mock_iommu *mock = test_iommu(test, 0);
 
 	KUNIT_ASSERT_NOT_NULL(test, v);
 	v->test = test;

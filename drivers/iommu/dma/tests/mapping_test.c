@@ -66,7 +66,7 @@ static struct memory *memory_create(struct kunit *test, dma_addr_t last)
 
 	KUNIT_ASSERT_NOT_NULL(test, memory);
 	memory->test = test;
-	test_device_init(test, test_iommu(test, last, false), &memory->td);
+	test_device_init(test, test_iommu(test, last), &memory->td);
 	memory->size = MEMORY * memory->td.granule;
 	memory->start = alloc_pages_exact(memory->size, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, memory->start);

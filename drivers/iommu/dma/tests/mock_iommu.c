@@ -824,20 +824,38 @@ struct device *mock_iommu_device(struct kunit *test, struct mock_iommu *mock,
 	return dev;
 }
 
-/**
- * mock_plain_device - make a device without an IOMMU, until the end of the test
- * @test: the test; fails and ends if it cannot be
- * @coherent: whether the device snoops caches; those of most machines do always
- *
- * Context: Process; may sleep.
- * Return: the device.
- */
-struct device *mock_plain_device(struct kunit *test, bool coherent)
+static struct device *plain_device(struct kunit *test, bool coherent)
 {
 	struct device *dev = device_add_of(test, NULL, coherent);
 
 	KUNIT_ASSERT_FALSE(test, dev->dma_iommu);
 	return dev;
+}
+
+/**
+ * mock_plain_device - make a device without an IOMMU, until the end of the test
+ * @test: the test; fails and ends if it cannot be
+ *
+ * Context: Process; may sleep.
+ * Return: the device.
+ */
+struct device *mock_plain_device(struct kunit *test)
+{
+	return plain_device(test, true);
+}
+
+/**
+ * mock_plain_device_noncoherent - mock_plain_device() that does not snoop caches
+ * @test: the test; fails and ends if it cannot be
+ *
+ * On machines whose devices always snoop, this one does, too.
+ *
+ * Context: Process; may sleep.
+ * Return: the device.
+ */
+struct device *mock_plain_device_noncoherent(struct kunit *test)
+{
+	return plain_device(test, false);
 }
 
 /**

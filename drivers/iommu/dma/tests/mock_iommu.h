@@ -98,7 +98,8 @@ void mock_iommu_reserve(struct mock_iommu *mock, phys_addr_t start, size_t size,
 struct device *mock_iommu_device(struct kunit *test, struct mock_iommu *mock,
 				 bool coherent);
 void mock_iommu_remove(struct kunit *test, struct device *dev);
-struct device *mock_plain_device(struct kunit *test, bool coherent);
+struct device *mock_plain_device(struct kunit *test);
+struct device *mock_plain_device_noncoherent(struct kunit *test);
 
 struct mock_iommu_counts mock_iommu_counts(struct device *dev);
 void mock_iommu_fail(struct device *dev, enum mock_iommu_fault fault, int after);

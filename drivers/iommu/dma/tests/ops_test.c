@@ -53,8 +53,8 @@ static void all_kinds_work(struct kunit *test, struct test_mapping *m)
 				      "%s", test_kinds[kind]);
 		KUNIT_EXPECT_EQ(test, before + test_mapping_granules(m),
 				mock_iommu_counts(m->td->dev).mapped);
-		test_mapping_sync(m, true);
-		test_mapping_sync(m, false);
+		test_mapping_sync_for_cpu(m);
+		test_mapping_sync_for_device(m);
 		test_mapping_undo(m);
 		KUNIT_EXPECT_EQ(test, before,
 				mock_iommu_counts(m->td->dev).mapped);
@@ -169,7 +169,7 @@ static void largest(struct kunit *test)
 	dma_addr_t addr;
 	size_t size;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	KUNIT_EXPECT_EQ(test, SIZE_MAX, ops->max_mapping_size(td.dev));
 	KUNIT_EXPECT_EQ(test, granule - 1, ops->get_merge_boundary(td.dev));
 	KUNIT_EXPECT_EQ(test, 128 * PAGE_SIZE, ops->opt_mapping_size());
@@ -285,7 +285,7 @@ static void attributes(struct kunit *test)
 	unsigned int i;
 	int prot;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	m = test_mapping_create(test, &td);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		/* Whole, and in part, which is copied for some devices */
@@ -331,7 +331,7 @@ static void get_sgtable(struct kunit *test)
 	size_t size;
 	u8 *cpu;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	m = test_mapping_create(test, &td);
 	size = 2 * max_t(size_t, td.granule, PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {

@@ -190,11 +190,11 @@ static void untrusted_run(struct kunit *test, struct test_mapping *m,
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu_write(dev, m->addr, word, 4));
 	/* It gets there when it is handed over, and not before. */
 	KUNIT_EXPECT_NULL(test, memchr_inv(m->memory, FILL, 44));
-	test_mapping_sync(m, true);
+	test_mapping_sync_for_cpu(m);
 	KUNIT_EXPECT_FALSE(test, memcmp(m->memory + 40, word, 4));
 	KUNIT_EXPECT_NULL(test, memchr_inv(m->memory, FILL, 40));
 	memset(m->memory + 40, FILL, 4);
-	test_mapping_sync(m, false);
+	test_mapping_sync_for_device(m);
 	expect_alone(test, m, bytes);
 	/* In a granule of the mapping, beside it: nobody ever sees that. */
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu_write(dev, m->addr - 8, word, 4));
@@ -232,7 +232,7 @@ static void expect_skips_sync(struct kunit *test, struct device *dev, bool want)
 
 static void untrusted(struct kunit *test)
 {
-	struct fake_pci *pci = pci_create(test, test_iommu(test, 0, false));
+	struct fake_pci *pci = pci_create(test, test_iommu(test, 0));
 	struct test_mapping *m = test_mapping_create(test, &pci->td);
 	size_t granule = pci->td.granule;
 	u8 *bytes = kunit_kmalloc(test, granule + 1, GFP_KERNEL);

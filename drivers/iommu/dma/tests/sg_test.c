@@ -67,7 +67,7 @@ static void shapes_run(struct kunit *test, bool contiguous)
 	struct test_sg *list;
 	char what[100];
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	list = test_sg_alloc(test, &td);
 	for (i = 0; i < test_limits_count && !failed(test); i++) {
 		test_device_limit(&td, &test_limits[i]);
@@ -120,7 +120,7 @@ static void list_merges(struct kunit *test)
 	struct test_sg *list;
 	unsigned int i;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	list = test_sg_alloc(test, &td);
 	for (i = 0; i < TEST_ENTRIES; i++)
 		spans[i] = (struct test_span) { 0, td.granule };
@@ -157,7 +157,7 @@ static void list_counts(struct kunit *test)
 	struct test_sg *list;
 	unsigned int i;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	list = test_sg_alloc(test, &td);
 	for (i = 0; i < TEST_ENTRIES; i++)
 		spans[i] = (struct test_span) { 0, td.granule };
@@ -219,7 +219,7 @@ static void list_failures(struct kunit *test)
 	struct test_sg *list;
 	unsigned int i;
 
-	mock = test_iommu(test, ((u64)SPACE << env->granule_shift) - 1, false);
+	mock = test_iommu(test, ((u64)SPACE << env->granule_shift) - 1);
 	test_device_init(test, mock, &td);
 	list = test_sg_alloc(test, &td);
 	for (i = 0; i < 2 * MOCK_MAP_FAULTS * ARRAY_SIZE(shapes) && !failed(test);
@@ -282,7 +282,7 @@ static void list_space(struct kunit *test)
 
 	if (test_guard > 3)
 		kunit_skip(test, "so many guard granules are most of the space");
-	test_device_init(test, test_iommu(test, space - 1, false), &td);
+	test_device_init(test, test_iommu(test, space - 1), &td);
 	td.last = space - 1;
 	large = test_sg_alloc(test, &td);
 	more = test_sg_alloc(test, &td);
@@ -340,7 +340,7 @@ static void list_bad_entry(struct kunit *test)
 	struct test_sg *list;
 	unsigned int i;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	list = test_sg_alloc(test, &td);
 	test_sg_make(list, spans, ARRAY_SIZE(spans), DMA_TO_DEVICE);
 	for_each_sgtable_sg(&list->sgt, sg, i) {
@@ -402,8 +402,8 @@ static void list_too_large(struct kunit *test)
 	struct test_pool *pool;
 	unsigned int i;
 
-	test_device_init(test, test_iommu(test, space - 1, false), &td);
-	test_device_init(test, test_iommu(test, 0, false), &wide);
+	test_device_init(test, test_iommu(test, space - 1), &td);
+	test_device_init(test, test_iommu(test, 0), &wide);
 	pool = test_pool_create(test, td.granule);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		sgt_make_huge(test, &sgt, rows[i].count, rows[i].len,
@@ -464,7 +464,7 @@ static void list_largest(struct kunit *test)
 	struct test_sg *list;
 	unsigned int i;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	list = test_sg_alloc(test, &td);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		/* A guard takes of so few granules, too. */
@@ -493,7 +493,7 @@ static void list_bounced(struct kunit *test)
 	struct test_sg *list;
 	unsigned int i, j;
 
-	test_device_init(test, test_iommu(test, 0, false), &td);
+	test_device_init(test, test_iommu(test, 0), &td);
 	list = test_sg_alloc(test, &td);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		for (j = 0; j < 2 * TEST_DIRS && !failed(test); j++) {
@@ -563,7 +563,7 @@ static void random_list(struct test_sg *list, struct rnd_state *rnd)
 
 static void list_random(struct kunit *test)
 {
-	struct mock_iommu *mock = test_iommu(test, 0, true);
+	struct mock_iommu *mock = test_iommu_shared(test);
 	struct test_device devices[DEVICES];
 	bool mapped[DEVICES] = {};
 	struct test_sg *lists[DEVICES];

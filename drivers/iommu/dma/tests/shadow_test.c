@@ -187,7 +187,10 @@ static void slot_use(struct shadow *s, struct test_mapping *m, int owner,
 	if (!m->mapped)
 		slot_make(s, m, owner, rnd);
 	else if (how < 8)
-		test_mapping_sync(m, how & 1);
+		if (how & 1)
+			test_mapping_sync_for_cpu(m);
+		else
+			test_mapping_sync_for_device(m);
 	else if (how < 9)
 		slot_wrong(s, m, rnd);
 	else

@@ -149,28 +149,44 @@ const struct test_limits test_limits[] = {
 
 const unsigned int test_limits_count = ARRAY_SIZE(test_limits);
 
+static struct mock_iommu_options env_options(const struct test_env *env)
+{
+	return (struct mock_iommu_options) {
+		/* Pages, and what a table and a table of tables map as one */
+		.pgsizes = BIT(env->granule_shift) |
+			   BIT(2 * env->granule_shift - 3),
+		.deferred = env->deferred,
+	};
+}
+
 /**
- * test_iommu - make the IOMMU of a test case's environment
- * @test: the test, with a parameter of test_env_gen_params()
- * @aperture_last: last address that it translates; 0 for all
- * @shared: its devices share one domain
+ * test_iommu - make an IOMMU as the test's &struct test_env says
+ * @test: test case
+ * @aperture_last: highest address that it translates; 0 for all
  *
  * Context: Process; may sleep.
  * Return: the IOMMU.
  */
-struct mock_iommu *test_iommu(struct kunit *test, dma_addr_t aperture_last,
-			      bool shared)
+struct mock_iommu *test_iommu(struct kunit *test, dma_addr_t aperture_last)
 {
-	const struct test_env *env = test->param_value;
-	struct mock_iommu_options options = {
-		/* Pages, and what a table and a table of tables map as one */
-		.pgsizes = BIT(env->granule_shift) |
-			   BIT(2 * env->granule_shift - 3),
-		.aperture_last = aperture_last,
-		.deferred = env->deferred,
-		.shared = shared,
-	};
+	struct mock_iommu_options options = env_options(test->param_value);
 
+	options.aperture_last = aperture_last;
+	return mock_iommu_create(test, &options);
+}
+
+/**
+ * test_iommu_shared - test_iommu() whose devices share one domain
+ * @test: test case
+ *
+ * Context: Process; may sleep.
+ * Return: the IOMMU.
+ */
+struct mock_iommu *test_iommu_shared(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test->param_value);
+
+	options.shared = true;
 	return mock_iommu_create(test, &options);
 }
 

@@ -89,8 +89,8 @@ extern u32 test_seed;
 /* PCI devices need not have addresses below 4 GiB, by iommu.forcedac */
 extern bool test_forcedac;
 
-struct mock_iommu *test_iommu(struct kunit *test, dma_addr_t aperture_last,
-			      bool shared);
+struct mock_iommu *test_iommu(struct kunit *test, dma_addr_t aperture_last);
+struct mock_iommu *test_iommu_shared(struct kunit *test);
 void test_device_init(struct kunit *test, struct mock_iommu *mock,
 		      struct test_device *td);
 void test_device_limit(struct test_device *td, const struct test_limits *limits);

@@ -297,24 +297,39 @@ void test_mapping_undo(struct test_mapping *m)
 }
 
 /**
- * test_mapping_sync - hand a streaming mapping of memory over
- * @m: mapped, of any kind; of some there is nothing to do
- * @for_cpu: to the CPU; else to the device
+ * test_mapping_sync_for_cpu - hand a streaming mapping of memory to the CPU
+ * @m: the mapping; of other kinds nothing is done
  *
  * Context: Any.
  */
-void test_mapping_sync(struct test_mapping *m, bool for_cpu)
+void test_mapping_sync_for_cpu(struct test_mapping *m)
 {
 	const struct dma_map_ops *ops = &iommu_dma_ops;
 	struct device *dev = m->td->dev;
 
 	if (m->kind == TEST_PAGE)
-		(for_cpu ? ops->sync_single_for_cpu :
-			   ops->sync_single_for_device)(dev, m->addr, m->size,
-							m->dir);
+		ops->sync_single_for_cpu(dev, m->addr, m->size, m->dir);
 	else if (m->kind == TEST_LIST || m->kind == TEST_CONTIGUOUS)
-		(for_cpu ? ops->sync_sg_for_cpu : ops->sync_sg_for_device)
-			(dev, m->list.sgl, m->list.orig_nents, m->dir);
+		ops->sync_sg_for_cpu(dev, m->list.sgl, m->list.orig_nents,
+				     m->dir);
+}
+
+/**
+ * test_mapping_sync_for_device - hand a streaming mapping of memory to the device
+ * @m: the mapping; of other kinds nothing is done
+ *
+ * Context: Any.
+ */
+void test_mapping_sync_for_device(struct test_mapping *m)
+{
+	const struct dma_map_ops *ops = &iommu_dma_ops;
+	struct device *dev = m->td->dev;
+
+	if (m->kind == TEST_PAGE)
+		ops->sync_single_for_device(dev, m->addr, m->size, m->dir);
+	else if (m->kind == TEST_LIST || m->kind == TEST_CONTIGUOUS)
+		ops->sync_sg_for_device(dev, m->list.sgl, m->list.orig_nents,
+					m->dir);
 }
 
 /**

@@ -77,7 +77,8 @@ struct test_mapping *test_mapping_create(struct kunit *test,
 bool test_mapping_make(struct test_mapping *m, enum test_kind kind,
 		       enum dma_data_direction dir, size_t offset, size_t size);
 void test_mapping_undo(struct test_mapping *m);
-void test_mapping_sync(struct test_mapping *m, bool for_cpu);
+void test_mapping_sync_for_cpu(struct test_mapping *m);
+void test_mapping_sync_for_device(struct test_mapping *m);
 unsigned int test_mapping_ranges(const struct test_mapping *m,
 				 struct test_range *ranges);
 unsigned long test_mapping_granules(const struct test_mapping *m);
