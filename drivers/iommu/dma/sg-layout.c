@@ -33,6 +33,7 @@
  *   segments    `--------1----'
  */
 
+#include <kunit/visibility.h>
 #include <linux/align.h>
 
 #include "sg-layout.h"
@@ -88,6 +89,7 @@ struct sg_place iommu_dma_layout_next(const struct sg_layout *layout,
 	cursor->end = place.start + len;
 	return place;
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_dma_layout_next);
 
 /**
  * iommu_dma_layout_fits - whether a list has become what was asked for
@@ -110,3 +112,4 @@ bool iommu_dma_layout_fits(const struct sg_layout *layout,
 		 !crosses(layout->boundary, cursor->end - cursor->segment,
 			  cursor->segment)));
 }
+EXPORT_SYMBOL_IF_KUNIT(iommu_dma_layout_fits);

@@ -2,8 +2,7 @@
 /*
  * KUnit suite of layouts: which places the entries of a list get, case by case.
  *
- * The planner is pure, so this compiles it once more and needs no device. That
- * any list is laid out as it should be is for the fuzzer in user space; here is
+ * The layout is a pure function, so this needs no device. That any list is laid out as it should be is for the fuzzer in user space; here is
  * what a reader may want to look up.
  */
 
@@ -11,10 +10,7 @@
 #include <linux/limits.h>
 #include <linux/sizes.h>
 
-/* Beside the layer's own, should both be built in */
-#define iommu_dma_layout_next	test_layout_next
-#define iommu_dma_layout_fits	test_layout_fits
-#include "../sg-layout.c"
+#include "../sg-layout.h"
 
 #define G	((u64)SZ_4K)
 #define ENTRIES	4
@@ -220,7 +216,7 @@ static struct kunit_case layout_cases[] = {
 };
 
 static struct kunit_suite layout_suite = {
-	.name = "sg_layout",
+	.name = "dma_layout",
 	.test_cases = layout_cases,
 };
 
