@@ -2,8 +2,9 @@
 /*
  * KUnit suite of layouts: which places the entries of a list get, case by case.
  *
- * The layout is a pure function, so this needs no device. That any list is laid out as it should be is for the fuzzer in user space; here is
- * what a reader may want to look up.
+ * The layout is a pure function, so this needs no device. The fuzzer in user space
+ * shows that any list is laid out as it should be; here is what a reader may want
+ * to look up.
  */
 
 #include <kunit/test.h>
