@@ -257,7 +257,7 @@ void iova_pool_reap_all(struct iova_pool *pool)
 	for (; node; node = next) {
 		next = node->next;
 		chunk_destroy(pool, container_of(node, struct iova_chunk,
-						  extent.retired[0]));
+						 extent.retired[0]));
 	}
 }
 
@@ -271,7 +271,6 @@ void iova_pool_reap_all(struct iova_pool *pool)
  */
 void iova_pool_sort(struct iova_pool *pool, struct iova_chunk *c)
 {
-
 	guard(raw_spinlock_irqsave)(&pool->lock);
 	/* Adopted in between: then it has a better place than a list. */
 	if (c->class != IOVA_CLASS_CPU && c->class != IOVA_CLASS_NONE) {
@@ -289,7 +288,6 @@ void iova_pool_sort(struct iova_pool *pool, struct iova_chunk *c)
  */
 void iova_pool_put_partial(struct iova_pool *pool, struct iova_chunk *c)
 {
-
 	guard(raw_spinlock_irqsave)(&pool->lock);
 	chunk_unlist(pool, c);
 	put_partial(pool, c);

@@ -57,5 +57,4 @@ void iova_space_retire(struct iova_space *space, const struct iova_range *range,
 void iova_space_recycle_start(struct iova_space *space, unsigned int epoch);
 bool iova_space_recycle(struct iova_space *space, unsigned int budget);
 
-
 #endif /* _IOVA_SPACE_H */

@@ -285,10 +285,11 @@ static void undo_entries(struct iommu_dma_sg *map)
 	struct sg_place place;
 	int i;
 
-	for_each_sg_entry(map->sgl, sg, map->nents,
-			  i) if (!walk_place(map, &walk, sg, &place))
-		iommu_dma_batch_undo(&map->batch, map->start + place.start,
-				     sg->length);
+	for_each_sg_entry(map->sgl, sg, map->nents, i)
+		if (!walk_place(map, &walk, sg, &place))
+			iommu_dma_batch_undo(&map->batch,
+					     map->start + place.start,
+					     sg->length);
 }
 
 /* What is not for want of memory would fail again: callers are not to try. */

@@ -153,13 +153,12 @@ static __always_inline void iommu_dma_unmap_range(struct device *dev,
 	struct iommu_domain *domain = unmap->cookie->domain;
 	size_t unmapped;
 
-	if (likely(size == cookie_granule(unmap->cookie))) {
+	if (likely(size == cookie_granule(unmap->cookie)))
 		unmapped = iommu_unmap_page(domain, addr, size, &unmap->gather);
-	} else if (size < unmap->cookie->larger_page) {
+	else if (size < unmap->cookie->larger_page)
 		unmapped = iommu_dma_unmap_granules(unmap, addr, size);
-	} else {
+	else
 		unmapped = iommu_unmap_fast(domain, addr, size, &unmap->gather);
-	}
 	if (unlikely(unmapped != size)) {
 		unmap->failed = true;
 		iommu_dma_report_unmap(dev, addr, size, unmapped);

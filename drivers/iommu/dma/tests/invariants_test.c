@@ -786,7 +786,7 @@ static void invariant_7_search_is_bounded(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, holes);
 	holes->test = test;
 	KUNIT_ASSERT_EQ(test, 0, iova_space_init(&holes->space, 1,
-							BIT(30) - 1, 12));
+						 BIT(30) - 1, 12));
 	holes_add(holes, FEW_HOLES);
 	few = search_time(holes, U64_MAX);
 	holes_add(holes, HOLES);

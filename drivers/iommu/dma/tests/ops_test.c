@@ -945,7 +945,7 @@ static void reserved_late(struct kunit *test)
 		mock_iommu_reserve(mock, region, 2 * td.granule,
 				   IOMMU_RESV_RESERVED);
 		KUNIT_EXPECT_EQ(test, 0, iommu_dma_init_domain(td.dev,
-								 domain));
+							       domain));
 		KUNIT_EXPECT_EQ(test, size / td.granule,
 				mock_iommu_counts(td.dev).mapped);
 		KUNIT_EXPECT_EQ(test, i + 1, test_said(&td, "DMA addresses ["));

@@ -187,7 +187,7 @@ static void world_reserve(struct world *w, struct rnd_state *rnd)
 
 	w->reserved[n] = 1 + prandom_u32_state(rnd) % (n & 1 ? 4000 : 200000);
 	ret = iova_space_reserve(&w->space, w->reserved[n],
-				  w->reserved[n] + 63);
+				 w->reserved[n] + 63);
 	if (ret && ret != -EBUSY)
 		world_failed(w, w->reserved[n], "cannot be reserved");
 	/* Large ranges that were there may come again, nothing else. */
@@ -251,7 +251,7 @@ static struct world *world_create(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, w->map);
 	KUNIT_ASSERT_EQ(test, 0,
 			iova_space_init(&w->space, 1, GRANULES - 1,
-					       row->granule_shift));
+					row->granule_shift));
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, world_destroy,
 							   w));
 	return w;
@@ -297,7 +297,7 @@ static void space_zones(struct kunit *test)
 
 	for (i = 0; i < 2000; i++) {
 		KUNIT_ASSERT_TRUE(test, iova_space_alloc(&w->space, &high,
-							  &range));
+							 &range));
 		expect_range(w, &high, &range, 0);
 	}
 	while (iova_space_alloc(&w->space, &low, &range)) {
@@ -320,10 +320,10 @@ static void space_unfit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EINVAL, iova_space_init(space, 0, 9, 12));
 	KUNIT_EXPECT_EQ(test, -EINVAL, iova_space_init(space, 9, 8, 12));
 	KUNIT_EXPECT_EQ(test, -EINVAL, iova_space_init(space, 1,
-							      ULONG_MAX, 12));
+						       ULONG_MAX, 12));
 	/* All that there can be */
 	KUNIT_ASSERT_EQ(test, 0, iova_space_init(space, 1, ULONG_MAX - 1,
-							12));
+						 12));
 	KUNIT_EXPECT_FALSE(test, iova_space_alloc(space, &req, &range));
 	req.size = 102;
 	KUNIT_EXPECT_FALSE(test, iova_space_alloc(space, &req, &range));
@@ -334,7 +334,7 @@ static void space_unfit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, iova_pool_largest(&space->pool, 1));
 	KUNIT_EXPECT_EQ(test, -EBUSY, iova_space_reserve(space, 5, 6));
 	KUNIT_EXPECT_EQ(test, 0, iova_space_reserve(space, ULONG_MAX,
-						     ULONG_MAX));
+						    ULONG_MAX));
 	KUNIT_EXPECT_FALSE(test, iova_space_claim(space, ULONG_MAX, &range));
 	KUNIT_EXPECT_TRUE(test, iova_space_claim(space, range.first, &range));
 	iova_space_release(space, &range);
