@@ -10,7 +10,7 @@
 #include <linux/bitops.h>
 #include <linux/rcupdate.h>
 
-#include "domain.h"
+#include "cookie.h"
 #include "dma_soak.h"
 
 /**
@@ -44,7 +44,7 @@ static void soak_books_chunk(struct iommu_dma_cookie *cookie,
 	unsigned int i, w, epoch;
 
 	for (w = 0; w < IOVA_WORDS; w++) {
-		books->used += hweight64(~chunk_free(c, w) &
+		books->used += hweight64(~chunk_free_mask(c, w) &
 					 ~(c->reserved ? c->reserved[w] : 0));
 		for (epoch = 0; epoch < IOVA_EPOCHS; epoch++)
 			books->waiting +=
@@ -62,13 +62,13 @@ static void soak_books_chunk(struct iommu_dma_cookie *cookie,
 	}
 }
 
-static void soak_books_large(struct iova_space *space, struct soak_books *books)
+static void soak_books_large(struct iova_pool *pool, struct soak_books *books)
 {
 	struct rb_node *node;
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&space->lock, flags);
-	for (node = rb_first(&space->extents.root); node; node = rb_next(node)) {
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	for (node = rb_first(&pool->extents.root); node; node = rb_next(node)) {
 		struct iova_extent *x = rb_entry(node, struct iova_extent, node);
 
 		if (x->kind != IOVA_KIND_LARGE)
@@ -76,7 +76,7 @@ static void soak_books_large(struct iova_space *space, struct soak_books *books)
 		books->large++;
 		books->live += READ_ONCE(x->mapped);
 	}
-	raw_spin_unlock_irqrestore(&space->lock, flags);
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
 }
 
 /**
@@ -92,8 +92,8 @@ void soak_books_read(struct iommu_domain *domain, struct soak_books *books)
 
 	*books = (struct soak_books) {};
 	rcu_read_lock();
-	xa_for_each(&cookie->space.chunks, index, c)
+	xa_for_each(&cookie->space.pool.chunks, index, c)
 		soak_books_chunk(cookie, c, books);
 	rcu_read_unlock();
-	soak_books_large(&cookie->space, books);
+	soak_books_large(&cookie->space.pool, books);
 }
