@@ -13,7 +13,7 @@
 
 #define PIECE	1024
 
-/* edu_pattern() of test_modules/dma_edu.h */
+/* edu_pattern() of test_modules/dma_edu_core.h */
 static unsigned char pattern(size_t i, unsigned char seed)
 {
 	return seed + i + (i >> 8) * 31 + (i >> 12) * 7;

@@ -11,12 +11,14 @@
 #include <linux/dmapool.h>
 #include <linux/highmem.h>
 #include <linux/iommu.h>
+#include <linux/module.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
 
-#include "dma_edu.h"
+#include "dma_edu_core.h"
+#include "dma_edu_ops.h"
 
 /* A piece of a buffer; there are three: at its start, middle and end. */
 #define EDU_PIECE	1024
@@ -286,11 +288,7 @@ static int edu_op_verify(struct edu *edu, int argc, char **argv)
 	return ret;
 }
 
-/**
- * edu_mem_release() - give back what "alloc" got
- * @edu: the device
- */
-void edu_mem_release(struct edu *edu)
+static void edu_mem_release(struct edu *edu)
 {
 	edu_mem_put(edu, &edu->mem);
 }
@@ -301,14 +299,8 @@ static int edu_op_free(struct edu *edu, int argc, char **argv)
 	return 0;
 }
 
-/**
- * edu_mem_mmap() - map what "alloc" got into user space
- * @edu: the device
- * @vma: where
- *
- * Return: 0 or an error.
- */
-int edu_mem_mmap(struct edu *edu, struct vm_area_struct *vma)
+/* Map what "alloc" got into user space. */
+static int edu_mem_mmap(struct edu *edu, struct vm_area_struct *vma)
 {
 	struct edu_mem *mem = &edu->mem;
 
@@ -322,6 +314,23 @@ int edu_mem_mmap(struct edu *edu, struct vm_area_struct *vma)
 	return dma_mmap_attrs(edu_dev(edu), vma, mem->cpu, mem->dma, mem->size,
 			      mem->attrs);
 }
+
+static int edu_mem_file_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct edu *edu = file->private_data;
+	int ret;
+
+	mutex_lock(&edu->command.lock);
+	ret = edu_mem_mmap(edu, vma);
+	mutex_unlock(&edu->command.lock);
+	return ret;
+}
+
+const struct file_operations edu_mem_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.mmap = edu_mem_file_mmap,
+};
 
 /* Do the pages of @sgt lie where the device's addresses lead? */
 static int edu_sgtable_check(struct edu *edu, struct edu_mem *mem,
@@ -479,7 +488,7 @@ static int edu_op_pool(struct edu *edu, int argc, char **argv)
 
 const struct edu_op edu_alloc_ops[] = {
 	{ "classes", edu_op_classes },
-	{ "alloc", edu_op_alloc },
+	{ "alloc", edu_op_alloc, edu_mem_release },
 	{ "fill", edu_op_fill },
 	{ "verify", edu_op_verify },
 	{ "free", edu_op_free },

@@ -32,6 +32,7 @@
 
 #include "dma_context.h"
 #include "dma_edu_list.h"
+#include "dma_edu_ops.h"
 
 #ifdef CONFIG_FAULT_INJECTION
 

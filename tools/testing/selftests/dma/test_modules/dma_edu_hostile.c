@@ -30,7 +30,8 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "dma_edu.h"
+#include "dma_edu_core.h"
+#include "dma_edu_ops.h"
 
 #define HOSTILE_PAGES	64
 #define HOSTILE_OTHERS	8

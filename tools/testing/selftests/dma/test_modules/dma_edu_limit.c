@@ -25,6 +25,7 @@
 #include <linux/string.h>
 
 #include "dma_edu_list.h"
+#include "dma_edu_ops.h"
 
 /* All of such a space can be looked at. */
 #define EDU_NARROW	24

@@ -29,6 +29,7 @@
 #include <linux/string.h>
 
 #include "dma_edu_list.h"
+#include "dma_edu_ops.h"
 
 #define EDU_OTHERS	0xa5
 

@@ -8,7 +8,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/scatterlist.h>
 
-#include "dma_edu.h"
+#include "dma_edu_core.h"
 
 /* The most entries that a list may have; see edu_windows() */
 #define EDU_ENTRIES	24

@@ -15,7 +15,8 @@
 #include <linux/slab.h>
 
 #include "dma_context.h"
-#include "dma_edu.h"
+#include "dma_edu_core.h"
+#include "dma_edu_ops.h"
 
 /* hold: map pages and keep them; held: are they well?; release: unmap. */
 static int edu_op_hold(struct edu *edu, int argc, char **argv)
@@ -71,11 +72,7 @@ static int edu_op_held(struct edu *edu, int argc, char **argv)
 	return ret;
 }
 
-/**
- * edu_held_release() - unmap what "hold" mapped
- * @edu: the device
- */
-void edu_held_release(struct edu *edu)
+static void edu_held_release(struct edu *edu)
 {
 	int i;
 
@@ -373,7 +370,7 @@ static int edu_op_guard(struct edu *edu, int argc, char **argv)
 }
 
 const struct edu_op edu_live_ops[] = {
-	{ "hold", edu_op_hold },
+	{ "hold", edu_op_hold, edu_held_release },
 	{ "held", edu_op_held },
 	{ "release", edu_op_release },
 	{ "churn", edu_op_churn },

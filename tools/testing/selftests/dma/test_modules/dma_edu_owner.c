@@ -13,7 +13,8 @@
 #include <linux/iommu.h>
 #include <linux/slab.h>
 
-#include "dma_edu.h"
+#include "dma_edu_core.h"
+#include "dma_edu_ops.h"
 
 /* Far from what the DMA API hands out first, within 28 bits. */
 #define EDU_OWN_IOVA	0x04200000UL

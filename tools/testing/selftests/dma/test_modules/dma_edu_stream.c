@@ -15,7 +15,8 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
-#include "dma_edu.h"
+#include "dma_edu_core.h"
+#include "dma_edu_ops.h"
 
 #define EDU_CANARY	0xa5
 #define EDU_LIST_MAX	1024
@@ -434,7 +435,7 @@ static int edu_window_once(struct edu *edu, struct page *page, unsigned int ms)
 	/* So that the IOTLB knows the translation. */
 	ret = edu_write(edu, dma, 0, 1);
 	if (!ret)
-		ret = edu_start(edu, dma, 0, EDU_CHUNK, true);
+		ret = edu_start_write(edu, dma, 0, EDU_CHUNK);
 	if (!ret)
 		msleep(ms);
 	dma_unmap_page(dev, dma, PAGE_SIZE, DMA_FROM_DEVICE);

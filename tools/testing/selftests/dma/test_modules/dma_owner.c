@@ -8,7 +8,7 @@
  * or before leads nowhere. Then everything is given back, and the DMA API's
  * mappings lead to memory again, those that were made before included.
  *
- * The device is QEMU's "edu": see dma_edu_core.c, whose files "run" and "result"
+ * The device is QEMU's "edu": see dma_edu_main.c, whose files "run" and "result"
  * are here, too. State is kept from one operation to the next, so that a script
  * can look and meddle in between.
  */

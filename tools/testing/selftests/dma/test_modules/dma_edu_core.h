@@ -1,26 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * dma_edu: a driver that tests the DMA API with a device's own DMA.
- *
- * The rooms of the module:
- *
- *   dma_edu_core.c    the device: probe, one transfer at a time, debugfs
- *   dma_edu_stream.c  streaming mappings: lists, faults, bouncing, sync
- *   dma_edu_list.c    lists of every shape, as one segment and as several
- *   dma_edu_limit.c   what the device can do, and lists that are refused
- *   dma_edu_live.c    mappings that live while others come and go
- *   dma_edu_alloc.c   allocations: coherent, non-contiguous, mmap
- *   dma_edu_owner.c   a driver that takes the IOMMU for itself
- *   dma_edu_hostile.c DMA where nothing is mapped
- *   dma_edu_fail.c    each allocation of a call fails in turn
- *
- * An operation is a function that gets its words and returns 0 (passed),
- * 1 (skipped: the machine lacks what it needs) or a negative error (failed).
- * What it has to say goes to edu_note(), which the reader of the debugfs file
- * "result" gets after the first line.
+ * The device of dma_edu, and what its operations have in common. See
+ * dma_edu_core.c.
  */
-#ifndef DMA_EDU_H
-#define DMA_EDU_H
+#ifndef DMA_EDU_CORE_H
+#define DMA_EDU_CORE_H
 
 #include <linux/completion.h>
 #include <linux/device.h>
@@ -38,7 +22,7 @@
  * The most that one transfer moves. Not the whole buffer: some versions of the
  * device take a transfer that ends exactly at the buffer's end for an overrun.
  * Not a divisor of the page size: transfers that follow one another then
- * straddle every join between two pages sooner or later.
+ * straddle every boundary between two pages sooner or later.
  */
 #define EDU_CHUNK	3072
 
@@ -98,29 +82,10 @@ struct edu {
 	struct edu_held held[EDU_HELD];
 };
 
-/**
- * struct edu_op - one operation
- * @name: first word of the line written to "run"
- * @run: the operation; @argv[0] is its name
- */
-struct edu_op {
-	const char *name;
-	int (*run)(struct edu *edu, int argc, char **argv);
-};
-
-extern const struct edu_op edu_stream_ops[];
-extern const struct edu_op edu_list_ops[];
-extern const struct edu_op edu_limit_ops[];
-extern const struct edu_op edu_live_ops[];
-extern const struct edu_op edu_alloc_ops[];
-extern const struct edu_op edu_owner_ops[];
-extern const struct edu_op edu_hostile_ops[];
-extern const struct edu_op edu_fail_ops[];
-
 __printf(2, 3) void edu_note(struct edu *edu, const char *fmt, ...);
 
-int edu_start(struct edu *edu, dma_addr_t addr, size_t off, size_t len,
-	      bool to_memory);
+int edu_start_read(struct edu *edu, dma_addr_t addr, size_t off, size_t len);
+int edu_start_write(struct edu *edu, dma_addr_t addr, size_t off, size_t len);
 int edu_wait(struct edu *edu);
 int edu_read(struct edu *edu, dma_addr_t addr, size_t off, size_t len);
 int edu_write(struct edu *edu, dma_addr_t addr, size_t off, size_t len);
@@ -135,10 +100,6 @@ int edu_check_byte(struct edu *edu, const char *what, const void *buf,
 
 struct iommu_domain *edu_domain(struct edu *edu);
 bool edu_deferred(struct edu *edu);
-
-int edu_mem_mmap(struct edu *edu, struct vm_area_struct *vma);
-void edu_mem_release(struct edu *edu);
-void edu_held_release(struct edu *edu);
 
 /* No two pages, and no two places in a page, look alike. */
 static inline u8 edu_pattern(size_t i, u8 seed)
@@ -157,4 +118,4 @@ static inline struct device *edu_dev(struct edu *edu)
 	return &edu->pdev->dev;
 }
 
-#endif /* DMA_EDU_H */
+#endif /* DMA_EDU_CORE_H */
