@@ -230,7 +230,7 @@ static int edu_op_classes(struct edu *edu, int argc, char **argv)
 	for (size = SZ_4K; !ret && size <= max; size *= 2, n++)
 		ret = edu_class_one(edu, kind, size, atomic);
 	for (i = 0; !ret && !atomic && i < ARRAY_SIZE(odd); i++, n++)
-		ret = edu_class_one(edu, kind, odd[i], false);
+		ret = edu_class_one(edu, kind, odd[i], atomic);
 	edu_note(edu, "%d sizes up to %zu\n", n, max);
 	return ret;
 }

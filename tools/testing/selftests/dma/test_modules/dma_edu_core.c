@@ -44,23 +44,6 @@ static void edu_start(struct edu *edu, u64 src, u64 dst, size_t len, u64 command
 }
 
 /**
- * edu_start_read() - let the device begin to read memory
- * @edu: the device
- * @addr: the address in memory, as the device sees it
- * @off: offset in the device's buffer
- * @len: bytes, EDU_CHUNK at most
- *
- * Return: 0, or -EINVAL when the device could not do it.
- */
-int edu_start_read(struct edu *edu, dma_addr_t addr, size_t off, size_t len)
-{
-	if (!edu_in_buffer(off, len))
-		return -EINVAL;
-	edu_start(edu, addr, EDU_BUF_ADDR + off, len, 0);
-	return 0;
-}
-
-/**
  * edu_start_write() - let the device begin to write to memory
  * @edu: the device
  * @addr: the address in memory, as the device sees it
@@ -106,7 +89,10 @@ int edu_wait(struct edu *edu)
 /* The device reads memory at @addr into its buffer at @off. */
 int edu_read(struct edu *edu, dma_addr_t addr, size_t off, size_t len)
 {
-	return edu_start_read(edu, addr, off, len) ?: edu_wait(edu);
+	if (!edu_in_buffer(off, len))
+		return -EINVAL;
+	edu_start(edu, addr, EDU_BUF_ADDR + off, len, 0);
+	return edu_wait(edu);
 }
 
 /* The device writes its buffer at @off to memory at @addr. */

@@ -84,7 +84,6 @@ struct edu {
 
 __printf(2, 3) void edu_note(struct edu *edu, const char *fmt, ...);
 
-int edu_start_read(struct edu *edu, dma_addr_t addr, size_t off, size_t len);
 int edu_start_write(struct edu *edu, dma_addr_t addr, size_t off, size_t len);
 int edu_wait(struct edu *edu);
 int edu_read(struct edu *edu, dma_addr_t addr, size_t off, size_t len);

@@ -380,21 +380,24 @@ struct fail_kind {
 	int (*verify)(struct edu_fail *fail);
 };
 
-static int sgl_shape(struct edu_fail *fail, const char *name, bool one)
+static int sgl_shape(struct edu_fail *fail, const char *name,
+		     unsigned long attrs)
 {
 	const struct edu_shape *shape = edu_find_shape(name);
 
 	if (!shape)
 		return -EINVAL;
-	fail->attrs = DMA_ATTR_NO_WARN | (one ? DMA_ATTR_CONTIGUOUS : 0);
-	fail->list = edu_sgl_make(fail->edu, shape, 1, false);
+	fail->attrs = DMA_ATTR_NO_WARN | attrs;
+	fail->list = edu_sgl_make(fail->edu, shape);
 	return fail->list ? 0 : -ENOMEM;
 }
 
 static int sgl_init(struct edu_fail *fail, int argc, char **argv)
 {
-	return argc < 3 ? -EINVAL :
-	       sgl_shape(fail, argv[1], !strcmp(argv[2], "one"));
+	if (argc < 3)
+		return -EINVAL;
+	return sgl_shape(fail, argv[1],
+			 strcmp(argv[2], "one") ? 0 : DMA_ATTR_CONTIGUOUS);
 }
 
 static int sgl_make(struct edu_fail *fail)
@@ -413,9 +416,11 @@ static void sgl_drop(struct edu_fail *fail)
 
 static int sgl_look(struct edu_fail *fail)
 {
-	return edu_sgl_segments(fail->edu, fail->list,
-				fail->attrs & DMA_ATTR_CONTIGUOUS) ?:
-	       edu_sgl_translation(fail->edu, fail->list, false);
+	int ret = fail->attrs & DMA_ATTR_CONTIGUOUS ?
+		  edu_sgl_one_segment(fail->edu, fail->list) :
+		  edu_sgl_segments(fail->edu, fail->list);
+
+	return ret ?: edu_sgl_translation(fail->edu, fail->list);
 }
 
 /* What edu_load() has left in the device's buffer, to the first bytes */
@@ -437,7 +442,7 @@ static int sgl_verify(struct edu_fail *fail)
 /* The first entry of a shape, and no more */
 static int page_shape(struct edu_fail *fail, const char *name)
 {
-	int ret = sgl_shape(fail, name, false);
+	int ret = sgl_shape(fail, name, 0);
 
 	if (ret)
 		return ret;

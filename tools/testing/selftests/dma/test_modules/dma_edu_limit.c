@@ -95,10 +95,10 @@ struct edu_count {
 };
 
 static int edu_limits_try(struct edu *edu, struct edu_sgl *list,
-			  const struct edu_limits *limits, bool one,
-			  struct edu_count *count)
+			  const struct edu_limits *limits,
+			  unsigned long attrs, struct edu_count *count)
 {
-	unsigned long attrs = DMA_ATTR_NO_WARN | (one ? DMA_ATTR_CONTIGUOUS : 0);
+	bool one = attrs & DMA_ATTR_CONTIGUOUS;
 	bool possible = edu_possible(edu, list, limits, one);
 	/* Several segments that share cache lines may be read, not written. */
 	enum dma_data_direction dir = one ? DMA_BIDIRECTIONAL : DMA_TO_DEVICE;
@@ -108,6 +108,7 @@ static int edu_limits_try(struct edu *edu, struct edu_sgl *list,
 	/* An entry that does not fit by itself is the driver's choice. */
 	if (!possible && !one)
 		return 0;
+	attrs |= DMA_ATTR_NO_WARN;
 	edu_sgl_remember(list);
 	got = dma_map_sgtable(dev, &list->sgt, dir, attrs);
 	if (got) {
@@ -122,8 +123,8 @@ static int edu_limits_try(struct edu *edu, struct edu_sgl *list,
 	}
 	count->mapped++;
 	count->segments += list->sgt.nents;
-	ret = edu_sgl_segments(edu, list, one) ?:
-	      edu_sgl_translation(edu, list, false);
+	ret = one ? edu_sgl_one_segment(edu, list) : edu_sgl_segments(edu, list);
+	ret = ret ?: edu_sgl_translation(edu, list);
 	if (!ret && !possible) {
 		edu_note(edu, "mapped, should be refused\n");
 		ret = -ERANGE;
@@ -141,7 +142,7 @@ static int edu_limits_shape(struct edu *edu, const struct edu_shape *shape,
 	static const unsigned int aligns[] = { 0, 0x200, 0x1000, 0x2000, 0x10000 };
 	unsigned int i, n = ARRAY_SIZE(masks) * ARRAY_SIZE(maxes) *
 			    ARRAY_SIZE(boundaries) * ARRAY_SIZE(aligns);
-	struct edu_sgl *list = edu_sgl_make(edu, shape, 1, false);
+	struct edu_sgl *list = edu_sgl_make(edu, shape);
 	struct edu_limits limits;
 	size_t scale;
 	int ret = 0;
@@ -160,8 +161,9 @@ static int edu_limits_shape(struct edu *edu, const struct edu_shape *shape,
 		k /= ARRAY_SIZE(boundaries);
 		limits.min_align = aligns[k] ? aligns[k] * scale - 1 : 0;
 		ret = edu_limits_set(edu_dev(edu), &limits) ?:
-		      edu_limits_try(edu, list, &limits, true, count) ?:
-		      edu_limits_try(edu, list, &limits, false, count);
+		      edu_limits_try(edu, list, &limits, DMA_ATTR_CONTIGUOUS,
+				     count) ?:
+		      edu_limits_try(edu, list, &limits, 0, count);
 		if (ret)
 			edu_note(edu, "%s mask %#llx max %#x boundary %#lx align %#x\n",
 				 shape->name, limits.mask, limits.max_seg,
@@ -193,23 +195,39 @@ static int edu_op_limits(struct edu *edu, int argc, char **argv)
  * Single mappings.
  */
 
-/* @copied: the device may see copies of parts of granules. */
+/* Where a mapping is, and that it leads somewhere: parts of granules may bounce. */
 static int edu_single_check(struct edu *edu, const char *what, dma_addr_t addr,
-			    phys_addr_t phys, size_t len, bool copied)
+			    phys_addr_t phys, size_t len)
 {
 	struct iommu_domain *domain = edu_domain(edu);
 	struct device *dev = edu_dev(edu);
 	u64 unit = max_t(u64, 1UL << __ffs(domain->pgsize_bitmap),
 			 (u64)dma_get_min_align_mask(dev) + 1);
-	phys_addr_t first = iommu_iova_to_phys(domain, addr);
-	phys_addr_t last = iommu_iova_to_phys(domain, addr + len - 1);
 
 	if (addr + len - 1 >= addr && addr + len - 1 <= dma_get_mask(dev) &&
-	    !((addr ^ phys) & (unit - 1)) && first && last &&
-	    (copied || (first == phys && last == phys + len - 1)))
+	    !((addr ^ phys) & (unit - 1)) &&
+	    iommu_iova_to_phys(domain, addr) &&
+	    iommu_iova_to_phys(domain, addr + len - 1))
 		return 0;
 	edu_note(edu, "%s: %zu bytes of %pa at %pad, mask %#llx unit %#llx\n",
 		 what, len, &phys, &addr, dma_get_mask(dev), unit);
+	return -ERANGE;
+}
+
+/* The same, and it leads to the very memory. */
+static int edu_single_check_direct(struct edu *edu, const char *what,
+				   dma_addr_t addr, phys_addr_t phys, size_t len)
+{
+	struct iommu_domain *domain = edu_domain(edu);
+	int ret = edu_single_check(edu, what, addr, phys, len);
+
+	if (ret)
+		return ret;
+	if (iommu_iova_to_phys(domain, addr) == phys &&
+	    iommu_iova_to_phys(domain, addr + len - 1) == phys + len - 1)
+		return 0;
+	edu_note(edu, "%s: %zu bytes at %pad do not lead to %pa\n", what, len,
+		 &addr, &phys);
 	return -ERANGE;
 }
 
@@ -218,14 +236,17 @@ static int edu_single_page(struct edu *edu, struct page *page, size_t off,
 {
 	struct device *dev = edu_dev(edu);
 	dma_addr_t addr = dma_map_page(dev, page, off, len, DMA_BIDIRECTIONAL);
+	phys_addr_t phys = page_to_phys(page) + off;
 	int ret;
 
 	if (dma_mapping_error(dev, addr)) {
 		edu_note(edu, "cannot map %zu bytes at offset %zu\n", len, off);
 		return -ENOMEM;
 	}
-	ret = edu_single_check(edu, "page", addr, page_to_phys(page) + off, len,
-			       edu->pdev->untrusted || !dev_is_dma_coherent(dev));
+	if (edu->pdev->untrusted || !dev_is_dma_coherent(dev))
+		ret = edu_single_check(edu, "page", addr, phys, len);
+	else
+		ret = edu_single_check_direct(edu, "page", addr, phys, len);
 	dma_unmap_page(dev, addr, len, DMA_BIDIRECTIONAL);
 	return ret;
 }
@@ -243,7 +264,7 @@ static int edu_single_resource(struct edu *edu, size_t off, size_t len)
 		edu_note(edu, "cannot map %zu bytes of registers\n", len);
 		return -ENOMEM;
 	}
-	ret = edu_single_check(edu, "resource", addr, phys, len, false);
+	ret = edu_single_check_direct(edu, "resource", addr, phys, len);
 	dma_unmap_resource(dev, addr, len, DMA_TO_DEVICE, 0);
 	return ret;
 }
@@ -365,7 +386,7 @@ static int edu_op_largest(struct edu *edu, int argc, char **argv)
 
 	if (!edu_domain(edu))
 		return EDU_SKIP;
-	list = edu_sgl_make(edu, edu_find_shape("whole"), 1, false);
+	list = edu_sgl_make(edu, edu_find_shape("whole"));
 	if (!list)
 		return -ENOMEM;
 	ret = edu_largest(edu, list);
@@ -426,27 +447,27 @@ static void edu_spoil_boundary(struct edu *edu, struct scatterlist *sg)
  * struct edu_refusal - a list that has to be refused
  * @name: of the case
  * @spoil: makes it so
- * @all: of all entries; otherwise of one, each in turn
  * @one: the error as one segment
  * @several: the error else; 0 if it is possible then
+ * @all: of all entries; otherwise of one, each in turn
  */
 struct edu_refusal {
 	const char *name;
 	void (*spoil)(struct edu *edu, struct scatterlist *sg);
-	bool all;
 	int one;
 	int several;
+	bool all;
 };
 
 static const struct edu_refusal edu_refusals[] = {
-	{ "length", edu_spoil_length, false, -EINVAL, -EINVAL },
-	{ "empty", edu_spoil_length, true, -EINVAL, -EINVAL },
-	{ "page", edu_spoil_page, false, -EINVAL, -EINVAL },
-	{ "ram", edu_spoil_ram, false, -EINVAL, -EINVAL },
-	{ "overflow", edu_spoil_overflow, true, -EINVAL, -ENOMEM },
-	{ "space", edu_spoil_space, true, -EINVAL, -ENOMEM },
-	{ "max", edu_spoil_max, true, -EINVAL, 0 },
-	{ "boundary", edu_spoil_boundary, true, -EINVAL, 0 },
+	{ "length", edu_spoil_length, -EINVAL, -EINVAL },
+	{ "empty", edu_spoil_length, -EINVAL, -EINVAL, .all = true },
+	{ "page", edu_spoil_page, -EINVAL, -EINVAL },
+	{ "ram", edu_spoil_ram, -EINVAL, -EINVAL },
+	{ "overflow", edu_spoil_overflow, -EINVAL, -ENOMEM, .all = true },
+	{ "space", edu_spoil_space, -EINVAL, -ENOMEM, .all = true },
+	{ "max", edu_spoil_max, -EINVAL, 0, .all = true },
+	{ "boundary", edu_spoil_boundary, -EINVAL, 0, .all = true },
 	{ }
 };
 
@@ -498,7 +519,7 @@ static int edu_refuse_at(struct edu *edu, const struct edu_refusal *refusal,
 			 unsigned int at, unsigned long attrs)
 {
 	const struct edu_shape *shape = edu_find_shape("pages");
-	struct edu_sgl *list = edu_sgl_make(edu, shape, 1, false);
+	struct edu_sgl *list = edu_sgl_make(edu, shape);
 	struct device *dev = edu_dev(edu);
 	struct scatterlist *sg;
 	unsigned int i;
@@ -572,7 +593,7 @@ static int edu_op_scattered(struct edu *edu, int argc, char **argv)
 		return EDU_SKIP;
 	}
 	for (shape = edu_shapes; !ret && shape->name; shape++) {
-		list = edu_sgl_make(edu, shape, 1, false);
+		list = edu_sgl_make(edu, shape);
 		if (!list)
 			return -ENOMEM;
 		if (list->nr_blocks > 1) {
@@ -596,9 +617,11 @@ static int edu_one_segment(struct edu *edu, struct edu_sgl *list)
 		edu_note(edu, "mapping gave %d\n", ret);
 		return ret;
 	}
-	ret = edu_sgl_segments(edu, list, true) ?:
-	      edu_sgl_translation(edu, list, true) ?:
-	      edu_sgl_use(edu, list, DMA_BIDIRECTIONAL);
+	ret = edu_sgl_one_segment(edu, list) ?: edu_sgl_translation(edu, list);
+	if (!ret) {
+		edu_sgl_note(edu, list);
+		ret = edu_sgl_use(edu, list, DMA_BIDIRECTIONAL);
+	}
 	dma_unmap_sgtable(dev, &list->sgt, DMA_BIDIRECTIONAL, 0);
 	return ret ?: edu_sgl_verify(edu, list, "after unmap");
 }
@@ -614,7 +637,7 @@ static struct pci_dev *edu_find_peer(void)
 	return NULL;
 }
 
-/* Of what is not memory no copy can be made. */
+/* What is not memory cannot be bounced. */
 static int edu_peer_shifted(struct edu *edu, struct edu_sgl *list)
 {
 	list->sg->offset = list->granule / 2;
@@ -649,7 +672,7 @@ static int edu_op_peer(struct edu *edu, int argc, char **argv)
 		pci_dev_put(peer);
 		return EDU_SKIP;
 	}
-	list = edu_sgl_make(edu, edu_find_shape("whole"), 1, false);
+	list = edu_sgl_make(edu, edu_find_shape("whole"));
 	ret = list ? edu_sgl_add_peer(list, 2, peer) : -ENOMEM;
 	if (!ret)
 		ret = edu_peer_list(edu, list, peer);
@@ -786,7 +809,7 @@ static int edu_op_fragment(struct edu *edu, int argc, char **argv)
 
 	if (!edu_domain(edu))
 		return EDU_SKIP;
-	list = edu_sgl_make(edu, edu_find_shape("mixed"), 1, false);
+	list = edu_sgl_make(edu, edu_find_shape("mixed"));
 	if (!list)
 		return -ENOMEM;
 	ret = dma_set_mask(dev, DMA_BIT_MASK(EDU_NARROW)) ?:

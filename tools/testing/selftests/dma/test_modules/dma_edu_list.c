@@ -14,8 +14,8 @@
  *                              contiguous by itself
  *   plain SHAPE DIR [TIMES]    the same list in as many segments as there are
  *
- * DIR is "to", "from" or "both". The device moves what is around each join
- * between two entries, and both ends of the list. In between, the list is given
+ * DIR is "to", "from" or "both". The device moves what is around each
+ * boundary between two entries, and both ends of the list. In between, the list is given
  * to the CPU and back.
  *
  * With an IOMMU each granule of the device's addresses is looked at, too: those
@@ -224,17 +224,15 @@ static void edu_sgl_fill(struct edu_sgl *list, const struct edu_shape *shape)
 	}
 }
 
-/**
- * edu_sgl_make() - make a list
- * @edu: the device
- * @shape: what it looks like
- * @times: so many times in a row
- * @chained: in parts
- *
- * Return: the list, or NULL.
- */
-struct edu_sgl *edu_sgl_make(struct edu *edu, const struct edu_shape *shape,
-			     unsigned int times, bool chained)
+/* The CPU, whose the list is, writes a pattern into it. */
+static void edu_sgl_put(struct edu_sgl *list, u8 seed)
+{
+	edu_fill(list->want, list->total, seed);
+	sg_copy_from_buffer(list->sg, list->n, list->want, list->total);
+}
+
+static struct edu_sgl *edu_sgl_new(struct edu *edu, const struct edu_shape *shape,
+				   unsigned int times, bool chained)
 {
 	struct iommu_domain *domain = edu_domain(edu);
 	struct edu_sgl *list;
@@ -256,6 +254,18 @@ struct edu_sgl *edu_sgl_make(struct edu *edu, const struct edu_shape *shape,
 	edu_sgl_fill(list, shape);
 	edu_sgl_put(list, 3);
 	return list;
+}
+
+/**
+ * edu_sgl_make() - make a list
+ * @edu: the device
+ * @shape: what it looks like
+ *
+ * Return: the list, or NULL.
+ */
+struct edu_sgl *edu_sgl_make(struct edu *edu, const struct edu_shape *shape)
+{
+	return edu_sgl_new(edu, shape, 1, false);
 }
 
 /**
@@ -285,17 +295,6 @@ int edu_sgl_add_peer(struct edu_sgl *list, unsigned int n, struct pci_dev *peer)
 	sg_set_page(sg, virt_to_page(mem), block->len, 0);
 	edu_sgl_put(list, 3);
 	return 0;
-}
-
-/**
- * edu_sgl_put() - the CPU writes a pattern into the list
- * @list: the list; the CPU's
- * @seed: seed of the pattern
- */
-void edu_sgl_put(struct edu_sgl *list, u8 seed)
-{
-	edu_fill(list->want, list->total, seed);
-	sg_copy_from_buffer(list->sg, list->n, list->want, list->total);
 }
 
 static int edu_compare(struct edu *edu, const char *what, size_t pos,
@@ -410,21 +409,16 @@ static int edu_segment_check(struct edu *edu, struct edu_sgl *list,
  * edu_sgl_segments() - do the segments have all bytes, within the limits?
  * @edu: the device
  * @list: the list; mapped
- * @one: it has to be one
  *
  * Return: 0 or -ERANGE.
  */
-int edu_sgl_segments(struct edu *edu, struct edu_sgl *list, bool one)
+int edu_sgl_segments(struct edu *edu, struct edu_sgl *list)
 {
 	struct scatterlist *seg = list->sg, *sg = list->sg;
 	unsigned int i, k = 0, count;
 	size_t len;
 	int ret;
 
-	if (one && list->sgt.nents != 1) {
-		edu_note(edu, "%u segments, should be one\n", list->sgt.nents);
-		return -ERANGE;
-	}
 	for (i = 0; i < list->sgt.nents; i++, seg = sg_next(seg)) {
 		struct scatterlist *first = sg;
 
@@ -447,6 +441,21 @@ int edu_sgl_segments(struct edu *edu, struct edu_sgl *list, bool one)
 	return 0;
 }
 
+/**
+ * edu_sgl_one_segment() - is it one segment, of all bytes and within the limits?
+ * @edu: the device
+ * @list: the list; mapped
+ *
+ * Return: 0 or -ERANGE.
+ */
+int edu_sgl_one_segment(struct edu *edu, struct edu_sgl *list)
+{
+	if (list->sgt.nents == 1)
+		return edu_sgl_segments(edu, list);
+	edu_note(edu, "%u segments, should be one\n", list->sgt.nents);
+	return -ERANGE;
+}
+
 /* Memory of byte @pos of the list, and its entry's last byte in the list */
 static phys_addr_t edu_sgl_phys(struct edu_sgl *list, size_t pos, size_t *last)
 {
@@ -466,11 +475,10 @@ static phys_addr_t edu_sgl_phys(struct edu_sgl *list, size_t pos, size_t *last)
 
 /*
  * A granule of addresses: bytes @first to @last of the list are in it, the first
- * one at @addr. Count in @copies what does not lead to memory of the list.
+ * one at @addr. If it does not lead to memory of the list it is bounced.
  */
 static int edu_granule_check(struct edu *edu, struct edu_sgl *list,
-			     dma_addr_t addr, size_t first, size_t last,
-			     unsigned int *copies)
+			     dma_addr_t addr, size_t first, size_t last)
 {
 	phys_addr_t got = iommu_iova_to_phys(edu_domain(edu), addr), want, tail;
 	bool alone, full, contiguous;
@@ -481,8 +489,8 @@ static int edu_granule_check(struct edu *edu, struct edu_sgl *list,
 	contiguous = tail - want == last - first;
 	alone = end >= last;
 	full = last - first + 1 == list->granule;
-	if (got != want)
-		++*copies;
+	list->granules++;
+	list->bounced += got != want;
 	if (!got) {
 		edu_note(edu, "nothing is mapped at %pad\n", &addr);
 		return -EFAULT;
@@ -503,7 +511,7 @@ static int edu_granule_check(struct edu *edu, struct edu_sgl *list,
 		edu_note(edu, "an untrusted device sees what is beside %pa\n", &want);
 		return -EPERM;
 	}
-	/* Ends that share cache lines may need a copy. */
+	/* Ends that share cache lines may have to be bounced. */
 	if (got == want || (!full && !dev_is_dma_coherent(edu_dev(edu))))
 		return 0;
 	edu_note(edu, "%pad leads to %pa, could lead to %pa\n", &addr, &got, &want);
@@ -514,41 +522,54 @@ static int edu_granule_check(struct edu *edu, struct edu_sgl *list,
  * edu_sgl_translation() - where the device's addresses lead
  * @edu: the device; with an IOMMU
  * @list: the list; mapped
- * @verbose: note how many granules there are
  *
  * Return: 0, or the error of the first granule that leads elsewhere.
  */
-int edu_sgl_translation(struct edu *edu, struct edu_sgl *list, bool verbose)
+int edu_sgl_translation(struct edu *edu, struct edu_sgl *list)
 {
-	unsigned int i, granules = 0, copies = 0;
 	size_t pos = 0, part, left;
 	struct scatterlist *sg;
 	dma_addr_t addr;
+	unsigned int i;
 	int ret;
 
+	list->granules = 0;
+	list->bounced = 0;
 	for_each_sgtable_dma_sg(&list->sgt, sg, i) {
 		addr = sg_dma_address(sg);
 		for (left = sg_dma_len(sg); left; left -= part) {
 			part = min_t(size_t, left, list->granule -
 				     (addr & (list->granule - 1)));
 			ret = edu_granule_check(edu, list, addr, pos,
-						pos + part - 1, &copies);
+						pos + part - 1);
 			if (ret)
 				return ret;
-			granules++;
 			addr += part;
 			pos += part;
 		}
 	}
-	if (verbose)
-		edu_note(edu, "%u entries %zu bytes %u segments %u granules %u copies\n",
-			 list->n, list->total, list->sgt.nents, granules, copies);
 	return 0;
+}
+
+/**
+ * edu_sgl_note() - say what edu_sgl_translation() has counted
+ * @edu: the device
+ * @list: the list; mapped
+ */
+void edu_sgl_note(struct edu *edu, const struct edu_sgl *list)
+{
+	edu_note(edu, "%u entries %zu bytes %u segments %u granules %u bounced\n",
+		 list->n, list->total, list->sgt.nents, list->granules,
+		 list->bounced);
 }
 
 /*
  * What the device sees and does.
  */
+
+/* edu_read() or edu_write() */
+typedef int edu_transfer(struct edu *edu, dma_addr_t addr, size_t off,
+			 size_t len);
 
 /**
  * struct edu_window - bytes that the device moves
@@ -562,7 +583,7 @@ struct edu_window {
 	size_t off;
 };
 
-/* All of a short list, or what is around each join and at both ends. */
+/* All of a short list, or what is around each boundary and at both ends. */
 static unsigned int edu_windows(const struct edu_sgl *list,
 				struct edu_window *windows)
 {
@@ -605,7 +626,8 @@ static dma_addr_t edu_sgl_addr(struct edu_sgl *list, size_t pos, size_t *left)
 }
 
 static int edu_window_move(struct edu *edu, struct edu_sgl *list,
-			   const struct edu_window *window, bool to_memory)
+			   const struct edu_window *window,
+			   edu_transfer *transfer)
 {
 	size_t done, len, left;
 	dma_addr_t addr;
@@ -616,9 +638,7 @@ static int edu_window_move(struct edu *edu, struct edu_sgl *list,
 		if (addr == DMA_MAPPING_ERROR)
 			return -ERANGE;
 		len = min(left, window->len - done);
-		ret = to_memory ?
-		      edu_write(edu, addr, window->off + done, len) :
-		      edu_read(edu, addr, window->off + done, len);
+		ret = transfer(edu, addr, window->off + done, len);
 	}
 	return ret;
 }
@@ -636,7 +656,7 @@ static int edu_sgl_read(struct edu *edu, struct edu_sgl *list,
 	int ret = 0;
 
 	for (i = 0; !ret && i < n; i += step)
-		ret = edu_window_move(edu, list, &windows[i], false);
+		ret = edu_window_move(edu, list, &windows[i], edu_read);
 	if (ret)
 		return ret;
 	seen = kmalloc(EDU_CHUNK, GFP_KERNEL);
@@ -661,7 +681,7 @@ static int edu_sgl_write(struct edu *edu, struct edu_sgl *list,
 	int ret = 0;
 
 	for (i = n > 1 ? from : 0; !ret && i < n; i += from + 2) {
-		ret = edu_window_move(edu, list, &windows[i], true);
+		ret = edu_window_move(edu, list, &windows[i], edu_write);
 		for (k = 0; k < windows[i].len; k++)
 			list->want[windows[i].pos + k] =
 				edu_pattern(windows[i].off + k, seed);
@@ -670,12 +690,14 @@ static int edu_sgl_write(struct edu *edu, struct edu_sgl *list,
 }
 
 /*
- * What is beside the segments in their first and last granules: an untrusted
- * device reads zeros, and what it writes there goes nowhere.
+ * Transfers of what is beside the segments in their first and last granules.
+ *
+ * Return: bytes, from the start of the device's buffer on, or an error.
  */
-static int edu_beside(struct edu *edu, struct edu_sgl *list, bool to_memory)
+static int edu_beside(struct edu *edu, struct edu_sgl *list,
+		      edu_transfer *transfer)
 {
-	size_t mask = list->granule - 1, len, room = 0;
+	size_t mask = list->granule - 1, len, done = 0;
 	struct scatterlist *sg;
 	dma_addr_t addr;
 	unsigned int i;
@@ -684,29 +706,43 @@ static int edu_beside(struct edu *edu, struct edu_sgl *list, bool to_memory)
 	for_each_sgtable_dma_sg(&list->sgt, sg, i) {
 		addr = sg_dma_address(sg);
 		len = min_t(size_t, addr & mask, EDU_BESIDE);
-		if (len && room + len <= EDU_CHUNK) {
-			ret = to_memory ? edu_write(edu, addr - len, 0, len) :
-			      edu_read(edu, addr - len, room, len);
-			room += len;
+		if (len && done + len <= EDU_CHUNK) {
+			ret = transfer(edu, addr - len, done, len);
+			done += len;
 		}
 		addr += sg_dma_len(sg);
 		len = min_t(size_t, -addr & mask, EDU_BESIDE);
-		if (!ret && len && room + len <= EDU_CHUNK) {
-			ret = to_memory ? edu_write(edu, addr, 0, len) :
-			      edu_read(edu, addr, room, len);
-			room += len;
+		if (!ret && len && done + len <= EDU_CHUNK) {
+			ret = transfer(edu, addr, done, len);
+			done += len;
 		}
 		if (ret)
 			return ret;
 	}
-	if (!room)
-		return 0;
-	edu_note(edu, "%zu bytes beside the segments %s\n", room,
-		 to_memory ? "written" : "read");
-	if (to_memory)
-		return 0;
-	ret = edu_fetch(edu, list->tmp, room);
-	return ret ?: edu_check_byte(edu, "beside a segment", list->tmp, room, 0);
+	return done;
+}
+
+/* There an untrusted device reads zeros. */
+static int edu_beside_read(struct edu *edu, struct edu_sgl *list)
+{
+	int ret, len = edu_beside(edu, list, edu_read);
+
+	if (len <= 0)
+		return len;
+	edu_note(edu, "%d bytes beside the segments read\n", len);
+	ret = edu_fetch(edu, list->tmp, len);
+	return ret ?: edu_check_byte(edu, "beside a segment", list->tmp, len, 0);
+}
+
+/* What an untrusted device writes there goes nowhere. */
+static int edu_beside_write(struct edu *edu, struct edu_sgl *list)
+{
+	int len = edu_beside(edu, list, edu_write);
+
+	if (len <= 0)
+		return len;
+	edu_note(edu, "%d bytes beside the segments written\n", len);
+	return 0;
 }
 
 static int edu_use_read(struct edu *edu, struct edu_sgl *list,
@@ -717,7 +753,7 @@ static int edu_use_read(struct edu *edu, struct edu_sgl *list,
 
 	ret = edu_sgl_read(edu, list, 1, "what the device reads");
 	if (!ret && edu->pdev->untrusted && edu_domain(edu))
-		ret = edu_beside(edu, list, false);
+		ret = edu_beside_read(edu, list);
 	if (ret)
 		return ret;
 	dma_sync_sgtable_for_cpu(dev, &list->sgt, dir);
@@ -735,7 +771,7 @@ static int edu_use_write(struct edu *edu, struct edu_sgl *list,
 
 	ret = edu_load(edu, 91) ?: edu_sgl_write(edu, list, 0, 91);
 	if (!ret && edu->pdev->untrusted && edu_domain(edu))
-		ret = edu_beside(edu, list, true);
+		ret = edu_beside_write(edu, list);
 	if (ret)
 		return ret;
 	dma_sync_sgtable_for_cpu(dev, &list->sgt, dir);
@@ -816,7 +852,6 @@ static int edu_still_mapped(struct edu *edu, dma_addr_t addr, size_t len,
 static int edu_list_try(struct edu *edu, struct edu_sgl *list,
 			enum dma_data_direction dir, const char *how)
 {
-	bool one = strcmp(how, "plain");
 	size_t len;
 	dma_addr_t addr;
 	int ret;
@@ -828,9 +863,13 @@ static int edu_list_try(struct edu *edu, struct edu_sgl *list,
 	}
 	addr = sg_dma_address(list->sg);
 	len = sg_dma_len(list->sg);
-	ret = edu_sgl_segments(edu, list, one);
-	if (!ret && edu_domain(edu))
-		ret = edu_sgl_translation(edu, list, true);
+	ret = strcmp(how, "plain") ? edu_sgl_one_segment(edu, list) :
+				     edu_sgl_segments(edu, list);
+	if (!ret && edu_domain(edu)) {
+		ret = edu_sgl_translation(edu, list);
+		if (!ret)
+			edu_sgl_note(edu, list);
+	}
 	if (!ret)
 		ret = edu_sgl_use(edu, list, dir);
 	dma_unmap_sgtable(edu_dev(edu), &list->sgt, dir, 0);
@@ -849,7 +888,7 @@ static int edu_list_run(struct edu *edu, const char *how, const char *name,
 
 	if (!shape || dir < 0)
 		return -EINVAL;
-	list = edu_sgl_make(edu, shape, times, !strcmp(how, "chained"));
+	list = edu_sgl_new(edu, shape, times, !strcmp(how, "chained"));
 	if (!list)
 		return -ENOMEM;
 	ret = edu_list_try(edu, list, dir, how);

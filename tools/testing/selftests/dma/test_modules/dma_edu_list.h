@@ -80,6 +80,8 @@ struct edu_block {
  * @want: bytes that should be in the list
  * @tmp: bytes that are in it
  * @granule: of the IOMMU, or a page
+ * @granules: granules of addresses that edu_sgl_translation() has looked at
+ * @bounced: those of them that do not lead to memory of the list
  */
 struct edu_sgl {
 	struct scatterlist sg[EDU_ENTRIES + EDU_LINKS];
@@ -92,21 +94,23 @@ struct edu_sgl {
 	u8 *want;
 	u8 *tmp;
 	size_t granule;
+	unsigned int granules;
+	unsigned int bounced;
 };
 
 extern const struct edu_shape edu_shapes[];
 
 const struct edu_shape *edu_find_shape(const char *name);
-struct edu_sgl *edu_sgl_make(struct edu *edu, const struct edu_shape *shape,
-			     unsigned int times, bool chained);
+struct edu_sgl *edu_sgl_make(struct edu *edu, const struct edu_shape *shape);
 int edu_sgl_add_peer(struct edu_sgl *list, unsigned int n, struct pci_dev *peer);
 void edu_sgl_drop(struct edu_sgl *list);
-void edu_sgl_put(struct edu_sgl *list, u8 seed);
 int edu_sgl_verify(struct edu *edu, struct edu_sgl *list, const char *when);
 void edu_sgl_remember(struct edu_sgl *list);
 bool edu_sgl_same(struct edu *edu, const struct edu_sgl *list);
-int edu_sgl_segments(struct edu *edu, struct edu_sgl *list, bool one);
-int edu_sgl_translation(struct edu *edu, struct edu_sgl *list, bool verbose);
+int edu_sgl_segments(struct edu *edu, struct edu_sgl *list);
+int edu_sgl_one_segment(struct edu *edu, struct edu_sgl *list);
+int edu_sgl_translation(struct edu *edu, struct edu_sgl *list);
+void edu_sgl_note(struct edu *edu, const struct edu_sgl *list);
 int edu_sgl_use(struct edu *edu, struct edu_sgl *list,
 		enum dma_data_direction dir);
 

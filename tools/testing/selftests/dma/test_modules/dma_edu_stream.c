@@ -6,7 +6,7 @@
  *
  * Lists are made of pages of which no two are adjacent (each is the first of an
  * allocation of two), so whatever the device sees as one segment has been
- * joined by the IOMMU. The second page of each pair is a canary.
+ * merged by the IOMMU. The second page of each pair is a canary.
  */
 #include <linux/delay.h>
 #include <linux/dma-map-ops.h>
@@ -20,6 +20,11 @@
 
 #define EDU_CANARY	0xa5
 #define EDU_LIST_MAX	1024
+#define EDU_NOTED	16
+
+/* A trimmed list: bytes before the first entry, and bytes of the last one */
+#define EDU_SKIPPED	512
+#define EDU_LAST	1000
 
 /* A deferred unmap is complete after 10 ms; timers are late now and then. */
 #define EDU_WINDOW_MS	30
@@ -49,11 +54,7 @@ static void edu_list_free(struct edu_list *list)
 	sg_free_table(&list->sgt);
 }
 
-/*
- * @ragged: the first entry begins inside its page and the last one ends inside
- * its page, which does not keep the device from seeing one segment.
- */
-static int edu_list_alloc(struct edu_list *list, unsigned long n, bool ragged)
+static int edu_list_alloc(struct edu_list *list, unsigned long n)
 {
 	struct scatterlist *sg;
 	unsigned long i;
@@ -68,19 +69,34 @@ static int edu_list_alloc(struct edu_list *list, unsigned long n, bool ragged)
 	}
 	list->n = n;
 	for_each_sgtable_sg(&list->sgt, sg, i) {
-		size_t off = ragged && i == 0 ? 512 : 0;
-		size_t len = ragged && i == n - 1 && n > 1 ? 1000 : PAGE_SIZE - off;
-
 		list->pages[i] = alloc_pages(GFP_KERNEL, 1);
 		if (!list->pages[i]) {
 			edu_list_free(list);
 			return -ENOMEM;
 		}
 		memset(page_address(list->pages[i]), EDU_CANARY, 2 * PAGE_SIZE);
-		sg_set_page(sg, list->pages[i], len, off);
-		list->total += len;
+		sg_set_page(sg, list->pages[i], PAGE_SIZE, 0);
 	}
+	list->total = n * PAGE_SIZE;
 	return 0;
+}
+
+/*
+ * The first entry begins inside its page and the last one ends inside its page,
+ * which does not keep the device from seeing one segment.
+ */
+static void edu_list_trim(struct edu_list *list)
+{
+	struct scatterlist *first = list->sgt.sgl;
+	struct scatterlist *last = sg_last(first, list->n);
+
+	if (last != first) {
+		list->total -= last->length - EDU_LAST;
+		last->length = EDU_LAST;
+	}
+	first->offset = EDU_SKIPPED;
+	first->length -= EDU_SKIPPED;
+	list->total -= EDU_SKIPPED;
 }
 
 /* Put the pattern into the list, or compare the list with it. */
@@ -131,8 +147,24 @@ static dma_addr_t edu_list_addr(struct edu_list *list, size_t pos, size_t *left)
 	return DMA_MAPPING_ERROR;
 }
 
+/* The first segments, as many as a reader looks at */
+static void edu_list_note(struct edu *edu, struct edu_list *list)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sgtable_dma_sg(&list->sgt, sg, i) {
+		dma_addr_t addr = sg_dma_address(sg);
+
+		if (i == EDU_NOTED)
+			break;
+		edu_note(edu, "segment %d address %pad length %u\n", i, &addr,
+			 sg_dma_len(sg));
+	}
+}
+
 /* What the device was promised about its segments. */
-static int edu_list_limits(struct edu *edu, struct edu_list *list, bool verbose)
+static int edu_list_limits(struct edu *edu, struct edu_list *list)
 {
 	struct device *dev = edu_dev(edu);
 	unsigned int max = dma_get_max_seg_size(dev);
@@ -145,9 +177,6 @@ static int edu_list_limits(struct edu *edu, struct edu_list *list, bool verbose)
 		dma_addr_t first = sg_dma_address(sg);
 		dma_addr_t last = first + sg_dma_len(sg) - 1;
 
-		if (verbose && i < 16)
-			edu_note(edu, "segment %d address %pad length %u\n", i,
-				 &first, sg_dma_len(sg));
 		sum += sg_dma_len(sg);
 		if (!sg_dma_len(sg) || sg_dma_len(sg) > max ||
 		    last < first || last > dma_get_mask(dev) ||
@@ -219,7 +248,8 @@ static int edu_contig_mapped(struct edu *edu, struct edu_list *src,
 	int ret;
 
 	edu_note(edu, "entries %lu segments %u\n", src->n, src->sgt.nents);
-	ret = edu_list_limits(edu, src, true) ?: edu_list_limits(edu, dst, false);
+	edu_list_note(edu, src);
+	ret = edu_list_limits(edu, src) ?: edu_list_limits(edu, dst);
 	if (ret)
 		return ret;
 	if (one && (src->sgt.nents != 1 || dst->sgt.nents != 1)) {
@@ -277,11 +307,13 @@ static int edu_op_contig(struct edu *edu, int argc, char **argv)
 		return -EINVAL;
 	if (!by_device && !edu_domain(edu))
 		return EDU_SKIP;
-	ret = edu_list_alloc(&src, n, true);
+	ret = edu_list_alloc(&src, n);
 	if (ret)
 		return ret;
-	ret = edu_list_alloc(&dst, n, true);
+	edu_list_trim(&src);
+	ret = edu_list_alloc(&dst, n);
 	if (!ret) {
+		edu_list_trim(&dst);
 		dma_set_max_seg_size(dev, max);
 		dma_set_seg_boundary(dev, boundary);
 		ret = edu_contig_lists(edu, &src, &dst, by_device);
@@ -336,7 +368,7 @@ static int edu_fault_sg(struct edu *edu, struct page *unused)
 	size_t left;
 	int ret;
 
-	ret = edu_list_alloc(&list, 4, false);
+	ret = edu_list_alloc(&list, 4);
 	if (ret)
 		return ret;
 	ret = dma_map_sgtable(dev, &list.sgt, DMA_FROM_DEVICE, 0);
@@ -580,10 +612,10 @@ static int edu_op_bounce(struct edu *edu, int argc, char **argv)
 	return ret;
 }
 
-static int edu_kmalloc_move(struct edu *edu, u8 *buf, size_t len, bool to_memory)
+static int edu_kmalloc_move(struct edu *edu, u8 *buf, size_t len,
+			    enum dma_data_direction dir)
 {
 	struct device *dev = edu_dev(edu);
-	enum dma_data_direction dir = to_memory ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
 	dma_addr_t dma;
 	int ret;
 
@@ -592,7 +624,8 @@ static int edu_kmalloc_move(struct edu *edu, u8 *buf, size_t len, bool to_memory
 		edu_note(edu, "cannot map %zu bytes\n", len);
 		return -ENOMEM;
 	}
-	ret = to_memory ? edu_write(edu, dma, 0, len) : edu_read(edu, dma, 0, len);
+	ret = dir == DMA_FROM_DEVICE ? edu_write(edu, dma, 0, len) :
+				       edu_read(edu, dma, 0, len);
 	dma_unmap_single(dev, dma, len, dir);
 	return ret;
 }
@@ -610,11 +643,11 @@ static int edu_kmalloc_one(struct edu *edu, size_t size, size_t skip)
 		memset(obj[i], EDU_CANARY, size);
 	}
 	edu_fill(obj[1] + skip, len, 11);
-	ret = edu_kmalloc_move(edu, obj[1] + skip, len, false);
+	ret = edu_kmalloc_move(edu, obj[1] + skip, len, DMA_TO_DEVICE);
 	if (ret)
 		goto out;
 	memset(obj[1], EDU_CANARY, size);
-	ret = edu_kmalloc_move(edu, obj[1] + skip, len, true);
+	ret = edu_kmalloc_move(edu, obj[1] + skip, len, DMA_FROM_DEVICE);
 	if (!ret)
 		ret = edu_check(edu, "buffer", obj[1] + skip, len, 11) ?:
 		      edu_check_byte(edu, "before it", obj[1], skip, EDU_CANARY) ?:
@@ -720,7 +753,7 @@ static int edu_sync_sg_mapped(struct edu *edu, struct edu_list *list)
 	dma_addr_t dma;
 	int ret;
 
-	/* Across the join of the first two entries. */
+	/* Across the boundary of the first two entries. */
 	pos = PAGE_SIZE - EDU_CHUNK / 2;
 	dma = edu_list_addr(list, pos, &left);
 	len = min_t(size_t, left, EDU_CHUNK);
@@ -750,7 +783,7 @@ static int edu_op_sync_sg(struct edu *edu, int argc, char **argv)
 	seen = kmalloc(EDU_CHUNK, GFP_KERNEL);
 	if (!seen)
 		return -ENOMEM;
-	ret = edu_list_alloc(&list, 4, false);
+	ret = edu_list_alloc(&list, 4);
 	if (ret)
 		goto out;
 	ret = dma_map_sgtable(dev, &list.sgt, DMA_BIDIRECTIONAL, 0);
