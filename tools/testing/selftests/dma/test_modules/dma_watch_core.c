@@ -19,29 +19,19 @@
  * Flushes are counted when they begin. Whoever unmaps reads the count after the
  * translation is cleared; the flush with the next number covers it. That number
  * is all that is kept per granule.
- *
- * No driver is bound for this: the device is named by the parameter "device" and
- * has a driver, whose mappings are watched like any others. Its domain must stay
- * what it is while this module is loaded: unload it first.
- *
- *   # insmod dma_watch.ko device=0000:00:05.0
- *   # echo load 2 4 all > /sys/kernel/debug/dma_watch/run
- *   # cat /sys/kernel/debug/dma_watch/result
  */
-#include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/dma-map-ops.h>
+#include <linux/err.h>
 #include <linux/iommu-dma.h>
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
-#include <linux/module.h>
-#include <linux/pci.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
-#include "dma_watch.h"
+#include "dma_watch_core.h"
 
 /* Values of a granule's state that are no flush */
 #define WATCH_FREE	0
@@ -53,20 +43,8 @@
 /* A flush that has not come by then does not come, however busy the host is. */
 #define WATCH_SETTLE_MS	3000
 
-static char *device = "";
-module_param(device, charp, 0444);
-MODULE_PARM_DESC(device, "PCI device to watch, as 0000:00:05.0");
-
-static unsigned int guard;
-module_param(guard, uint, 0444);
-MODULE_PARM_DESC(guard, "granules that stay unmapped behind every mapping");
-
+/* The operations of a domain have no other way to find it. */
 static struct watch *the_watch;
-static struct pci_dev *watch_pdev;
-static struct dentry *watch_dir;
-
-/* What scripts ask for, one operation at a time */
-static struct dma_command watch_command;
 
 /**
  * watch_note() - add to what the operation has to say
@@ -77,7 +55,7 @@ void watch_note(const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	dma_command_vnote(&watch_command, fmt, args);
+	dma_command_vnote(&the_watch->command, fmt, args);
 	va_end(args);
 }
 
@@ -305,7 +283,7 @@ static unsigned int watch_tables_check(struct watch *watch,
 }
 
 /*
- * The hooks.
+ * The operations that take the place of the driver's.
  */
 
 #ifdef CONFIG_FAULT_INJECTION
@@ -544,45 +522,8 @@ int watch_verdict(struct watch *watch, unsigned long bound_us)
 	return 0;
 }
 
-static int watch_op_info(struct watch *watch, int argc, char **argv)
-{
-	watch_note(
-		"device %s mode %s granule %zu watched up to %#llx mapped %ld guard %u\n",
-		dev_name(watch->dev),
-		watch_deferred(watch) ? "deferred" : "strict",
-		watch_granule(watch), (u64)watch->granules << watch->shift,
-		atomic_long_read(&watch->mapped), watch->guard);
-	return 0;
-}
-
-static const struct watch_op watch_core_ops[] = {
-	{ "info", watch_op_info },
-	{ }
-};
-
-static const struct watch_op *watch_find(const char *name)
-{
-	static const struct watch_op *const tables[] = {
-		watch_core_ops, watch_load_ops, watch_exhaust_ops,
-	};
-	const struct watch_op *op;
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(tables); i++)
-		for (op = tables[i]; op->name; op++)
-			if (!strcmp(op->name, name))
-				return op;
-	return NULL;
-}
-
-static int watch_run(struct dma_command *command, int argc, char **argv)
-{
-	const struct watch_op *op = watch_find(argv[0]);
-
-	return op ? op->run(the_watch, argc, argv) : DMA_COMMAND_UNKNOWN;
-}
-
-static struct watch *watch_alloc(struct device *dev, struct iommu_domain *domain)
+static struct watch *watch_alloc(struct device *dev, struct iommu_domain *domain,
+				 unsigned int guard)
 {
 	struct watch *watch = vzalloc(sizeof(*watch));
 
@@ -609,47 +550,39 @@ static struct watch *watch_alloc(struct device *dev, struct iommu_domain *domain
 	return watch;
 }
 
-static int __init watch_init(void)
+/**
+ * watch_install() - watch the domain of a device
+ * @dev: the device; its domain has to stay what it is until watch_remove()
+ * @guard: granules that must stay unmapped behind every mapping
+ *
+ * Return: the watch, of which there is one at a time, or an error.
+ */
+struct watch *watch_install(struct device *dev, unsigned int guard)
 {
-	struct iommu_domain *domain;
-	int ret = -ENODEV;
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+	struct watch *watch;
 
-	watch_pdev = dma_command_device(device);
-	if (!watch_pdev)
-		return -ENODEV;
-	domain = iommu_get_domain_for_dev(&watch_pdev->dev);
-	if (!domain || !use_dma_iommu(&watch_pdev->dev))
-		goto put;
-	ret = -ENOMEM;
-	the_watch = watch_alloc(&watch_pdev->dev, domain);
-	if (!the_watch)
-		goto put;
-	/* Whoever calls a hook sees what it works on. */
-	smp_store_release(&domain->ops, &the_watch->hooked);
-
-	watch_dir = debugfs_create_dir("dma_watch", NULL);
-	dma_command_init(&watch_command, watch_dir, watch_run);
-	return 0;
-put:
-	pci_dev_put(watch_pdev);
-	return ret;
+	if (!domain || !use_dma_iommu(dev))
+		return ERR_PTR(-ENODEV);
+	watch = watch_alloc(dev, domain, guard);
+	if (!watch)
+		return ERR_PTR(-ENOMEM);
+	the_watch = watch;
+	/* Whoever calls one of our operations sees what it works on. */
+	smp_store_release(&domain->ops, &watch->hooked);
+	return watch;
 }
 
-static void __exit watch_exit(void)
+/**
+ * watch_remove() - give the domain its own operations back
+ * @watch: the watch; gone when this returns
+ */
+void watch_remove(struct watch *watch)
 {
-	debugfs_remove_recursive(watch_dir);
-	watch_load_abort(the_watch);
-	WRITE_ONCE(the_watch->domain->ops, the_watch->ops);
-	/* Whoever is in a hook, the flush timer above all, gets out of it. */
+	WRITE_ONCE(watch->domain->ops, watch->ops);
+	/* Whoever is in ours, the flush timer above all, gets out of them. */
 	synchronize_rcu();
 	msleep(100);
-	vfree(the_watch->state);
-	vfree(the_watch);
-	pci_dev_put(watch_pdev);
+	vfree(watch->state);
+	vfree(watch);
 }
-
-module_init(watch_init);
-module_exit(watch_exit);
-
-MODULE_DESCRIPTION("The DMA API watched from below");
-MODULE_LICENSE("GPL");

@@ -33,7 +33,8 @@
 #include <linux/workqueue.h>
 
 #include "dma_context.h"
-#include "dma_watch.h"
+#include "dma_watch_core.h"
+#include "dma_watch_ops.h"
 
 #ifdef WATCH_HAVE_OPS
 #include <linux/dma-iommu.h>

@@ -21,7 +21,8 @@
 #include <linux/slab.h>
 
 #include "dma_context.h"
-#include "dma_watch.h"
+#include "dma_watch_core.h"
+#include "dma_watch_ops.h"
 
 #define WATCH_SLOTS	32
 #define WATCH_ORDER	5	/* of the largest piece of pages */
@@ -313,11 +314,8 @@ static int watch_load_stop(void)
 	return !n || !maps ? -ENOENT : refused ? -ENOMEM : 0;
 }
 
-/**
- * watch_load_abort() - stop what a script has forgotten to stop
- * @watch: the watch
- */
-void watch_load_abort(struct watch *watch)
+/* A script may have forgotten to stop it. */
+static void watch_load_abort(struct watch *watch)
 {
 	watch_load_stop();
 }
@@ -526,7 +524,7 @@ static int watch_op_tables(struct watch *watch, int argc, char **argv)
 }
 
 const struct watch_op watch_load_ops[] = {
-	{ "start", watch_op_start },
+	{ "start", watch_op_start, watch_load_abort },
 	{ "stop", watch_op_stop },
 	{ "load", watch_op_load },
 	{ "idle", watch_op_idle },

@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * dma_watch: what the DMA API asks of the IOMMU, watched from in between.
- *
- * The rooms of the module:
- *
- *   dma_watch_core.c     the watch: every map, unmap, sync and flush of one
- *                        domain, and the rules that they have to keep
- *   dma_watch_load.c     threads that map and unmap while the rules are watched
- *   dma_watch_exhaust.c  address space and memory used up
- *
- * An operation is a function that gets its words and returns 0 (passed),
- * 1 (skipped: the machine lacks what it needs) or a negative error (failed).
+ * The watch on one domain. See dma_watch_core.c.
  */
-#ifndef DMA_WATCH_H
-#define DMA_WATCH_H
+#ifndef DMA_WATCH_CORE_H
+#define DMA_WATCH_CORE_H
 
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>
@@ -92,6 +82,7 @@ struct watch_table {
  * @queued: how often by somebody who puts the invalidation off
  * @syncs: how often iotlb_sync() was called
  * @wrongs: broken rules
+ * @command: what scripts ask for, one operation at a time
  * @lock: protects all that follows
  * @finished: the latest flush that has ended
  * @since: by flush, when the first unmap that it covers returned; 0 for none
@@ -119,6 +110,7 @@ struct watch {
 	atomic_long_t queued;
 	atomic_long_t syncs;
 	atomic_t wrongs;
+	struct dma_command command;
 
 	raw_spinlock_t lock;	/* protects all that follows */
 	u32 finished;
@@ -132,21 +124,10 @@ struct watch {
 	u64 where;
 };
 
-/**
- * struct watch_op - one operation
- * @name: first word of the line written to "run"
- * @run: the operation; @argv[0] is its name
- */
-struct watch_op {
-	const char *name;
-	int (*run)(struct watch *watch, int argc, char **argv);
-};
-
-extern const struct watch_op watch_load_ops[];
-extern const struct watch_op watch_exhaust_ops[];
+struct watch *watch_install(struct device *dev, unsigned int guard);
+void watch_remove(struct watch *watch);
 
 __printf(1, 2) void watch_note(const char *fmt, ...);
-
 void watch_wrong(struct watch *watch, const char *rule, u64 where);
 void watch_begin(struct watch *watch);
 int watch_verdict(struct watch *watch, unsigned long bound_us);
@@ -154,7 +135,6 @@ void watch_returned(struct watch *watch, struct watch_task *self);
 bool watch_is_mapped(struct watch *watch, unsigned long granule);
 int watch_follow(struct watch *watch);
 int watch_unfollow(struct watch *watch);
-void watch_load_abort(struct watch *watch);
 
 static inline int watch_arg(int argc, char **argv, int n, unsigned long def,
 			    unsigned long *val)
@@ -173,4 +153,4 @@ static inline size_t watch_granule(const struct watch *watch)
 	return (size_t)1 << watch->shift;
 }
 
-#endif /* DMA_WATCH_H */
+#endif /* DMA_WATCH_CORE_H */
