@@ -2,15 +2,15 @@
 /*
  * Chunks: the granules of small ranges.
  *
- * A chunk is IOVA_CHUNK_GRANULES aligned granules. For each granule it knows
+ * A chunk is IOVA_CHUNK_GRANULES aligned granules. For each granule it records
  *
  *   used    1 1 1 1 0 1 1 0   it is not free
  *   size    2 0 2 0 0 1 0 0   a mapped range of so many granules begins here
  *   dirty   0 0 0 0 0 0 1 0   it waits for the flush of an epoch
  *
- * in words, of which one is taken from or given back to with one atomic operation;
- * a range of up to a word is kept within one. What is here knows no lock and no
- * other chunk.
+ * The bits are in words, and one atomic operation sets or clears any bits of a
+ * word. A range of up to a word does not cross from one word to the next. The
+ * code in this file takes no lock and knows no other chunk.
  */
 
 #include <linux/log2.h>
@@ -18,9 +18,9 @@
 #include "iova-chunk.h"
 
 /**
- * iova_aligned_starts - where in a word a request may begin
+ * iova_aligned_starts - where in a word an aligned range may begin
  * @base: first granule of the word
- * @align: a power of two
+ * @align: granules, a power of two
  *
  * Return: the bits of the granules that are multiples of @align.
  */
@@ -38,7 +38,7 @@ u64 iova_aligned_starts(unsigned long base, unsigned long align)
 
 /**
  * iova_run_class - the class of a free run
- * @n: its granules, 1 to IOVA_WORD
+ * @n: granules of the run, 1 to IOVA_WORD
  *
  * Return: the class, rounded down.
  */
@@ -48,7 +48,7 @@ unsigned int iova_run_class(unsigned int n)
 }
 
 /**
- * iova_class_granules - the longest range that a class is certain to have
+ * iova_class_granules - the longest range that is certain to fit in a class
  * @class: below IOVA_CLASSES
  *
  * Return: granules.
@@ -66,7 +66,7 @@ unsigned long iova_class_granules(unsigned int class)
 static unsigned int word_class(u64 free)
 {
 	unsigned int n, shift, run;
-	u64 runs[7] = { free }; /* where 2^shift free ones begin */
+	u64 runs[7] = { free }; /* where 2^shift free bits begin */
 
 	for (shift = 0; shift < 6; shift++) {
 		runs[shift + 1] = runs[shift] & (runs[shift] >> (1 << shift));
@@ -76,7 +76,9 @@ static unsigned int word_class(u64 free)
 	n = 1 << shift;
 	if (shift < 4)
 		return iova_run_class(n);
-	/* Is it longer, by a multiple of 8 that is no power of two? */
+	/*
+	 * Extend the run by multiples of 8: its length may be no power of two.
+	 */
 	for (free = runs[shift]; shift-- > 3;) {
 		run = 1 << shift;
 		if (n < IOVA_WORD && (free & (runs[shift] >> n))) {
@@ -104,7 +106,7 @@ static bool chunk_take_bits(struct iova_chunk *c, unsigned int w, u64 bits)
 	return true;
 }
 
-/* A range of up to a word is kept within one: bounded, and quick. */
+/* A range of up to a word is kept within one word, so the search is bounded. */
 static bool take_run(struct iova_chunk *c, const struct iova_request *req,
 		     struct iova_range *range)
 {
@@ -125,7 +127,7 @@ static bool take_run(struct iova_chunk *c, const struct iova_request *req,
 	return false;
 }
 
-/* A longer one begins with a word that is all free and ends in the next. */
+/* A longer range begins with a word that is all free and ends in the next. */
 static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
 		      struct iova_range *range)
 {
@@ -148,12 +150,13 @@ static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
 
 /**
  * iova_chunk_take - take a range of a chunk
- * @c: a chunk of the caller's; or the caller holds the lock, so that it stays
+ * @c: a CPU chunk of this CPU; or the caller holds &iova_pool.lock, so that the
+ *	chunk stays
  * @req: what the range has to satisfy; up to IOVA_SMALL_MAX granules
  * @range: where to store it
  *
  * Context: Any; others may take and free at the same time.
- * Return: false if there is no place for it.
+ * Return: false if the chunk has no place for it.
  */
 bool iova_chunk_take(struct iova_chunk *c, const struct iova_request *req,
 		     struct iova_range *range)
@@ -165,7 +168,7 @@ bool iova_chunk_take(struct iova_chunk *c, const struct iova_request *req,
 }
 
 /**
- * iova_chunk_class - the list that a chunk belongs on while parked
+ * iova_chunk_class - the partial list that a chunk belongs on
  * @c: the chunk
  *
  * Return: the class of its longest free run, or IOVA_CLASS_FULL.
@@ -192,7 +195,7 @@ u8 iova_chunk_class(const struct iova_chunk *c)
 }
 
 /**
- * iova_request_class - where a request is certain to find a place
+ * iova_request_class - the class that is certain to have a place for a request
  * @req: up to IOVA_SMALL_MAX granules
  *
  * Return: the lowest class whose chunks all have one.
@@ -211,12 +214,12 @@ unsigned int iova_request_class(const struct iova_request *req)
 
 /**
  * iova_chunk_outgrew - whether a chunk belongs on another list now
- * @c: the chunk, of which granules became free
- * @w: in this word
+ * @c: the chunk
+ * @w: the word in which granules have become free
  *
- * Of two who free at once the second sees both.
+ * If two CPUs free at once, the second sees the granules of both.
  *
- * Return: true if the caller has to see to it with iova_pool_sort().
+ * Return: true if the caller has to call iova_pool_sort().
  */
 bool iova_chunk_outgrew(const struct iova_chunk *c, unsigned int w)
 {

@@ -13,42 +13,44 @@
 
 #include "iova-extents.h"
 
-/* Requests up to this many granules come out of a chunk. */
+/* Requests for up to this many granules come out of a chunk. */
 #define IOVA_SMALL_MAX		(IOVA_CHUNK_GRANULES / 4)
 
 /*
- * Parked chunks are sorted by their longest free run: of 1, 2, 4, 8, 16, 24, ...,
- * 64 granules in a word, or more.
+ * Partial chunks are sorted by their longest free run: of 1, 2, 4, 8, 16, 24,
+ * ..., 64 granules in a word, or more.
  */
 #define IOVA_CLASS_WORD		10
 #define IOVA_CLASS_PAIR		11	/* two whole words side by side */
 #define IOVA_CLASS_EMPTY	12
 #define IOVA_CLASSES		13
 
-/* A word of a chunk's bitmaps: as much as is free in it fits in a hand. */
+/* A word of a chunk's bitmaps, and what a CPU caches at once */
 #define IOVA_WORD		64U
 #define IOVA_WORDS		(IOVA_CHUNK_GRANULES / IOVA_WORD)
 
 /* Values of iova_chunk.class besides those that name a list */
 #define IOVA_CLASS_FULL		0xfd
 #define IOVA_CLASS_CPU		0xfe
-#define IOVA_CLASS_NONE		0xff	/* in the making, or on its way out */
+#define IOVA_CLASS_NONE		0xff	/* being created, or dying */
 
 /* Values of iova_chunk.queued besides a bit per epoch */
 #define IOVA_QUEUED_DEAD	BIT(IOVA_EPOCHS)
 
 /**
  * struct iova_chunk - granules for small ranges
- * @extent: its place in the space; immutable while the chunk exists
- * @class: which list the chunk is on, or IOVA_CLASS_*; written under
+ * @extent: the part of the space that the chunk is; immutable while it exists
+ * @class: the partial list that the chunk is on, or IOVA_CLASS_*; written under
  *	&iova_pool.lock
  * @zone: narrowest zone that holds the chunk; immutable
- * @queued: bit per epoch, set while on that epoch's list, or IOVA_QUEUED_DEAD
- * @list: in &iova_space.parked or @owned; protected by &iova_pool.lock
+ * @queued: bit per epoch, set while on that epoch's list; or IOVA_QUEUED_DEAD
+ * @list: in &iova_pool.partial or &iova_pool.cpu_chunks; protected by
+ *	&iova_pool.lock
  * @rcu: frees the chunk after the last lookup that may have found it
- * @reserved: granules to be @used for ever, or NULL; set once
+ * @reserved: granules that stay in @used for ever; NULL if there are none; set
+ *	once, its bits written under &iova_pool.lock
  * @used: granules that are not free
- * @dirty: granules that wait for the flush of an epoch, a subset of @used
+ * @dirty: per epoch, granules that wait for its flush; a subset of @used
  * @size: granules of the mapped range that begins here, or 0
  */
 struct iova_chunk {
@@ -69,7 +71,7 @@ struct iova_chunk {
 #define to_chunk(x)	container_of(x, struct iova_chunk, extent)
 
 /**
- * struct iova_range - a range that was handed out
+ * struct iova_range - a range that has been allocated
  * @first: first granule
  * @last: last granule
  * @extent: where it came from; valid until the range is released or retired
@@ -105,7 +107,9 @@ static __always_inline u64 run_starts(u64 free, unsigned int n)
 {
 	unsigned int have, step;
 
-	/* First and last one free: most that have no run fail here. */
+	/*
+	 * Most words without a run fail here: its first and last bit are set.
+	 */
 	if (n > 2 && !(free & (free >> (n - 1))))
 		return 0;
 	for (have = 1; have < n; have += step) {
@@ -131,26 +135,26 @@ static inline u64 chunk_free_mask(const struct iova_chunk *c, unsigned int w)
 	u64 free = ~atomic64_read_acquire(&c->used[w]);
 	const u64 *reserved = READ_ONCE(c->reserved);
 
-	/* Just freed, and about to be reserved */
+	/* A granule that was freed a moment ago may be free and reserved. */
 	if (unlikely(reserved))
 		free &= ~READ_ONCE(reserved[w]);
 	return free;
 }
 
-/* Make granules of word @w free that were in use. */
+/* Free granules of word @w that were in use. */
 static inline void chunk_clear_bits(struct iova_chunk *c, unsigned int w,
 				    u64 bits)
 {
 	const u64 *reserved;
 
-	/* [E] pairs with [F] in put_partial(): a full barrier */
+	/* [E] pairs with [F] in classify(): a full barrier */
 	atomic64_fetch_andnot(bits, &c->used[w]);
 	reserved = READ_ONCE(c->reserved);
 	if (unlikely(reserved))
 		atomic64_or(READ_ONCE(reserved[w]) & bits, &c->used[w]);
 }
 
-/* Granules from @first on, which are taken, become a mapped range. */
+/* Make granules from @first on, which have been taken, a mapped range. */
 static __always_inline void chunk_set_range(struct iova_chunk *c,
 					    unsigned long first,
 					    unsigned long size,

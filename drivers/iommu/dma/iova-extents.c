@@ -2,14 +2,18 @@
 /*
  * Extents: the taken parts of an address space, and the gaps in between.
  *
- * A tree by address. Each extent also stands for the free gap just below it, and
- * each node knows the largest gaps of its subtree, so that finding room is a
- * descent and never a walk: O(log n) steps, whatever is live. The ends of the
- * space are extents themselves, which are always there.
+ * Extents are in a tree by address. Each also stands for the free gap just
+ * below it, and each node records the largest gaps of its subtree, so a gap is
+ * found by a descent and never by a walk: in O(log n) steps, however many
+ * ranges are in use. The ends of the space are extents themselves, which are
+ * always there.
  *
- * "Large" has two meanings, since most requests are for chunks: so many granules,
- * and so many whole aligned chunks. For both the tree knows for certain, unless a
- * range may cross a boundary, and has to be told where not.
+ * A gap is measured in two ways, since most requests are for chunks: in
+ * granules, and in whole aligned chunks. For a request with another alignment,
+ * or with a boundary that it must not cross, a gap of its size may have no
+ * place. The search first asks for a gap that is longer by the slack, which is
+ * certain to have one unless the limit cuts the gap, and then tries a bounded
+ * number of tight gaps.
  *
  * No function here takes a lock, sleeps or allocates: the caller serialises.
  */
@@ -21,9 +25,9 @@
 #include "iova-extents.h"
 
 /*
- * How many gaps to try that are long enough, but may be badly aligned, before
- * giving up: enough to make failing near exhaustion rare, few enough to bound
- * the time. Not reached where some gap is longer by the alignment.
+ * How many gaps to try that are long enough but may be badly aligned, before
+ * giving up: enough to make a failure near exhaustion rare, few enough to bound
+ * the time. Not reached if some gap is longer by the alignment.
  */
 #define IOVA_TIGHT_TRIES	32
 
@@ -70,8 +74,8 @@ RB_DECLARE_CALLBACKS(static, extent_callbacks, struct iova_extent, node, below,
 
 /**
  * iova_extents_insert - take [x->first, x->last] out of a gap
- * @extents: what is taken
- * @x: to be taken
+ * @extents: all taken parts of the space
+ * @x: extent to insert
  * @above: the extent above the gap
  *
  * Context: Any; serialised by the caller.
@@ -89,7 +93,7 @@ void iova_extents_insert(struct iova_extents *extents, struct iova_extent *x,
 	above->gap_first = x->last + 1;
 	rb_link_node(&x->node, parent, link);
 	x->below = extent_gap(x);
-	/* Each stops where nothing changes, so the second is not implied. */
+	/* Each call stops at a node that stays as it is, so both are needed. */
 	extent_callbacks.propagate(parent, NULL);
 	extent_callbacks.propagate(&above->node, NULL);
 	rb_insert_augmented(&x->node, &extents->root, &extent_callbacks);
@@ -97,8 +101,8 @@ void iova_extents_insert(struct iova_extents *extents, struct iova_extent *x,
 
 /**
  * iova_extents_erase - give an extent back
- * @extents: what is taken
- * @x: in it
+ * @extents: all taken parts of the space
+ * @x: extent to remove
  *
  * Context: Any; serialised by the caller. Never fails.
  */
@@ -106,16 +110,16 @@ void iova_extents_erase(struct iova_extents *extents, struct iova_extent *x)
 {
 	struct iova_extent *above = to_extent(rb_next(&x->node));
 
-	/* First the gap: the tree has to be right when it is balanced again. */
+	/* The gap comes first, as rebalancing reads the gaps of all nodes. */
 	above->gap_first = x->gap_first;
 	extent_callbacks.propagate(&above->node, NULL);
 	rb_erase_augmented(&x->node, &extents->root, &extent_callbacks);
 }
 
 /**
- * iova_extents_at - find what is at an address
- * @extents: what is taken
- * @granule: where
+ * iova_extents_at - find the extent at or above a granule
+ * @extents: all taken parts of the space
+ * @granule: the granule
  *
  * Context: Any; serialised by the caller.
  * Return: the lowest extent that ends at @granule or above it.
@@ -174,10 +178,10 @@ static bool below_suffices(struct rb_node *node, const struct iova_gaps *need)
 }
 
 /*
- * Find the highest gap that satisfies @need and has a place for @req, trying
- * at most @tries of them. Goes through the tree from the top of the space
- * downwards, past all subtrees without a sufficient gap: the steps are
- * O((1 + failed tries) * log n), and one more descent along the limit.
+ * Find the highest gap that satisfies @need and has a place for @req, trying at
+ * most @tries gaps. The search goes from the top of the space downwards and
+ * skips all subtrees without a sufficient gap. It takes O((1 + failed tries) *
+ * log n) steps, and one more descent along the limit.
  */
 static struct iova_extent *gap_find(struct iova_extents *extents,
 				    const struct iova_request *req,
@@ -220,15 +224,16 @@ visit:
 }
 
 /**
- * iova_extents_place - take room for a request
- * @extents: what is taken
- * @x: gets its range, and is taken
+ * iova_extents_place - find a range for a request, and take it
+ * @extents: all taken parts of the space
+ * @x: extent to give the range and insert
  * @req: what the range has to satisfy
  *
- * Looks first where success is certain, then wherever there may be a place.
+ * Gaps that are certain to have a place are searched first, then those that may
+ * have one.
  *
  * Context: Any; serialised by the caller.
- * Return: false if there is no room.
+ * Return: false if no place has been found.
  */
 bool iova_extents_place(struct iova_extents *extents, struct iova_extent *x,
 			const struct iova_request *req)
@@ -236,7 +241,7 @@ bool iova_extents_place(struct iova_extents *extents, struct iova_extent *x,
 	struct iova_gaps tight = { .granules = req->size }, roomy = {};
 	struct iova_extent *above;
 
-	/* It begins with whole chunks then. */
+	/* Such a range begins with whole chunks. */
 	if (req->align >= IOVA_CHUNK_GRANULES)
 		tight.chunks = req->size / IOVA_CHUNK_GRANULES;
 	if (req->align == IOVA_CHUNK_GRANULES && !req->boundary &&
@@ -247,7 +252,7 @@ bool iova_extents_place(struct iova_extents *extents, struct iova_extent *x,
 				 (req->boundary ? req->size : 0);
 
 	above = gap_find(extents, req, &roomy, IOVA_TIGHT_TRIES);
-	/* Of whole chunks the tree knows all, so there are no others. */
+	/* The tree counts whole chunks exactly, so no other gap will do. */
 	if (!above && !roomy.chunks)
 		above = gap_find(extents, req, &tight, IOVA_TIGHT_TRIES);
 	if (!above)
@@ -260,12 +265,12 @@ bool iova_extents_place(struct iova_extents *extents, struct iova_extent *x,
 
 /**
  * iova_extents_have_gap - whether there is a gap of a size
- * @extents: what is taken
+ * @extents: all taken parts of the space
  * @size: granules
  * @limit: last granule that counts
  *
  * Context: Any; serialised by the caller.
- * Return: true if there is; false may be wrong at gaps that @limit cuts.
+ * Return: whether there is one.
  */
 bool iova_extents_have_gap(struct iova_extents *extents, unsigned long size,
 			   unsigned long limit)
@@ -277,8 +282,8 @@ bool iova_extents_have_gap(struct iova_extents *extents, unsigned long size,
 }
 
 /**
- * iova_extents_init - set up with nothing taken
- * @extents: to be set up
+ * iova_extents_init - initialise with nothing taken
+ * @extents: to be initialised
  * @first: lowest usable granule, at least 1
  * @last: highest usable granule, below ULONG_MAX
  *

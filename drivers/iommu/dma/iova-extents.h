@@ -2,9 +2,9 @@
 /*
  * Extents: the taken parts of an address space, and the gaps in between.
  *
- * The model is told in iova-extents.c. Everything counts in granules (the smallest
- * IOMMU page of the domain); "last" is inclusive throughout, so that the top of
- * the address space needs no special case.
+ * The model is described in iova-extents.c. Everything counts in granules (the
+ * smallest IOMMU page of the domain); "last" is inclusive throughout, so that
+ * the top of the address space needs no special case.
  */
 #ifndef _IOVA_EXTENTS_H
 #define _IOVA_EXTENTS_H
@@ -17,15 +17,18 @@
 #define IOVA_CHUNK_SHIFT 9
 #define IOVA_CHUNK_GRANULES	(1UL << IOVA_CHUNK_SHIFT)
 
-/* No range starts at granule 0: device address 0 means trouble to too many. */
+/*
+ * No range starts at granule 0, as many drivers and devices take address 0 for
+ * none.
+ */
 #define IOVA_NONE		0UL
 
 /* An epoch is one of two generations of ranges that wait for a flush. */
 #define IOVA_EPOCHS		2
 
 /**
- * struct iova_gaps - what the tree knows of the free space below its nodes
- * @granules: longest gap
+ * struct iova_gaps - the largest gaps in the subtree of a node
+ * @granules: granules of the longest gap
  * @chunks: most whole, aligned chunks in one gap
  */
 struct iova_gaps {
@@ -47,11 +50,11 @@ enum iova_kind {
  * @last: last granule
  * @below: the largest gaps in this node's subtree
  * @kind: what the extent is used for
- * @mapped: a large range that has been handed out and not been claimed
- * @retired: place in the list of what waits for an epoch's flush
+ * @mapped: a large range that has been allocated and not been claimed
+ * @retired: per epoch, entry in the list of what waits for its flush
  *
  * The gap is kept with the extent above it, so giving an extent back needs
- * no memory: its own range and gap join the gap of its neighbour.
+ * no memory: its range and its gap become part of the gap of its neighbour.
  */
 struct iova_extent {
 	struct rb_node node;
@@ -82,7 +85,7 @@ struct iova_extents {
  * @align: the first granule is a multiple of this power of two
  * @limit: the last granule is at most this
  * @boundary: no range crosses a multiple of this power of two; 0 for none
- * @soft: the caller has another limit to try; this one is a wish
+ * @soft: @limit is only preferred; the caller has another one to try
  */
 struct iova_request {
 	unsigned long size;

@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The pool: which chunks and extents an address space has, and who has them.
+ * The pool: the chunks and extents of an address space, and who has them.
  *
- * A CPU has the chunks that it refills its cache from (iova-space.c). A chunk that
- * no CPU has is partial if it has free granules: it is on a list by the length of
- * its longest free run, and a CPU that needs a chunk takes it from there. Where
- * space is scarce, ranges are taken from partial chunks right there. A partial
- * chunk without a used granule goes back to the extents.
+ * A CPU chunk is one from which a CPU refills its cache (iova-space.c). A chunk
+ * that is no CPU chunk is partial if it has free granules: it is on a list by
+ * the length of its longest free run, from which a CPU gets a chunk when it
+ * needs one. Requests with limits in the narrow zones, up to IOVA_ZONE_SCARCE,
+ * take ranges of partial chunks under the lock. A partial chunk with no granule
+ * in use goes back to the extents.
  *
- * Anybody frees into any chunk, by clearing bits of @used. Moving a chunk to
- * another list takes the pool's lock. If one frees into a chunk while another puts
- * it on a list, each looks after having written, so one of them sees both and puts
- * the chunk where it belongs:
+ * Any CPU may free into any chunk, by clearing bits of @used without the lock.
+ * The lock is only needed to move a chunk to another list. If one CPU frees
+ * into a chunk while another puts it on a list, each reads after it has
+ * written, so at least one of them sees both and puts the chunk on the right
+ * list:
  *
  *   freeing                        putting on a list
  *   clear bits in used             leave IOVA_CLASS_CPU
  *   full barrier  [E]              full barrier  [F]
- *   read the class                 read used, sort by that
+ *   read the class                 read used, and choose the list
  *
- * A chunk found by address may go any time until something in it has been
- * claimed: RCU keeps the memory, and having interrupts off is a reader.
+ * A chunk that is looked up by address may be removed at any time until a range
+ * of it has been claimed. RCU keeps its memory, and having interrupts off makes
+ * the caller an RCU reader.
  */
 
 #include <kunit/visibility.h>
@@ -29,22 +32,26 @@
 #include "iova-pool.h"
 
 /*
- * Partial chunks to look at on a list. All suit a request whose limit is that of
- * its zone. With another limit some may lie above it, and go to the tail so that
- * the next request sees others.
+ * Most partial chunks to look at on a list. If the limit of the request is that
+ * of its zone, the first chunk will do. With a lower limit some chunks may lie
+ * above it; these are moved to the tail so that the next request looks at
+ * others.
  */
 #define IOVA_PARTIAL_TRIES	16
 
-/* Empty chunks to keep, so that the same one is not given back again and again */
+/*
+ * Most empty chunks to keep, so that the same one is not freed and created
+ * again and again
+ */
 #define IOVA_EMPTY_MAX		16
 
 /**
- * iova_pool_low - whether requests have to spare addresses
+ * iova_pool_low - whether a zone is short of addresses
  * @pool: of the address space
- * @zone: of their limit
+ * @zone: of the limit of a request
  *
  * Context: Any.
- * Return: whether more than half of what they can get is taken.
+ * Return: whether more than half of the addresses up to the limit are taken.
  */
 bool iova_pool_low(const struct iova_pool *pool, unsigned int zone)
 {
@@ -61,13 +68,13 @@ bool iova_pool_low(const struct iova_pool *pool, unsigned int zone)
 }
 
 /**
- * iova_pool_activate_zone - somebody needs addresses in a zone
+ * iova_pool_activate_zone - note that requests need addresses in a zone
  * @pool: of the address space
- * @zone: which one
+ * @zone: the zone
  *
- * A chunk is for requests in the narrowest active zone that holds it. So who can do
- * with wider limits does not use up what others have to have, and does use it where
- * there are no others.
+ * A chunk is for requests in the narrowest active zone that holds it. So
+ * requests with wider limits do not use up what narrower ones depend on, but do
+ * use it where there are no narrower ones.
  *
  * Context: Any.
  */
@@ -86,7 +93,7 @@ void iova_pool_activate_zone(struct iova_pool *pool, unsigned int zone)
 }
 
 /*
- * Extents, and how much of each zone they take.
+ * Extents, and how many granules they take in each zone.
  */
 
 static void count_taken(struct iova_pool *pool, const struct iova_extent *x)
@@ -108,9 +115,9 @@ static void count_freed(struct iova_pool *pool, const struct iova_extent *x)
 }
 
 /**
- * iova_pool_insert - iova_extents_insert(), counted
+ * iova_pool_insert - iova_extents_insert(), counted by zone
  * @pool: of the address space
- * @x: to be taken
+ * @x: extent to insert
  * @above: the extent above the gap
  *
  * Context: Any; the caller holds &iova_pool.lock.
@@ -123,13 +130,13 @@ void iova_pool_insert(struct iova_pool *pool, struct iova_extent *x,
 }
 
 /**
- * iova_pool_place - iova_extents_place(), counted
+ * iova_pool_place - iova_extents_place(), counted by zone
  * @pool: of the address space
- * @x: gets its range, and is taken
+ * @x: extent to give a range
  * @req: what the range has to satisfy
  *
  * Context: Any; the caller holds &iova_pool.lock.
- * Return: false if there is no room.
+ * Return: false if no gap has a place for @req.
  */
 bool iova_pool_place(struct iova_pool *pool, struct iova_extent *x,
 		     const struct iova_request *req)
@@ -141,7 +148,7 @@ bool iova_pool_place(struct iova_pool *pool, struct iova_extent *x,
 }
 
 /**
- * iova_pool_erase - iova_extents_erase(), counted
+ * iova_pool_erase - iova_extents_erase(), counted by zone
  * @pool: of the address space
  * @x: the extent
  *
@@ -175,27 +182,35 @@ static void chunk_to_cpu(struct iova_pool *pool, struct iova_chunk *c)
 	WRITE_ONCE(c->class, IOVA_CLASS_CPU);
 }
 
-/* Nothing of @c is in use. Return: whether it can go. */
+/*
+ * Mark @c, which has no granule in use, as dead. Return: whether it can be
+ * freed.
+ */
 static bool chunk_kill(struct iova_chunk *c)
 {
 	return !c->reserved &&
 	       atomic_cmpxchg(&c->queued, 0, IOVA_QUEUED_DEAD) == 0;
 }
 
-/* @c, which waits for no flush, is on its way out; see iova_pool_reap(). */
+/* Put @c, which has been marked dead, on the list for iova_pool_reap(). */
 static void chunk_die(struct iova_pool *pool, struct iova_chunk *c)
 {
 	WRITE_ONCE(c->class, IOVA_CLASS_NONE);
 	llist_add(&c->extent.retired[0], &pool->dying);
 }
 
-/* Class @c, which is on no list; return the list to put it on, if any. */
+/*
+ * Set the class of @c, which is on no list, by its free granules.
+ * Return: the list to put it on; NULL if it is full or dying.
+ */
 static struct list_head *classify(struct iova_pool *pool, struct iova_chunk *c)
 {
 	u8 class;
 
 	lockdep_assert_held(&pool->lock);
-	/* Whoever frees from now on waits for the lock to have a look. */
+	/*
+	 * A CPU that frees from now on finds this class and waits for the lock.
+	 */
 	WRITE_ONCE(c->class, IOVA_CLASS_FULL);
 	smp_mb(); /* [F] pairs with [E] in chunk_clear_bits() */
 	class = iova_chunk_class(c);
@@ -220,7 +235,7 @@ static void put_partial(struct iova_pool *pool, struct iova_chunk *c)
 		list_add(&c->list, list);
 }
 
-/* The same, behind the others, so that these are looked at first */
+/* The same at the tail, so that other chunks are looked at first */
 static void put_partial_tail(struct iova_pool *pool, struct iova_chunk *c)
 {
 	struct list_head *list = classify(pool, c);
@@ -229,12 +244,17 @@ static void put_partial_tail(struct iova_pool *pool, struct iova_chunk *c)
 		list_add_tail(&c->list, list);
 }
 
-/* @c is IOVA_CLASS_NONE: on no list, owned by nobody, without a range. */
+/*
+ * @c is IOVA_CLASS_NONE: on no list, no CPU chunk and without a range in use.
+ */
 static void chunk_destroy(struct iova_pool *pool, struct iova_chunk *c)
 {
 	unsigned long flags;
 
-	/* The index first, so that whoever takes the place finds it empty. */
+	/*
+	 * The index comes first: the next chunk at this address stores itself
+	 * there.
+	 */
 	xa_lock_irqsave(&pool->chunks, flags);
 	__xa_erase(&pool->chunks, c->extent.first >> IOVA_CHUNK_SHIFT);
 	xa_unlock_irqrestore(&pool->chunks, flags);
@@ -245,8 +265,10 @@ static void chunk_destroy(struct iova_pool *pool, struct iova_chunk *c)
 }
 
 /**
- * iova_pool_reap_all - see iova_pool_reap()
+ * iova_pool_reap_all - free the dying chunks
  * @pool: of the address space
+ *
+ * Called through iova_pool_reap().
  *
  * Context: Any that may take a spinlock, on PREEMPT_RT also.
  */
@@ -262,17 +284,21 @@ void iova_pool_reap_all(struct iova_pool *pool)
 }
 
 /**
- * iova_pool_sort - have a chunk on the right list
+ * iova_pool_sort - move a chunk to the right list
  * @pool: of the address space
- * @c: a chunk of which granules became free; may be anybody's, or gone
+ * @c: a chunk with granules that have become free; may have become a CPU chunk
+ *	or be dying
  *
- * Context: Any; a reader of RCU since before they became free. The caller ends
- * with iova_pool_reap().
+ * Context: Any; an RCU reader since before the granules became free. The caller
+ * ends with iova_pool_reap().
  */
 void iova_pool_sort(struct iova_pool *pool, struct iova_chunk *c)
 {
 	guard(raw_spinlock_irqsave)(&pool->lock);
-	/* Adopted in between: then it has a better place than a list. */
+	/*
+	 * Nothing to do if it is a CPU chunk, or dying: then it is on no
+	 * partial list.
+	 */
 	if (c->class != IOVA_CLASS_CPU && c->class != IOVA_CLASS_NONE) {
 		chunk_unlist(pool, c);
 		put_partial(pool, c);
@@ -280,7 +306,7 @@ void iova_pool_sort(struct iova_pool *pool, struct iova_chunk *c)
 }
 
 /**
- * iova_pool_put_partial - give up ownership of a chunk
+ * iova_pool_put_partial - put a CPU chunk on a partial list
  * @pool: of the address space
  * @c: the chunk
  *
@@ -306,12 +332,12 @@ static int chunk_index(struct iova_pool *pool, struct iova_chunk *c)
 }
 
 /**
- * iova_pool_create_chunk - make a chunk
+ * iova_pool_create_chunk - create a chunk
  * @pool: of the address space
- * @limit: its last granule is at most this
+ * @limit: last granule of the chunk at most
  *
  * Context: Any.
- * Return: a chunk that the caller owns; or NULL without room or memory.
+ * Return: a CPU chunk; or NULL if addresses or memory are short.
  */
 struct iova_chunk *iova_pool_create_chunk(struct iova_pool *pool,
 					  unsigned long limit)
@@ -367,7 +393,7 @@ static struct iova_chunk *partial_from(struct iova_pool *pool,
 	return NULL;
 }
 
-/* Take a parked chunk with a place for @class off its list: the tightest. */
+/* Take the tightest partial chunk with a place for @class off its list. */
 static struct iova_chunk *get_partial(struct iova_pool *pool,
 				      unsigned int zone, unsigned int class,
 				      unsigned long limit)
@@ -385,14 +411,14 @@ static struct iova_chunk *get_partial(struct iova_pool *pool,
 }
 
 /**
- * iova_pool_get_partial - become the owner of a parked chunk
+ * iova_pool_get_partial - turn a partial chunk into a CPU chunk
  * @pool: of the address space
  * @zone: of the chunk
- * @class: lowest that will do
- * @limit: its last granule is at most this
+ * @class: lowest class that will do
+ * @limit: last granule of the chunk at most
  *
  * Context: Any.
- * Return: the chunk, the tightest that will do; or NULL.
+ * Return: the tightest chunk that will do, or NULL.
  */
 struct iova_chunk *iova_pool_get_partial(struct iova_pool *pool,
 					 unsigned int zone, unsigned int class,
@@ -422,11 +448,11 @@ static void shrink_zone(struct iova_pool *pool, unsigned int zone)
 }
 
 /**
- * iova_pool_shrink - give the empty chunks back to the extents
+ * iova_pool_shrink - give empty chunks back to the extents
  * @pool: of the address space
  *
  * Context: Any.
- * Return: whether there was one.
+ * Return: whether any chunk was given back.
  */
 bool iova_pool_shrink(struct iova_pool *pool)
 {
@@ -439,15 +465,15 @@ bool iova_pool_shrink(struct iova_pool *pool)
 }
 
 /**
- * iova_pool_take - take a range of a chunk that stays parked
+ * iova_pool_take - take a range of a chunk that stays partial
  * @pool: of the address space
  * @zone: of the chunk
- * @class: lowest that will do
+ * @class: lowest class that will do
  * @req: what the range has to satisfy
  * @range: where to store it
  *
  * Context: Any.
- * Return: false if there is none.
+ * Return: false if there is no such chunk.
  */
 bool iova_pool_take(struct iova_pool *pool, unsigned int zone,
 		    unsigned int class, const struct iova_request *req,
@@ -466,19 +492,19 @@ bool iova_pool_take(struct iova_pool *pool, unsigned int zone,
 }
 
 /**
- * iova_pool_take_tight - take a range of a parked chunk that may have a place
+ * iova_pool_take_tight - take a range of a partial chunk that may have a place
  * @pool: of the address space
  * @zone: of the chunk
  * @class: of the chunk
  * @req: what the range has to satisfy
  * @range: where to store it
- * @tries: chunks to look at, counted down
+ * @tries: most chunks to look at, counted down
  *
- * For 16 granules of which a multiple of 16 is the first, say, only a run of 31
- * has a place for certain, but one of 16 may have it.
+ * For example, 16 granules aligned to 16 are certain to fit only in a run of
+ * 31, but may fit in a run of 16.
  *
  * Context: Any.
- * Return: false if none has been found.
+ * Return: false if no place has been found.
  */
 bool iova_pool_take_tight(struct iova_pool *pool, unsigned int zone,
 			  unsigned int class, const struct iova_request *req,
@@ -494,7 +520,7 @@ bool iova_pool_take_tight(struct iova_pool *pool, unsigned int zone,
 		more = c && c != first;
 		if (more) {
 			taken = iova_chunk_take(c, req, range);
-			/* Behind the others, whether it had a place or not */
+			/* To the tail, whether it had a place or not */
 			chunk_unlist(pool, c);
 			put_partial_tail(pool, c);
 		}
@@ -505,15 +531,15 @@ bool iova_pool_take_tight(struct iova_pool *pool, unsigned int zone,
 }
 
 /**
- * iova_pool_take_cpu - take a range of a chunk that somebody owns
+ * iova_pool_take_cpu - take a range of a CPU chunk of any CPU
  * @pool: of the address space
  * @req: what the range has to satisfy
  * @range: where to store it
  *
- * For when there is no chunk to be had. A step per CPU.
+ * For when no other chunk has a place. Takes one step per CPU chunk.
  *
  * Context: Any.
- * Return: false if there is none.
+ * Return: false if no CPU chunk has a place either.
  */
 bool iova_pool_take_cpu(struct iova_pool *pool,
 			const struct iova_request *req,
@@ -536,7 +562,7 @@ bool iova_pool_take_cpu(struct iova_pool *pool,
 	return taken;
 }
 
-/* The longest range of a partial chunk below @limit, about */
+/* The longest range of a partial chunk below @limit, approximately */
 static unsigned long partial_largest(struct iova_pool *pool,
 				     unsigned long limit)
 {
@@ -556,11 +582,11 @@ static unsigned long partial_largest(struct iova_pool *pool,
 }
 
 /**
- * iova_pool_largest - the longest range that could be handed out
+ * iova_pool_largest - the longest range that could be allocated
  * @pool: of the address space
- * @limit: its last granule at most
+ * @limit: last granule of the range at most
  *
- * For reports: chunks that CPUs have are not counted.
+ * For reports only: CPU chunks are not counted.
  *
  * Context: Any.
  * Return: granules.
@@ -584,10 +610,10 @@ unsigned long iova_pool_largest(struct iova_pool *pool, unsigned long limit)
 EXPORT_SYMBOL_IF_KUNIT(iova_pool_largest);
 
 /**
- * iova_pool_init - set up with nothing taken
+ * iova_pool_init - initialise a pool with nothing taken
  * @pool: of the address space; all zero
- * @first: lowest granule that may be handed out, at least 1
- * @last: highest granule that may be handed out, below ULONG_MAX
+ * @first: lowest granule that may be allocated, at least 1
+ * @last: highest granule that may be allocated, below ULONG_MAX
  * @granule_shift: log2 of the granule in bytes
  *
  * Context: Any.
@@ -611,7 +637,7 @@ void iova_pool_init(struct iova_pool *pool, unsigned long first,
 
 /**
  * iova_pool_destroy - free all chunks and extents
- * @pool: of an address space that nobody uses any more
+ * @pool: of an address space that is no longer in use
  *
  * Context: Any.
  */

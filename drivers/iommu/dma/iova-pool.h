@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Parking: which chunks there are, and who has them. See iova-pool.c.
+ * The pool: the chunks and extents of an address space, and who has them. See
+ * iova-pool.c.
  */
 #ifndef _IOVA_POOL_H
 #define _IOVA_POOL_H
@@ -16,44 +17,49 @@
 #include "iova-extents.h"
 
 /*
- * Allocations are made in the middle of a driver's map call, which may be in
- * any context. A failure is the driver's to handle, not worth a splat.
+ * Memory is allocated in the middle of a driver's map call, which may be in any
+ * context. The driver handles a failure, so it is not worth a warning.
  */
 #define IOVA_GFP	(GFP_ATOMIC | __GFP_NOWARN)
 
 /*
- * In the zones up to this one space is too scarce for a chunk per CPU; all take
- * from the parked ones, under the lock.
+ * The zones up to this one are too small for a chunk per CPU, so requests with
+ * a limit in them take ranges of partial chunks under the lock.
  */
 #define IOVA_ZONE_SCARCE	1
 
-/* Parked chunks to look at that may have a place, when none has for certain */
+/* Most partial chunks to try that may have a place, when none is certain to */
 #define IOVA_TIGHT_CHUNKS	64
 
 /*
- * Zones keep narrow address limits from starving behind wide ones: a chunk
- * belongs to the narrowest zone that holds all of it, and a CPU keeps one
- * chunk at hand per zone.
+ * Zones keep requests with wide limits from using up the addresses that narrow
+ * limits need: a chunk belongs to the narrowest zone that holds all of it, and
+ * a CPU has one CPU chunk per zone.
  */
 #define IOVA_ZONES		8
 
 /**
- * struct iova_pool - the chunks and extents of an address space, and who has them
- * @lock: protects the extents, the lists of chunks and who has which chunk
+ * struct iova_pool - the chunks and extents of an address space
+ * @lock: protects all fields but @chunks and @dying; what is read without it is
+ *	written with WRITE_ONCE()
  * @extents: what is taken
- * @chunks: chunk by granule number / IOVA_CHUNK_GRANULES, read under RCU
- * @partial: chunks that no CPU has and that have free granules, by zone and class
+ * @chunks: chunk by granule number / IOVA_CHUNK_GRANULES; read under RCU,
+ *	written under its own lock
+ * @partial: by zone and class, chunks that have free granules and are no CPU
+ *	chunks
  * @classes: by zone, bit per class with a chunk in @partial
- * @cpu_chunks: chunks that a CPU has
- * @nr_cpu_chunks: how many
- * @nr_empty: chunks on the IOVA_CLASS_EMPTY lists
- * @dying: chunks that are to go, by &iova_extent.retired of epoch 0
- * @taken: granules of extents that end in each zone
+ * @cpu_chunks: the CPU chunks of all CPUs
+ * @nr_cpu_chunks: number of chunks in @cpu_chunks
+ * @nr_empty: number of chunks on the IOVA_CLASS_EMPTY lists
+ * @dying: chunks to be freed by iova_pool_reap(), by &iova_extent.retired of
+ *	epoch 0
+ * @taken: granules of the extents that end in each zone
  * @active_zones: bit per zone, set when a request needs a limit in it
- * @zone_for: by zone, which requests its chunks are for
- * @granule_shift: log2 of the granule in bytes, to sort limits into zones
+ * @zone_for: by zone, the zone of the requests that its chunks are for
+ * @granule_shift: log2 of the granule in bytes, to sort limits into zones;
+ *	immutable
  *
- * @lock is raw and held for bounded steps, so any context may call.
+ * @lock is raw and held for bounded steps, so it can be taken in any context.
  */
 struct iova_pool {
 	raw_spinlock_t lock;
@@ -71,7 +77,10 @@ struct iova_pool {
 	unsigned int granule_shift;
 };
 
-/* Limits that hardware is known to have, in bits of the address */
+/*
+ * The zone of a limit of @last; zones end where hardware is known to have
+ * limits.
+ */
 static __always_inline unsigned int
 iova_pool_zone(const struct iova_pool *pool, unsigned long last)
 {
@@ -108,14 +117,14 @@ bool iova_pool_shrink(struct iova_pool *pool);
 void iova_pool_reap_all(struct iova_pool *pool);
 
 /**
- * iova_pool_reap - let chunks go that are on their way out
+ * iova_pool_reap - free the dying chunks
  * @pool: of the address space
  *
- * To be called when interrupts are on again, as far as it is up to the caller:
- * the index of chunks has a lock that sleeps on PREEMPT_RT.
+ * A caller that has disabled interrupts calls this after enabling them again:
+ * the lock of the index of chunks sleeps on PREEMPT_RT.
  *
  * Context: Any.
- * Return: whether there was one.
+ * Return: whether there were any.
  */
 static inline bool iova_pool_reap(struct iova_pool *pool)
 {

@@ -2,44 +2,50 @@
 /*
  * Addresses: who gets which range of an IOMMU address space.
  *
- * Two levels. Extents are the taken parts of the space (iova-extents.c): reserved, or
- * one large range, or a chunk. Small ranges come out of chunks (iova-chunk.c), of which
- * CPUs have some and the others are parked (iova-pool.c).
+ * There are two levels. Extents are the taken parts of the space
+ * (iova-extents.c): a reserved region, one large range, or a chunk. Small
+ * ranges come out of chunks (iova-chunk.c). A CPU chunk belongs to one CPU; all
+ * other chunks are partial or full (iova-pool.c).
  *
- * Life of a range, in the words of a chunk:
+ * The life of a range, and what a chunk records of it:
  *
- *   iova_space_alloc()  -> used + size            the caller maps it
- *   iova_space_claim()  -> used                   the caller, and only one, unmaps it
- *   iova_space_release()-> free                   at once, or
- *   iova_space_retire() -> used + dirty[epoch]    until iova_space_recycle() of that epoch
+ *   iova_space_alloc()   -> used + size          the caller maps it
+ *   iova_space_claim()   -> used                 exactly one caller unmaps it
+ *   iova_space_release() -> free                 at once, or
+ *   iova_space_retire()  -> used + dirty[epoch]  until iova_space_recycle() of
+ *                                                that epoch
  *
- * The size tells a wrong unmap before anything is torn down; taking it is one
- * exchange, which of several callers one wins.
+ * A claim takes the size with one atomic exchange, so exactly one of several
+ * callers succeeds. A wrong unmap finds no size and has cleared nothing.
  *
- * A CPU has hands: the free granules of a few words, which it has to itself (they
- * are used, as far as the chunk knows). Handing them out, and taking granules
- * back into a word, needs neither lock nor atomic operation. What is freed goes
- * into a hand and comes out of it first, so that the cost is the same whether
- * frees come in order, at random or from another CPU; and a hand that has to be
- * emptied gives back up to a word's granules at once.
+ * The cache of a CPU holds the free granules of a few words of chunks (struct
+ * iova_cpu_word). The CPU has them to itself; in the chunk they are marked
+ * used. Allocating from the cache and freeing into it need neither a lock nor
+ * an atomic operation. What is freed goes into the cache and is allocated from
+ * there first, so the cost is the same whether ranges are freed in order, at
+ * random or on another CPU. Draining a word gives back all of its granules at
+ * once.
  *
- * A CPU owns the chunks that it fills its hands from, one per zone, word after
- * word, so that neighbours in time are neighbours in space. A chunk that has no
- * room for the request is parked, and another one adopted or made.
+ * A CPU refills its cache from its CPU chunks, one per zone, word after word,
+ * so that ranges allocated one after another are neighbours in the space. When
+ * a CPU chunk has no place for a request, it is put on a partial list, and the
+ * CPU gets a partial chunk or creates a new one.
  *
- * A chunk waits on an epoch's list if it has something dirty. It must not go
- * while on the list, and nothing dirty may be forgotten:
+ * A chunk with dirty granules is on the list of their epoch. It must not be
+ * freed while it is on a list, and no dirty granule may be forgotten:
  *
- *   retiring                       recycling                  destroying
- *   set bits in dirty              clear the queued bit       used is empty
- *   full barrier  [G]              full barrier  [H]          queued: 0 -> dead,
- *   set the queued bit; if it      take the bits of dirty     or let it live
- *     was not set and the chunk
- *     not dead: put on the list
+ *   retiring                       recycling                 destroying
+ *   set bits in dirty              clear the queued bit      used is empty
+ *   full barrier  [G]              full barrier  [H]         queued: 0 -> dead,
+ *   set the queued bit; if it      take the bits of dirty    or keep the chunk
+ *     was clear and the chunk
+ *     is not dead: put it on
+ *     the list
  *
- * No operation takes more than O(log n) steps, and one per CPU where addresses
- * have run out. Claiming and freeing never allocate memory or fail. Nothing here
- * sleeps but iova_space_init(), iova_space_destroy() and iova_space_reserve().
+ * Allocating, claiming and freeing take O(log n) steps, and allocating one more
+ * for each CPU chunk when addresses have run out. Claiming and freeing never
+ * allocate memory or fail. Only iova_space_init(), iova_space_destroy() and
+ * iova_space_reserve() sleep.
  */
 
 #include <kunit/visibility.h>
@@ -58,21 +64,21 @@
 #include "iova-space.h"
 
 /*
- * Chunks strand space: one small range keeps all of a chunk from larger requests.
- * Where more than half of the space is taken, only requests up to this many
- * granules come out of chunks.
+ * Chunks strand space: one small range keeps the rest of its chunk from larger
+ * requests. Where more than half of the space is taken, requests for more
+ * granules than this come out of chunks only when nothing else is left.
  */
 #define IOVA_SMALL_LOW		16
 
-/* Words that a CPU has in hand: at most 2 MiB with a granule of 4 KiB */
+/* Words in the cache of a CPU: at most 2 MiB with a granule of 4 KiB */
 #define IOVA_CPU_WORDS		8
 
 /**
  * struct iova_cpu_word - free granules of a word that a CPU has to itself
- * @chunk: the word's chunk; not to be looked at when @free is 0
+ * @chunk: chunk of the word; may have been freed when @free is 0
  * @free: which granules
  * @base: first granule of the word, or IOVA_NO_WORD
- * @zone: zone of the requests that they are for
+ * @zone: zone of the requests that the granules are for
  */
 struct iova_cpu_word {
 	struct iova_chunk *chunk;
@@ -85,15 +91,17 @@ struct iova_cpu_word {
 
 /**
  * struct iova_cpu - what a CPU allocates from
- * @word: what it has in hand
- * @at: the hand that was used last
- * @filled: bit per word, set while something may be in it; that of @at always
- * @victim: the hand to empty next if one is needed
+ * @word: the cache
+ * @at: index of the word that was used last
+ * @filled: bit per word, set while the word may have free granules; always set
+ *	for @at once a word has been filled
+ * @victim: index of the word to drain next when all are filled
  * @unseen: by zone, bit per word of @chunk that has not been looked at yet
- * @chunk: by zone of the request's limit, the chunk it owns, or NULL
- * @recent: the chunk it adopted last: that of the next claim, often
+ * @chunk: by zone of the request's limit, the CPU chunk; or NULL
+ * @recent: the one in @chunk that was installed last, as the next claim is
+ *	often for a range of it
  *
- * For this CPU only, with interrupts off.
+ * Accessed only by this CPU, with interrupts off.
  */
 struct iova_cpu {
 	struct iova_cpu_word word[IOVA_CPU_WORDS];
@@ -106,7 +114,7 @@ struct iova_cpu {
 };
 
 /*
- * Hands: what a CPU has to itself, with interrupts off.
+ * The cache of a CPU, accessed with interrupts off.
  */
 
 static __always_inline bool cpu_word_alloc(struct iova_cpu_word *word,
@@ -129,7 +137,7 @@ static __always_inline bool cpu_word_alloc(struct iova_cpu_word *word,
 	return true;
 }
 
-/* Granules of word @w become free for all; interrupts are off. */
+/* Give granules of word @w back to chunk @c; interrupts are off. */
 static void free_word(struct iova_space *space, struct iova_chunk *c,
 		      unsigned int w, u64 bits)
 {
@@ -138,7 +146,7 @@ static void free_word(struct iova_space *space, struct iova_chunk *c,
 		iova_pool_sort(&space->pool, c);
 }
 
-/* Give back what is in a hand. */
+/* Give the free granules of a cached word back to its chunk. */
 static void cpu_word_drain(struct iova_space *space, struct iova_cpu_word *word)
 {
 	if (word->free)
@@ -147,7 +155,7 @@ static void cpu_word_drain(struct iova_space *space, struct iova_cpu_word *word)
 	word->free = 0;
 }
 
-/* The hand for granules of the word at @base: that of the same word, or any */
+/* The cached word at @base, or one that can be filled with it */
 static struct iova_cpu_word *
 cpu_word_for(struct iova_space *space, struct iova_cpu *cpu, unsigned long base)
 {
@@ -213,7 +221,7 @@ static bool cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
 	return false;
 }
 
-/* Take what is free in word @w of the CPU's chunk @c in hand. */
+/* Move the free granules of word @w of the CPU chunk @c into the cache. */
 static void cpu_word_refill(struct iova_space *space, struct iova_cpu *cpu,
 			    struct iova_chunk *c, unsigned int w,
 			    unsigned int zone)
@@ -230,8 +238,9 @@ static void cpu_word_refill(struct iova_space *space, struct iova_cpu *cpu,
 }
 
 /*
- * Take words of the CPU's chunk in hand until one has a place for @req. Each is
- * looked at once: what is freed in it later makes the chunk worth adopting again.
+ * Refill the cache from the CPU chunk, word after word, until one has a place
+ * for @req. Each word is looked at once, as granules that are freed in it later
+ * count again when the chunk has become partial.
  */
 static bool cpu_refill(struct iova_space *space, struct iova_cpu *cpu,
 		       unsigned int zone, const struct iova_request *req)
@@ -253,7 +262,7 @@ static bool cpu_refill(struct iova_space *space, struct iova_cpu *cpu,
 	return false;
 }
 
-/* Out of the chunk that this CPU owns */
+/* Allocate from the CPU chunk. */
 static bool chunk_alloc(struct iova_space *space, struct iova_cpu *cpu,
 			unsigned int zone, const struct iova_request *req,
 			struct iova_range *range)
@@ -270,10 +279,10 @@ static bool chunk_alloc(struct iova_space *space, struct iova_cpu *cpu,
 }
 
 /*
- * Handing out.
+ * Allocating.
  */
 
-/* Out of the hands of this CPU, or the chunk that it owns */
+/* Allocate from the cache or the CPU chunk. */
 static bool alloc_from_cpu(struct iova_space *space, unsigned int zone,
 			   const struct iova_request *req,
 			   struct iova_range *range)
@@ -290,7 +299,7 @@ static bool alloc_from_cpu(struct iova_space *space, unsigned int zone,
 	return taken;
 }
 
-/* Out of @c, which the caller owns; then @c is what this CPU goes on with. */
+/* Make @c, a new CPU chunk, the one of this CPU, and allocate from it. */
 static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 			  unsigned int zone, const struct iova_request *req,
 			  struct iova_range *range)
@@ -314,7 +323,7 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 	return taken;
 }
 
-/* Out of a chunk of zone @z that is parked, for a limit in @zone */
+/* Allocate from a partial chunk of zone @z for a limit in @zone. */
 static bool alloc_zone(struct iova_space *space, unsigned int z,
 		       unsigned int zone, const struct iova_request *req,
 		       struct iova_range *range)
@@ -345,7 +354,7 @@ static bool alloc_new(struct iova_space *space, unsigned int zone,
 	return taken;
 }
 
-/* Where nothing is certain to have a place any more, something may have one. */
+/* No chunk is certain to have a place for @req: try those that may have one. */
 static bool alloc_last(struct iova_space *space, const struct iova_request *req,
 		       struct iova_range *range)
 {
@@ -369,7 +378,10 @@ static bool alloc_small(struct iova_space *space,
 	unsigned int zone = iova_pool_zone(&space->pool, req->limit);
 	int z;
 
-	/* What is there and others do not need, something new, or anything */
+	/*
+	 * First a partial chunk that no narrower zone needs, then a new chunk,
+	 * then any partial chunk
+	 */
 	for (z = zone; z >= 0; z--)
 		if ((z == zone || READ_ONCE(space->pool.zone_for[z]) == zone) &&
 		    alloc_zone(space, z, zone, req, range))
@@ -412,12 +424,15 @@ static bool alloc_large(struct iova_space *space,
 	return true;
 }
 
-/* @small: what @req asks of a chunk, or NULL if it does not fit in one */
+/* @small: @req as a request for a chunk, or NULL if it does not fit in one */
 static bool alloc_any(struct iova_space *space, const struct iova_request *req,
 		      const struct iova_request *small,
 		      struct iova_range *range)
 {
-	/* Who can do with other addresses does not have to spare these. */
+	/*
+	 * Where addresses are low, larger requests try chunks last. A soft
+	 * request need not spare them, as it has another limit to try.
+	 */
 	bool last = small && req->size > IOVA_SMALL_LOW && !req->soft &&
 		    iova_pool_low(&space->pool, iova_pool_zone(&space->pool, req->limit));
 
@@ -437,7 +452,7 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 		return false;
 	if (req->size <= IOVA_SMALL_MAX && req->align <= IOVA_CHUNK_GRANULES)
 		small = &of_chunk;
-	/* No range of a chunk crosses a boundary as wide as it is. */
+	/* A range that is aligned to its size crosses no wider boundary. */
 	if (small && req->boundary && req->boundary < IOVA_CHUNK_GRANULES)
 		small->align = max(req->align, roundup_pow_of_two(req->size));
 	zone = iova_pool_zone(&space->pool, req->limit);
@@ -449,7 +464,7 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 	if (req->soft)
 		return false;
 
-	/* It is getting scarce: with what this CPU has in its other hands, too */
+	/* Short of addresses: drain the cache of this CPU and retry. */
 	local_irq_save(flags);
 	cpu_drain(space, this_cpu_ptr(space->cpu), NULL);
 	local_irq_restore(flags);
@@ -457,7 +472,7 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 	       (small && alloc_last(space, small, range));
 }
 
-/* What is not in hand at once */
+/* Allocate what the cached word that was used last does not have. */
 static noinline bool alloc_slow(struct iova_space *space,
 				const struct iova_request *req,
 				struct iova_range *range)
@@ -469,13 +484,13 @@ static noinline bool alloc_slow(struct iova_space *space,
 }
 
 /**
- * iova_space_alloc - hand out a range of granules
+ * iova_space_alloc - allocate a range of granules
  * @space: address space
  * @req: what the range has to satisfy
  * @range: where to store it
  *
  * Context: Any. Takes &iova_pool.lock for bounded steps.
- * Return: true, or false when there is no room or no memory.
+ * Return: true; or false if addresses or memory are short.
  */
 bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 		      struct iova_range *range)
@@ -485,7 +500,7 @@ bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 	unsigned long flags;
 	bool taken = false;
 
-	/* No range of a word crosses a boundary as wide as it is. */
+	/* No range within a word crosses a boundary of at least a word. */
 	if (req->size - 1 < IOVA_WORD && req->boundary - 1 >= IOVA_WORD - 1) {
 		local_irq_save(flags);
 		cpu = this_cpu_ptr(space->cpu);
@@ -513,15 +528,16 @@ static noinline unsigned long alloc_one_slow(struct iova_space *space,
 }
 
 /**
- * iova_space_alloc_one - hand out one granule of those that the CPU has
+ * iova_space_alloc_one - allocate one granule from what the CPU has
  * @space: address space
- * @limit: it is at most this
+ * @limit: the granule is at most this
  *
- * As iova_space_alloc() would, for what is asked for most, but without going to any
- * length for it.
+ * The fast path of iova_space_alloc() for the most frequent request. It tries
+ * the cache, the CPU chunk and partial chunks of the same zone, and nothing
+ * else.
  *
  * Context: Any.
- * Return: the granule, or IOVA_NONE if it takes iova_space_alloc() to find one.
+ * Return: the granule; or IOVA_NONE if only iova_space_alloc() can find one.
  */
 unsigned long iova_space_alloc_one(struct iova_space *space,
 				   unsigned long limit)
@@ -550,10 +566,13 @@ unsigned long iova_space_alloc_one(struct iova_space *space,
 EXPORT_SYMBOL_IF_KUNIT(iova_space_alloc_one);
 
 /*
- * Taking back.
+ * Freeing.
  */
 
-/* In @c, which may go any time until then: interrupts are off. */
+/*
+ * Claim a range of @c. The chunk may be freed until the claim has succeeded, so
+ * interrupts are off, which makes this an RCU reader.
+ */
 static __always_inline bool claim_small(struct iova_chunk *c,
 					unsigned long granule,
 					struct iova_range *range)
@@ -561,7 +580,7 @@ static __always_inline bool claim_small(struct iova_chunk *c,
 	u8 *size = &c->size[granule % IOVA_CHUNK_GRANULES];
 	unsigned int granules = READ_ONCE(*size);
 
-	/* Most wrong claims are noticed without writing. */
+	/* This read detects most wrong claims without writing. */
 	if (unlikely(!granules))
 		return false;
 	granules = xchg(size, 0);
@@ -574,13 +593,13 @@ static __always_inline bool claim_small(struct iova_chunk *c,
 }
 
 /**
- * iova_space_claim_large - iova_space_claim() for more than IOVA_SMALL_MAX granules
+ * iova_space_claim_large - claim a range of more than IOVA_SMALL_MAX granules
  * @space: address space
  * @first: where the caller believes that a range begins
- * @range: where to store the range that was handed out there
+ * @range: where to store the range that was allocated there
  *
  * Context: Any.
- * Return: false if no such range begins at @first; perhaps a smaller one does.
+ * Return: false if no large range begins at @first; a smaller one may.
  */
 bool iova_space_claim_large(struct iova_space *space, unsigned long first,
 			    struct iova_range *range)
@@ -619,13 +638,14 @@ static noinline bool claim_slow(struct iova_space *space, unsigned long granule,
 }
 
 /**
- * iova_space_claim - begin to take a range back
+ * iova_space_claim - claim a range in order to free it
  * @space: address space
  * @first: where the caller believes that a range begins
- * @range: where to store the range that was handed out there
+ * @range: where to store the range that was allocated there
  *
- * Of all callers for one range one succeeds, and has to end with
- * iova_space_release() or iova_space_retire(). Nobody gets the range before that.
+ * Exactly one of several callers for a range succeeds. That caller has to end
+ * with iova_space_release() or iova_space_retire(), or go back with
+ * iova_space_unclaim(). The range is not allocated again before it is freed.
  *
  * Context: Any.
  * Return: false if no range begins at @first or it has been claimed before.
@@ -647,12 +667,12 @@ bool iova_space_claim(struct iova_space *space, unsigned long first,
 EXPORT_SYMBOL_IF_KUNIT(iova_space_claim);
 
 /**
- * iova_space_unclaim - leave a claimed range to whoever has it
+ * iova_space_unclaim - undo a claim
  * @space: address space
- * @range: from iova_space_claim(); its translation is as it was
+ * @range: from iova_space_claim(); its translation has not been touched
  *
- * Whoever claimed the range has found that it is not theirs. A claim of the
- * rightful owner in between has failed.
+ * For a caller that finds that the range it claimed belongs to another mapping.
+ * A claim for that mapping in the meantime fails.
  *
  * Context: Any. Never fails and never allocates memory.
  */
@@ -711,11 +731,11 @@ static noinline void release_slow(struct iova_space *space,
 }
 
 /**
- * iova_space_release - make a claimed range free at once
+ * iova_space_release - free a claimed range at once
  * @space: address space
  * @range: from iova_space_claim(), or from iova_space_alloc() and never used
  *
- * Only for a range that no IOTLB holds.
+ * The range must not be in any IOTLB.
  *
  * Context: Any. Never fails and never allocates memory.
  */
@@ -733,7 +753,7 @@ void iova_space_release(struct iova_space *space,
 		free_large(space, range->extent);
 		return;
 	}
-	/* Into the hand that was used last, if it is of the same word */
+	/* Free into the cached word that was used last, if it is the same. */
 	if (likely(range->last - first < IOVA_WORD)) {
 		local_irq_save(flags);
 		cpu = this_cpu_ptr(space->cpu);
@@ -770,7 +790,7 @@ static noinline void retire_queue(struct iova_space *space,
 }
 
 /**
- * iova_space_retire - let a claimed range wait for a flush
+ * iova_space_retire - free a claimed range after a flush
  * @space: address space
  * @range: from iova_space_claim(); its translation has been cleared
  * @epoch: the epoch whose flush makes it free
@@ -827,14 +847,14 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 }
 
 /**
- * iova_space_recycle_start - an epoch has been flushed
+ * iova_space_recycle_start - begin to free the ranges of a flushed epoch
  * @space: address space
- * @epoch: which one
+ * @epoch: the epoch
  *
- * Its ranges become free in iova_space_recycle(). The caller serialises the two. A range
- * that is late and retires into @epoch from now on waits for the next flush of it.
+ * The ranges become free in iova_space_recycle(). A range that retires into
+ * @epoch from now on is late, and waits for the next flush of that epoch.
  *
- * Context: Any.
+ * Context: Any; the caller serialises this and iova_space_recycle().
  */
 void iova_space_recycle_start(struct iova_space *space, unsigned int epoch)
 {
@@ -844,9 +864,9 @@ void iova_space_recycle_start(struct iova_space *space, unsigned int epoch)
 EXPORT_SYMBOL_IF_KUNIT(iova_space_recycle_start);
 
 /**
- * iova_space_recycle - make flushed ranges free
+ * iova_space_recycle - free the ranges of a flushed epoch
  * @space: address space
- * @budget: how many chunks and large ranges to take back at most
+ * @budget: most chunks and large ranges to process in this call
  *
  * Context: Any; serialised by the caller.
  * Return: whether there is more to do.
@@ -859,7 +879,7 @@ bool iova_space_recycle(struct iova_space *space, unsigned int budget)
 	while (space->recycling && budget--) {
 		x = container_of(space->recycling, struct iova_extent,
 				 retired[epoch]);
-		/* Before @x goes, or goes on another list */
+		/* @x is about to be freed or put on another list. */
 		space->recycling = space->recycling->next;
 		if (x->kind == IOVA_KIND_LARGE)
 			free_large(space, x);
@@ -871,7 +891,7 @@ bool iova_space_recycle(struct iova_space *space, unsigned int budget)
 EXPORT_SYMBOL_IF_KUNIT(iova_space_recycle);
 
 /*
- * Reserving, setting up, taking down.
+ * Reserving, initialising and destroying.
  */
 
 /**
@@ -879,7 +899,7 @@ EXPORT_SYMBOL_IF_KUNIT(iova_space_recycle);
  * @space: address space
  * @chunk: the chunk
  * @fresh: the granules that were not reserved before
- * @busy: those of @fresh that are used, but not in a hand
+ * @busy: those of @fresh that are in use, and not in the cache of a CPU
  */
 struct iova_reservation {
 	struct iova_space *space;
@@ -888,7 +908,7 @@ struct iova_reservation {
 	atomic64_t busy[IOVA_WORDS];
 };
 
-/* What is in a hand is free, but could be handed out any time: take it out. */
+/* Remove what a CPU has in its cache, as it would be allocated later. */
 static void reserve_from_cpu(struct iova_reservation *r, struct iova_cpu *cpu)
 {
 	struct iova_cpu_word *word;
@@ -916,8 +936,8 @@ static void reserve_from_this_cpu(void *data)
 }
 
 /*
- * From now on nobody takes [first, last] of @r->chunk, but for what CPUs have in
- * word; and the chunk does not go any more.
+ * Reserve [first, last] of @r->chunk: only what is in the cache of a CPU can
+ * still be allocated, and the chunk is no longer freed.
  * @bitmap: memory for &iova_chunk.reserved; taken if needed
  */
 static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
@@ -930,7 +950,7 @@ static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
 	if (c->class == IOVA_CLASS_NONE)
 		return -EAGAIN;
 	if (!c->reserved) {
-		/* Pairs with its reads, which go through the pointer. */
+		/* Pairs with the address dependency of the readers. */
 		smp_store_release(&c->reserved, no_free_ptr(*bitmap));
 	}
 	for (w = 0; w < IOVA_WORDS; w++) {
@@ -945,7 +965,7 @@ static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
 	return 0;
 }
 
-/* Return: -EBUSY if ranges are in the way. */
+/* Return: -EBUSY if any of the granules are in use. */
 static int chunk_reserve_end(struct iova_reservation *r)
 {
 	unsigned int cpu, w;
@@ -1002,16 +1022,16 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 }
 
 /**
- * iova_space_reserve - keep a range from ever being handed out
+ * iova_space_reserve - keep a range from ever being allocated
  * @space: address space
  * @first: first granule
  * @last: last granule
  *
- * May come at any time. What has been handed out is reserved when it comes back,
- * but for large ranges.
+ * May be called at any time. A small range that is in use becomes reserved when
+ * it is freed; a large one does not.
  *
  * Context: Process; may sleep. Takes cpu_hotplug_lock; one call at a time.
- * Return: 0; -EBUSY if a range has been handed out there; -ENOMEM.
+ * Return: 0; -EBUSY if an allocated range is in the way; -ENOMEM.
  */
 int iova_space_reserve(struct iova_space *space, unsigned long first,
 		       unsigned long last)
@@ -1038,8 +1058,8 @@ EXPORT_SYMBOL_IF_KUNIT(iova_space_reserve);
 /**
  * iova_space_init - set up an address space
  * @space: address space
- * @first: lowest granule that may be handed out, at least 1
- * @last: highest granule that may be handed out, below ULONG_MAX
+ * @first: lowest granule that may be allocated, at least 1
+ * @last: highest granule that may be allocated, below ULONG_MAX
  * @granule_shift: log2 of the granule in bytes
  *
  * Context: Process; may sleep.
@@ -1066,8 +1086,8 @@ int iova_space_init(struct iova_space *space, unsigned long first,
 EXPORT_SYMBOL_IF_KUNIT(iova_space_init);
 
 /**
- * iova_space_destroy - take an address space down
- * @space: address space; nobody uses it any more
+ * iova_space_destroy - destroy an address space
+ * @space: address space that is no longer in use
  *
  * Context: Process; may sleep.
  */

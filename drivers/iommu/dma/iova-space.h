@@ -2,9 +2,9 @@
 /*
  * Addresses: who gets which range of an IOMMU address space.
  *
- * The model is told in iova-space.c. Everything here counts in granules (the
- * smallest IOMMU page of the domain); "last" is inclusive throughout, so that
- * the top of the address space needs no special case.
+ * The model is described in iova-space.c. Everything here counts in granules
+ * (the smallest IOMMU page of the domain); "last" is inclusive throughout, so
+ * that the top of the address space needs no special case.
  */
 #ifndef _IOVA_SPACE_H
 #define _IOVA_SPACE_H
@@ -18,11 +18,11 @@ struct iova_cpu;
 
 /**
  * struct iova_space - the addresses of one domain
- * @pool: chunks and extents; at offset 0, so that its address costs nothing
+ * @pool: chunks and extents; first, so that the two have the same address
  * @cpu: what each CPU allocates from
- * @spare: freed last, for the next large range; or NULL
- * @retired: per epoch, what waits for that epoch's flush
- * @recycling: flushed but not yet given back; the caller serialises
+ * @spare: an extent kept for the next large range, or NULL
+ * @retired: per epoch, what waits for the flush of that epoch
+ * @recycling: what has been flushed and not yet freed; the caller serialises
  * @recycling_epoch: the epoch that @recycling belongs to; likewise
  */
 struct iova_space {
