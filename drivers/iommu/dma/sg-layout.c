@@ -35,6 +35,7 @@
 
 #include <kunit/visibility.h>
 #include <linux/align.h>
+#include <linux/export.h>
 
 #include "sg-layout.h"
 
