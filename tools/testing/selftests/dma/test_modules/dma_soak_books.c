@@ -11,7 +11,7 @@
 #include <linux/rcupdate.h>
 
 #include "cookie.h"
-#include "dma_soak.h"
+#include "dma_soak_books.h"
 
 /**
  * soak_domain() - the domain of a device

@@ -5,14 +5,18 @@
  * What they choose comes from the seed.
  */
 #include <linux/delay.h>
+#include <linux/dma-mapping.h>
 #include <linux/err.h>
 #include <linux/freezer.h>
+#include <linux/iommu.h>
+#include <linux/kthread.h>
 #include <linux/log2.h>
+#include <linux/module.h>
 #include <linux/prandom.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
-#include "dma_soak.h"
+#include "dma_soak_load.h"
 
 #define SOAK_SLOTS	48
 #define SOAK_PAGES	32U	/* of the memory of a thread; a power of two */
@@ -21,6 +25,16 @@
 #define SOAK_SMALL	2048	/* bytes of the largest small buffer */
 #define SOAK_BATCH	64	/* steps from one rest to the next */
 #define SOAK_NICE	10
+
+static ulong seed = 1;
+module_param(seed, ulong, 0444);
+MODULE_PARM_DESC(seed, "where all choices come from");
+
+struct soak_counts soak_counts;
+unsigned int soak_pace;
+bool soak_single;
+
+static atomic64_t soak_seeds;
 
 enum soak_kind {
 	SOAK_PAGE,
@@ -73,6 +87,29 @@ struct soak_thread {
 	struct soak_slot slots[SOAK_SLOTS];
 };
 
+/* Another one for each thread, the same ones in the same order */
+static u64 soak_seed(void)
+{
+	return seed * 1000003 + atomic64_inc_return(&soak_seeds);
+}
+
+/**
+ * soak_wrong() - something is not as it has to be
+ * @dev: device
+ * @fmt: format, and its arguments
+ */
+void soak_wrong(struct device *dev, const char *fmt, ...)
+{
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
+
+	atomic_inc(&soak_counts.wrongs);
+	va_start(args, fmt);
+	vaf.va = &args;
+	dev_err_ratelimited(dev, "dma_soak: wrong: %pV", &vaf);
+	va_end(args);
+}
+
 static u32 soak_below(struct soak_thread *t, u32 end)
 {
 	return prandom_u32_state(&t->random) % end;
@@ -118,7 +155,7 @@ static int soak_map_list(struct soak_thread *t, struct soak_slot *slot)
 	return 0;
 }
 
-/* Memory of its own, as the device may write to it; where need be in a copy */
+/* Memory of its own, as the device may write to it; where need be bounced */
 static int soak_map_small(struct soak_thread *t, struct soak_slot *slot)
 {
 	int ret;

@@ -1,7 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A driver that takes any PCI device, by its driver_override, and only maps and
- * unmaps for it. When a device is taken from it, nothing of it may be mapped.
+ * dma_soak: a driver for any PCI device that does nothing but map and unmap.
+ *
+ * The files of the module, each of which calls only those below it:
+ *
+ *   dma_soak_main.c    the driver, and how a script gets at it
+ *   dma_soak_load.c    its threads: mappings of all kinds, each looked up in the
+ *                      IOMMU when it is made and before it goes
+ *   dma_soak_books.c   what the layer believes to be mapped in a domain, and what
+ *                      the IOMMU does
+ *
+ * Devices may be taken from it at any time, CPUs may go and memory run out: it
+ * is a load for soak.sh.
+ *
+ * The driver takes any PCI device, by its driver_override. When a device is taken
+ * from it, nothing of it may be mapped.
  *
  *   # insmod dma_soak.ko seed=1
  *   # echo dma_soak > /sys/bus/pci/devices/0000:00:05.0/driver_override
@@ -17,66 +30,33 @@
  *                  anything is, of devices that have no driver
  */
 #include <linux/debugfs.h>
-#include <linux/delay.h>
+#include <linux/dma-mapping.h>
+#include <linux/iommu.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
+#include <linux/pci.h>
 #include <linux/percpu.h>
 #include <linux/string.h>
 #include <trace/events/iommu.h>
 
-#include "dma_soak.h"
+#include "dma_command.h"
+#include "dma_soak_books.h"
+#include "dma_soak_load.h"
 
 /*
  * Granules that one CPU may keep to itself: eight words of a chunk's bitmap. What
  * is in them cannot be told from what was lost, so a leak has to be larger.
  */
-#define SOAK_HANDS	512UL
-
-static ulong seed = 1;
-module_param(seed, ulong, 0444);
-MODULE_PARM_DESC(seed, "where all choices come from");
+#define SOAK_CPU_CACHE	512UL
 
 static bool events;
 module_param(events, bool, 0444);
 MODULE_PARM_DESC(events, "count what everybody maps and unmaps at the IOMMU");
 
-struct soak_counts soak_counts;
-unsigned int soak_pace;
-bool soak_single;
-
 static struct dentry *soak_dir;
 static struct dma_command soak_command;
-static atomic_t soak_wrongs;
-static atomic64_t soak_seeds;
 static DEFINE_PER_CPU(u64, soak_mapped);
 static DEFINE_PER_CPU(u64, soak_unmapped);
-
-/**
- * soak_seed() - where the choices of one thread come from
- *
- * Return: another one each time, the same ones in the same order.
- */
-u64 soak_seed(void)
-{
-	return seed * 1000003 + atomic64_inc_return(&soak_seeds);
-}
-
-/**
- * soak_wrong() - something is not as it has to be
- * @dev: device
- * @fmt: format, and its arguments
- */
-void soak_wrong(struct device *dev, const char *fmt, ...)
-{
-	struct va_format vaf = { .fmt = fmt };
-	va_list args;
-
-	atomic_inc(&soak_wrongs);
-	va_start(args, fmt);
-	vaf.va = &args;
-	dev_err_ratelimited(dev, "dma_soak: wrong: %pV", &vaf);
-	va_end(args);
-}
 
 __printf(1, 2) static void soak_note(const char *fmt, ...)
 {
@@ -209,8 +189,8 @@ static int soak_op_count(int argc, char **argv)
 	soak_note("direct %lld\n", atomic64_read(&soak_counts.direct));
 	soak_note("iommu_maps %llu\n", mapped);
 	soak_note("iommu_unmaps %llu\n", unmapped);
-	soak_note("wrong %d\n", atomic_read(&soak_wrongs));
-	return atomic_read(&soak_wrongs) ? -EILSEQ : 0;
+	soak_note("wrong %d\n", atomic_read(&soak_counts.wrongs));
+	return atomic_read(&soak_counts.wrongs) ? -EILSEQ : 0;
 }
 
 static int soak_op_pace(int argc, char **argv)
@@ -236,7 +216,7 @@ static bool soak_is_empty(const struct soak_books *books)
 {
 	return books->live == books->doorbells && !books->mapped &&
 	       !books->waiting && books->large == 0 &&
-	       books->used <= books->doorbells + num_possible_cpus() * SOAK_HANDS;
+	       books->used <= books->doorbells + num_possible_cpus() * SOAK_CPU_CACHE;
 }
 
 static int soak_op_live(int argc, char **argv)
