@@ -73,7 +73,7 @@ soak:
 
 install-tree:
 	@test -n '$(KSRC)' || { echo 'which tree? make install-tree KSRC=DIR' >&2; exit 2; }
-	@lab/lay --install '$(KSRC)'
+	@lab/overlay --install '$(KSRC)'
 
 define kernel
 .PHONY: build/$(1)
