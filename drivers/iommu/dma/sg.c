@@ -297,9 +297,8 @@ static noinline int map_failed(const struct iommu_dma_sg *map, int ret)
 {
 	if (map->batch.not_memory)
 		return refuse(map, "cannot bounce what is not memory");
-	return ret == -ENOMEM ?
-		       ret :
-		       refuse(map, "IOMMU driver failed to map it");
+	return ret == -ENOMEM ? ret :
+	       refuse(map, "IOMMU driver failed to map it");
 }
 
 static int map_range(struct iommu_dma_sg *map)

@@ -4,13 +4,13 @@
  * memory, three bytes each, that lie in it without gaps, or each in granules of
  * its own, or anyhow.
  *
- * A machine records what is mapped and what is copied (see machine.h). The
+ * A machine records what is mapped and what is bounced (see machine.h). The
  * oracle reads it as the device would, and knows of batch.c only its promises:
  *
  *   - each byte of each piece is there, in its place;
  *   - bytes of no piece are zero, or next to a piece's in memory if the device
  *     may see that, and granules without a piece's byte are not mapped;
- *   - memory that fills a granule at the right offset is never copied, and is
+ *   - memory that fills a granule at the right offset is never bounced, and is
  *     mapped in as few calls as can be;
  *   - whichever call fails, its error is returned, nothing is called after it,
  *     and after undoing nothing is mapped, or else it is said;
@@ -21,8 +21,9 @@
  */
 
 #include "fuzz.h"
-#include "batch.h"
+#include "machine.h"
 
+#define PROT		(IOMMU_READ | IOMMU_WRITE | IOMMU_PRIV)
 #define MAX_PIECES	1024
 #define MAX_FAILURES	24		/* of the calls of one input */
 
@@ -36,7 +37,7 @@ static u64 range_start, range_end;
 static bool undo_all, with_sync;
 static unsigned int stick;	/* of so many unmaps one fails; 0: none */
 
-static unsigned long long nr_copied, nr_direct, nr_runs, nr_mixed, nr_failed;
+static unsigned long long nr_bounced, nr_direct, nr_runs, nr_shared, nr_failed;
 
 /*
  * From input to pieces.
@@ -61,11 +62,12 @@ static void decode_header(const struct header *h)
 
 	with_sync = !(h->flags & 1);
 	machine_setup(granules_shift[h->granule % 8], with_sync);
-	machine.dev.bounce = h->flags & 2;
+	machine.bounce = h->flags & 2;
+	machine.prot = PROT;
 	undo_all = h->flags & 4;
 	mode = h->flags / 8 % MODES;
 	stick = h->base / 32;
-	machine.dev.coherent = h->base & 4;
+	machine.dev.dma_coherent = h->base & 4;
 	range_start = bases[h->base % 4] * granule();
 }
 
@@ -129,7 +131,7 @@ static u64 decode_len(const struct record *r, u64 addr, u64 phys)
 	}
 }
 
-/* Return: false if there is no room for more. */
+/* Return: false if no more fit. */
 static bool decode_record(const struct record *r)
 {
 	static const struct piece none = { .phys = 0x7654321 };
@@ -182,7 +184,7 @@ static bool can_be_direct(struct inside in, u64 start)
 	bool full = piece->addr <= start &&
 		    last->addr + last->len >= start + granule();
 
-	if (machine.dev.bounce && !full)
+	if (machine.bounce && !full)
 		return false;
 	if (piece->addr % granule() != piece->phys % granule())
 		return false;
@@ -207,7 +209,7 @@ static void check_byte(struct inside in, u64 addr)
 		return;
 	}
 	FAIL_IF(found == FAULT);
-	if (machine.dev.bounce || machine_slot(addr)->bounce)
+	if (machine.bounce || machine_slot(addr)->bounce)
 		FAIL_IF(found != ZERO);
 }
 
@@ -249,8 +251,8 @@ static void check_granule(struct inside in, u64 start)
 		nr_direct++;
 	} else {
 		FAIL_IF(!at->bounce);
-		nr_copied++;
-		nr_mixed += in.count > 1;
+		nr_bounced++;
+		nr_shared += in.count > 1;
 	}
 	check_bytes(in, start);
 }
@@ -258,17 +260,17 @@ static void check_granule(struct inside in, u64 start)
 static void check(void)
 {
 	struct inside in = {};
-	bool copies = false;
+	bool bounces = false;
 	u64 start;
 
 	for (start = range_start; start < range_end; start += granule()) {
 		in = pieces_inside(in.first, start);
 		check_granule(in, start);
-		copies |= machine_slot(start)->bounce != 0;
+		bounces |= machine_slot(start)->bounce != 0;
 	}
 	FAIL_IF(machine.maps != machine_runs());
 	FAIL_IF(machine.synced != with_sync);
-	FAIL_IF(machine.waits != (!machine.dev.coherent && copies));
+	FAIL_IF(machine.waits != (!machine.dev.dma_coherent && bounces));
 	nr_runs += machine.maps;
 }
 
@@ -286,20 +288,20 @@ static int make(struct iommu_dma_batch *batch)
 	return ret ?: iommu_dma_batch_finish(batch, range_start, range_end);
 }
 
-static struct iommu_dma_batch new_job(void)
+static struct iommu_dma_batch new_batch(void)
 {
 	return (struct iommu_dma_batch) {
 		.dev = &machine.dev,
 		.cookie = &machine.cookie,
 		.prot = PROT,
-		.bounce = machine.dev.bounce,
+		.bounce = machine.bounce,
 		.share_granules = mode != APART,
 	};
 }
 
 static void check_failure(unsigned int nth)
 {
-	struct iommu_dma_batch batch = new_job();
+	struct iommu_dma_batch batch = new_batch();
 	unsigned int i, spans;
 	bool sticks;
 
@@ -321,7 +323,7 @@ static void show(void)
 	unsigned int i;
 
 	printf("granule %#lx, range %#lx to %#lx%s\n", granule(), range_start,
-	       range_end, machine.dev.bounce ? ", copies" : "");
+	       range_end, machine.bounce ? ", bounce" : "");
 	for (i = 0; i < nr_pieces; i++)
 		printf("%u: %#lx at %#lx, %#lx\n", i, pieces[i].phys,
 		       pieces[i].addr, pieces[i].len);
@@ -331,8 +333,8 @@ static void fuzz_report(void)
 {
 	printf("%llu operations in %llu inputs: ", nr_ops, nr_inputs);
 	printf("%llu granules as they are in %llu runs with ", nr_direct, nr_runs);
-	printf("%llu copied, %llu of them of several pieces, ", nr_copied,
-	       nr_mixed);
+	printf("%llu bounced, %llu of them of several pieces, ", nr_bounced,
+	       nr_shared);
 	printf("%llu failures undone\n", nr_failed);
 	fflush(stdout);
 }
@@ -366,7 +368,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	if (machine.trace)
 		show();
 
-	batch = new_job();
+	batch = new_batch();
 	FAIL_IF(make(&batch));
 	check();
 	calls = machine.calls;

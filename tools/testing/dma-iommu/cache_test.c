@@ -10,8 +10,7 @@
  *                   itself beside the buffer is not lost
  */
 
-enum dma_data_direction { DMA_BIDIRECTIONAL, DMA_TO_DEVICE, DMA_FROM_DEVICE };
-typedef u64 phys_addr_t;
+#include <linux/dma-iommu.h>
 
 #define LINES		6
 #define LARGEST		256	/* bytes of a line */
@@ -62,43 +61,22 @@ static void line_operation(unsigned long addr, const char *text)
  * What the file needs of the kernel.
  */
 
-struct device {
-	bool dma_coherent;
-};
-
-struct page {
-	phys_addr_t phys;
-};
-
 static struct { u64 sys_val; } arm64_ftr_reg_ctrel0;
 static unsigned int warnings;
 
 #define CTR_EL0_DminLine_SHIFT	16
 #define TAINT_CPU_OUT_OF_SPEC	0
-#define ARCH_DMA_MINALIGN	128
 #define cpuid_feature_extract_unsigned_field(reg, shift) ((reg) >> (shift) & 15)
 #define cache_line_size_of_cpu() ((int)line_bytes)
 #define WARN_TAINT(cond, taint, ...) (warnings += !!(cond))
 #define xen_setup_dma_ops(dev)	((void)(dev))
 #define phys_to_virt(phys)	((void *)(phys))
-#define page_to_phys(page)	((page)->phys)
 #define dsb(kind)		(barriers++, pending = 0)
-#ifndef round_down
-#define round_down(x, y)	((x) & ~((typeof(x))(y) - 1))
-#define round_up(x, y)		round_down((x) + (y) - 1, y)
-#endif
 
-void arch_sync_dma_for_device_noflush(phys_addr_t phys, size_t size,
-				      enum dma_data_direction dir);
-void arch_sync_dma_for_cpu_noflush(phys_addr_t phys, size_t size,
-				   enum dma_data_direction dir);
-void arch_sync_dma_flush(void);
-void arch_sync_dma_for_device(phys_addr_t phys, size_t size,
-			      enum dma_data_direction dir);
-void arch_sync_dma_for_cpu(phys_addr_t phys, size_t size,
-			   enum dma_data_direction dir);
-void arch_dma_prep_coherent(struct page *page, size_t size);
-void arch_setup_dma_ops(struct device *dev, bool coherent);
+phys_addr_t page_to_phys(const struct page *page)
+{
+	return page->phys;
+}
 
 #define asm
 #define volatile(...)		line_operation(addr, #__VA_ARGS__)

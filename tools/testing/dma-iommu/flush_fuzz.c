@@ -30,8 +30,6 @@
 static void point(void);
 static void count_late(unsigned int epoch);
 
-#include "iova-space.h"
-
 /* Another CPU comes first here, or right after the epoch was read. */
 #undef smp_mb
 #undef smp_rmb
@@ -58,7 +56,6 @@ static void count_late(unsigned int epoch);
 static unsigned int translation[GRANULES], iotlb[GRANULES], next_id;
 static struct iova_range live[MAX_RANGES];
 static unsigned int nr_live, unmapping, depth, pages_live;
-static struct iommu_domain domain;
 static struct iova_space space;
 static struct iommu_dma_flush flush;
 
@@ -103,7 +100,7 @@ static void count_late(unsigned int epoch)
 	nr_late += epoch != flush.epoch;
 }
 
-static void iommu_flush_iotlb_all(struct iommu_domain *unused)
+static void invalidate_all(struct iommu_domain *unused)
 {
 	unsigned long g;
 
@@ -115,14 +112,14 @@ static void iommu_flush_iotlb_all(struct iommu_domain *unused)
 	point();
 }
 
-static void iommu_put_pages_list(struct list_head *pages)
+void iommu_put_pages_list(struct list_head *pages)
 {
-	struct page *page, *next;
+	struct table *table, *next;
 
-	list_for_each_entry_safe(page, next, pages, lru) {
-		FAIL_IF(iotlb[page->granule] == page->id);
-		list_del(&page->lru);
-		free(page);
+	list_for_each_entry_safe(table, next, pages, page.lru) {
+		FAIL_IF(iotlb[table->granule] == table->id);
+		list_del(&table->page.lru);
+		free(table);
 		pages_live--;
 	}
 }
@@ -151,7 +148,7 @@ static void unmap(unsigned int i, bool with_page)
 {
 	struct iova_range range;
 	LIST_HEAD(pages);
-	struct page *page;
+	struct table *table;
 	unsigned long g;
 
 	FAIL_IF(!iova_space_claim(&space, live[i].first, &range));
@@ -160,11 +157,11 @@ static void unmap(unsigned int i, bool with_page)
 	unmapping++;
 	point();
 	if (with_page) {
-		page = malloc(sizeof(*page));
-		*page = (struct page) {
+		table = malloc(sizeof(*table));
+		*table = (struct table) {
 			.id = translation[range.first], .granule = range.first,
 		};
-		list_add(&page->lru, &pages);
+		list_add(&table->page.lru, &pages);
 		pages_live++;
 	}
 	for (g = range.first; g <= range.last; g++)
@@ -194,7 +191,7 @@ static void run_work(void)
 	if (!flush.work.due)
 		return;
 	flush.work.due = false;
-	flush.work.function(&flush.work);
+	flush.work.func(&flush.work);
 }
 
 static void step(u8 what)

@@ -1,45 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What flush.c needs of the kernel beyond shim.h, as far as the programs that
- * include it agree: timers and works only note that they are due.
+ * What the programs that include flush.c have in common: an IOMMU whose only
+ * operation is to invalidate all, and tables that the IOTLB may still refer to.
  */
 #ifndef _FLUSH_SHIM_H
 #define _FLUSH_SHIM_H
 
-typedef s64 ktime_t;
+#include "flush.h"
 
-enum hrtimer_restart { HRTIMER_NORESTART };
-
-struct hrtimer {
-	enum hrtimer_restart (*function)(struct hrtimer *timer);
-	int due;
-};
-
-struct work_struct {
-	void (*function)(struct work_struct *work);
-	int due;
-};
-
-struct page {
-	struct list_head lru;
+struct table {
+	struct page page;
 	unsigned int id;
 	unsigned long granule;
 };
 
-struct iommu_domain {
-	unsigned int flushes;
+static void invalidate_all(struct iommu_domain *domain);
+
+static const struct iommu_domain_ops domain_ops = {
+	.flush_iotlb_all = invalidate_all,
 };
 
-#define system_unbound_wq	NULL
-#define ns_to_ktime(ns)		(ns)
-#define hrtimer_init(timer, clock, mode)	(*(timer) = (struct hrtimer) {})
-#define INIT_WORK(work, func)	(*(work) = (struct work_struct) { func })
-
-static void iommu_flush_iotlb_all(struct iommu_domain *domain);
-static void iommu_put_pages_list(struct list_head *pages);
-
-struct iommu_dma_flush;
-bool iommu_dma_flush_more(struct iommu_dma_flush *flush, unsigned int *flushes);
+static struct iommu_domain domain = { .ops = &domain_ops };
 
 /* Everything that waits for a flush becomes free. */
 static bool flush_now(struct iommu_dma_flush *flush)

@@ -5,12 +5,7 @@
  * a range that is handed out too early is found at once.
  */
 
-/*
- * The kernel as flush.c sees it. A timer or work that is due waits until some
- * thread of the test runs it.
- */
-
-#include "flush_shim.h"
+/* A timer or work that is due waits until some thread of the test runs it. */
 
 #define hrtimer_start(timer, window, mode)	((void)xchg(&(timer)->due, 1))
 #define hrtimer_cancel(timer)			((void)xchg(&(timer)->due, 0))
@@ -18,7 +13,7 @@
 #define cancel_work_sync(work)			((void)xchg(&(work)->due, 0))
 #define cond_resched()				sched_yield()
 
-
+#include "flush_shim.h"
 #include "iova-extents.c"
 #include "iova-chunk.c"
 #include "iova-pool.c"
@@ -32,8 +27,7 @@
 #define GRANULES	8192UL
 
 static unsigned int translation[GRANULES], iotlb[GRANULES];
-static unsigned int pages_live, next_id;
-static struct iommu_domain domain;
+static unsigned int pages_live, next_id, flushes;
 static struct iova_space space;
 static struct iommu_dma_flush flush;
 
@@ -49,24 +43,24 @@ static void invalidate(unsigned long granule)
 					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
-static void iommu_flush_iotlb_all(struct iommu_domain *domain)
+static void invalidate_all(struct iommu_domain *unused)
 {
 	unsigned long g;
 
-	domain->flushes++;
+	flushes++;
 	for (g = 0; g < GRANULES; g++)
 		invalidate(g);
 }
 
 /* What is freed is not in the IOTLB. */
-static void iommu_put_pages_list(struct list_head *pages)
+void iommu_put_pages_list(struct list_head *pages)
 {
-	struct page *page, *next;
+	struct table *table, *next;
 
-	list_for_each_entry_safe(page, next, pages, lru) {
-		FAIL_IF(load(iotlb[page->granule]) == page->id);
-		list_del(&page->lru);
-		free(page);
+	list_for_each_entry_safe(table, next, pages, page.lru) {
+		FAIL_IF(load(iotlb[table->granule]) == table->id);
+		list_del(&table->page.lru);
+		free(table);
 		__atomic_sub_fetch(&pages_live, 1, __ATOMIC_RELAXED);
 	}
 }
@@ -96,16 +90,16 @@ static void unmap(const struct iova_range *range)
 	bool deferred = iommu_dma_flush_enabled(&flush);
 	struct iova_range claimed;
 	LIST_HEAD(pages);
-	struct page *page;
+	struct table *table;
 	unsigned long g;
 
 	FAIL_IF(!iova_space_claim(&space, range->first, &claimed));
 	FAIL_IF(claimed.last != range->last);
 	if (shim_one_in(4)) {
-		page = malloc(sizeof(*page));
-		page->granule = range->first;
-		page->id = load(translation[range->first]);
-		list_add(&page->lru, &pages);
+		table = malloc(sizeof(*table));
+		table->granule = range->first;
+		table->id = load(translation[range->first]);
+		list_add(&table->page.lru, &pages);
 		__atomic_add_fetch(&pages_live, 1, __ATOMIC_RELAXED);
 	}
 	for (g = range->first; g <= range->last; g++)
@@ -134,7 +128,7 @@ static bool run_work(void)
 {
 	if (!xchg(&flush.work.due, 0))
 		return false;
-	flush.work.function(&flush.work);
+	flush.work.func(&flush.work);
 	return true;
 }
 
@@ -142,7 +136,7 @@ static void begin(void)
 {
 	memset(translation, 0, sizeof(translation));
 	memset(iotlb, 0, sizeof(iotlb));
-	domain.flushes = 0;
+	flushes = 0;
 	FAIL_IF(iova_space_init(&space, 1, GRANULES - 1, 12));
 	iommu_dma_flush_init(&flush, &space, false);
 }
@@ -178,7 +172,7 @@ static void window_test(void)
 	FAIL_IF(flush_now(&flush));
 	FAIL_IF(!map(&range, 3));
 	unmap(&range);
-	FAIL_IF(run_timer() || domain.flushes);
+	FAIL_IF(run_timer() || flushes);
 
 	iommu_dma_flush_enable(&flush, &domain);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
@@ -189,8 +183,8 @@ static void window_test(void)
 	for (i = 0; i < count; i++)
 		unmap(&ranges[i]);
 	FAIL_IF(map(&range, 1));
-	i = domain.flushes;
-	FAIL_IF(!run_timer() || domain.flushes != i + 1);
+	i = flushes;
+	FAIL_IF(!run_timer() || flushes != i + 1);
 	/* Work is shared out, so all of it is not free yet. */
 	FAIL_IF(!map(&range, 1));
 	while (run_work())
@@ -230,8 +224,8 @@ static void late_test(void)
 		unmap(&ranges[i]);
 	FAIL_IF(!run_timer());
 	unmap(&range);
-	i = domain.flushes;
-	FAIL_IF(!run_timer() || domain.flushes != i + 1);
+	i = flushes;
+	FAIL_IF(!run_timer() || flushes != i + 1);
 	FAIL_IF(iotlb[range.first]);
 	FAIL_IF(!run_work() || !run_timer());
 	end();
@@ -247,7 +241,7 @@ static void stale_test(void)
 {
 	static struct iova_range ranges[GRANULES];
 	struct iova_range claimed, range;
-	struct page *page = malloc(sizeof(*page));
+	struct table *table = malloc(sizeof(*table));
 	unsigned int count = 0;
 
 	begin();
@@ -262,8 +256,8 @@ static void stale_test(void)
 	unmap(&range);
 	while (count)
 		unmap(&ranges[--count]);
-	*page = (struct page) { .granule = claimed.first, .id = next_id };
-	list_add(&page->lru, &flush.pages[flush.epoch ^ 1]);
+	*table = (struct table) { .granule = claimed.first, .id = next_id };
+	list_add(&table->page.lru, &flush.pages[flush.epoch ^ 1]);
 	pages_live++;
 	end();
 	shim_report("flush: a range behind its epoch");
@@ -339,15 +333,15 @@ static unsigned int run_threads(unsigned int count)
 	store(stop, 1);
 	pthread_join(timer, NULL);
 	end();
-	return domain.flushes;
+	return flushes;
 }
 
 static void thread_test(unsigned int count)
 {
-	unsigned int flushes = run_threads(count), i;
+	unsigned int seen = run_threads(count), i;
 
 	shim_report("flush: %d unmaps by %u threads, %u flushes", unmaps,
-		    THREADS, flushes);
+		    THREADS, seen);
 	/* Often, as it is at the end that a timer may be missing. */
 	for (i = 0; i < count / 1000; i++)
 		run_threads(20 + shim_below(100));

@@ -18,6 +18,8 @@
  */
 
 #include "fuzz.h"
+#include "machine.h"
+#include <linux/dma-iommu.h>
 
 #define MAX_ENTRIES	512
 #define MAX_FAILURES	12		/* of the calls of one input */
@@ -46,22 +48,62 @@ static u64 base;
 static bool too_short;	/* the list ends before its last entry */
 static bool meet;	/* all its entries do, at units, as in most lists */
 
+/* What the device can do, as the oracle knows it */
+static u64 unit, boundary, mask = 0x123456789;
+static unsigned int max_segment;
+static bool always_contiguous;
+
 static struct device *const dev = &machine.dev;
-static bool range_taken;
-static unsigned int messages, unmaps;
+static bool range_taken, range_claimed;
 static u64 synced_for_device, synced_for_cpu, bytes_all;
 
 static unsigned long long nr_mapped, nr_segments, nr_whole, nr_refused,
-			  nr_failed, nr_copied, nr_bus;
+			  nr_failed, nr_bounced, nr_bus;
 
 /*
- * What sg.c calls beside the machine.
+ * Memory is of four kinds, by its address: the system's; another device's that is
+ * reached through the host bridge, or on the bus, or not at all; and none. Pages
+ * are no more than their numbers.
  */
 
-void shim_message(struct device *d, const char *fmt, ...)
+enum { MEMORY, BRIDGE, BUS, UNREACHABLE, NOWHERE };
+
+#define KIND_SHIFT		50
+#define BUS_OFFSET		BIT_ULL(61)
+#define STRUCT_PAGE_SHIFT	6	/* of what a struct page would take */
+
+static unsigned int phys_kind(u64 phys)
 {
-	FAIL_IF(d != dev);
-	messages++;
+	return phys >> KIND_SHIFT;
+}
+
+static struct page *phys_page(u64 phys)
+{
+	return (struct page *)(phys >> PAGE_SHIFT << STRUCT_PAGE_SHIFT);
+}
+
+phys_addr_t page_to_phys(const struct page *page)
+{
+	return (u64)page >> STRUCT_PAGE_SHIFT << PAGE_SHIFT;
+}
+
+bool pfn_valid(unsigned long pfn)
+{
+	return phys_kind((u64)pfn << PAGE_SHIFT) != NOWHERE;
+}
+
+/* As in the kernel, only to be asked of a page that is there. */
+bool is_pci_p2pdma_page(const struct page *page)
+{
+	FAIL_IF(!pfn_valid(page_to_pfn(page)));
+	return phys_kind(page_to_phys(page)) != MEMORY;
+}
+
+struct scatterlist *sg_next(struct scatterlist *sg)
+{
+	if (sg_is_last(sg++))
+		return NULL;
+	return sg_is_chain(sg) ? sg_chain_ptr(sg) : sg;
 }
 
 enum pci_p2pdma_map_type
@@ -69,7 +111,6 @@ pci_p2pdma_map_segment(struct pci_p2pdma_map_state *state, struct device *d,
 		       struct scatterlist *sg)
 {
 	FAIL_IF(d != dev);
-	state->asked++;
 	switch (phys_kind(sg_phys(sg))) {
 	case BRIDGE:
 		return PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
@@ -85,148 +126,212 @@ pci_p2pdma_map_segment(struct pci_p2pdma_map_state *state, struct device *d,
 	return PCI_P2PDMA_MAP_UNKNOWN;
 }
 
+size_t dma_max_contiguous_size(struct device *d)
+{
+	FAIL_IF(d != dev);
+	return min_t(u64, max_segment - 1, boundary - 1) + 1;
+}
+
+/*
+ * Addresses, in place of map.c, iova-space.c and flush.c: one range at a time.
+ */
+
 /* Somewhere, as far as what was asked for allows */
 bool iommu_dma_alloc_iova(struct device *d, struct iommu_dma_cookie *cookie,
-			  const struct iommu_dma_iova_req *need,
+			  const struct iommu_dma_iova_req *req,
 			  struct iova_range *range)
 {
-	u64 align = need->align, start;
+	u64 align = req->align, start;
 
 	FAIL_IF(d != dev || cookie != &machine.cookie || range_taken);
-	FAIL_IF(!need->size || need->size % granule());
-	FAIL_IF(need->align != dev->unit || need->boundary != dev->boundary ||
-		need->mask != dev->mask ||
-		need->nowarn != !!(attrs & DMA_ATTR_NO_WARN));
+	FAIL_IF(!req->size || req->size % granule());
+	FAIL_IF(req->align != unit || req->boundary != boundary ||
+		req->mask != mask ||
+		req->nowarn != !!(attrs & DMA_ATTR_NO_WARN));
 	if (machine_call_fails() ||
-	    need->size > MACHINE_GRANULES * granule()) {
-		messages += !need->nowarn;
+	    req->size > MACHINE_GRANULES * granule()) {
+		machine.messages += !req->nowarn;
 		machine.failed = true;
 		return false;
 	}
-	if (need->boundary && need->size > need->boundary)
-		align = max(align, need->boundary);
+	if (req->boundary && req->size > req->boundary)
+		align = max(align, req->boundary);
 	start = base * align;
-	if (need->boundary && need->size <= need->boundary &&
-	    start / need->boundary != (start + need->size - 1) / need->boundary)
-		start = ALIGN(start, need->boundary);
-	machine_range(start, start + need->size);
+	if (req->boundary && req->size <= req->boundary &&
+	    start / req->boundary != (start + req->size - 1) / req->boundary)
+		start = ALIGN(start, req->boundary);
+	machine_range(start, start + req->size);
 	range->first = start / granule();
-	range->last = range->first + need->size / granule() - 1 + cookie->guard;
+	range->last = range->first + req->size / granule() - 1 + cookie->guard;
 	range_taken = true;
+	range_claimed = false;
 	return true;
 }
 
-bool iommu_dma_drop_iova(struct device *d, struct iommu_dma_cookie *cookie,
-			 const struct iova_range *range)
+bool iova_space_claim(struct iova_space *space, unsigned long first,
+		      struct iova_range *range)
 {
-	FAIL_IF(d != dev);
-	FAIL_IF(!range_taken ||
-		iommu_dma_iova_addr(cookie, range) != machine.start);
-	/* Addresses under which something still is are not used again. */
-	range_taken = !machine_nothing_mapped();
-	return !range_taken;
-}
-
-bool iommu_dma_unmap_claim(struct device *d, struct iommu_dma_unmap *td,
-			   dma_addr_t addr, size_t size)
-{
-	FAIL_IF(d != dev || !range_taken);
-	FAIL_IF(addr / granule() * granule() != machine.start &&
-		addr / dev->unit * dev->unit != machine.start);
-	*td = (struct iommu_dma_unmap) {
-		.cookie = &machine.cookie,
-		.range = {
-			.first = machine.start / granule(),
-			.last = machine.end / granule() - 1 + machine.cookie.guard,
-		},
-	};
+	FAIL_IF(space != &machine.cookie.space);
+	if (!range_taken || range_claimed || first != machine.start / granule())
+		return false;
+	range_claimed = true;
+	range->first = first;
+	range->last = machine.end / granule() - 1 + machine.cookie.guard;
 	return true;
 }
 
-void iommu_dma_unmap_range(struct device *d, struct iommu_dma_unmap *td,
-			   dma_addr_t addr, size_t size)
+/* The caller cannot tell for sure which ranges are large, so it tries both. */
+bool iova_space_claim_large(struct iova_space *space, unsigned long first,
+			    struct iova_range *range)
 {
-	FAIL_IF(d != dev || td->cookie != &machine.cookie);
-	unmaps++;
-	if (iommu_unmap(&machine.domain, addr, size) == size)
-		return;
-	FAIL_IF(!machine.holes);
-	td->failed = true;
-	messages++;
+	return first & 1 && iova_space_claim(space, first, range);
 }
 
-void iommu_dma_unmap_end(struct device *d, struct iommu_dma_unmap *td)
+void iova_space_unclaim(struct iova_space *space,
+			const struct iova_range *range)
 {
-	u64 addr;
+	FAIL_IF(true);
+}
 
-	FAIL_IF(d != dev);
-	FAIL_IF(td->failed ? !messages : !machine_nothing_mapped());
-	for (addr = machine.start; addr < machine.end; addr += granule())
-		if (machine_slot(addr)->mapped)
-			iommu_unmap(&machine.domain, addr, granule());
+/* Nothing may be left of what was there. */
+void iova_space_release(struct iova_space *space,
+			const struct iova_range *range)
+{
+	FAIL_IF(space != &machine.cookie.space || !range_taken);
+	FAIL_IF(iommu_dma_iova_addr(&machine.cookie, range) != machine.start);
+	FAIL_IF(range->last - range->first + 1 - machine.cookie.guard !=
+		(machine.end - machine.start) / granule());
+	FAIL_IF(!machine_nothing_mapped() || !machine_nothing_stale());
+	FAIL_IF(!iommu_dma_no_bounces(&machine.cookie));
+	FAIL_IF(machine.table.lru.next || machine.bounce_page.lru.next);
 	range_taken = false;
 }
 
-bool shim_has_bounces(u64 addr, u64 size)
+/* The window ends at once. */
+void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
+			    const struct iova_range *range,
+			    struct list_head *pages)
 {
-	u64 end = addr + size;
-
-	for (addr -= addr % granule(); addr < end; addr += granule())
-		if (machine_slot(addr)->bounce)
-			return true;
-	return false;
+	FAIL_IF(flush != &machine.cookie.flush || !flush->domain);
+	machine_invalidate(machine.start, machine.end);
+	iommu_put_pages_list(pages);
+	iova_space_release(&machine.cookie.space, range);
 }
 
-void shim_sync(u64 phys, u64 size, bool for_cpu)
+/*
+ * Caches and bounces, in place of those of bounce.c and of the architecture: bytes
+ * are counted.
+ */
+
+bool iommu_dma_bounce_needed_sg(struct device *d, struct scatterlist *sgl,
+				int nents, enum dma_data_direction dir)
+{
+	FAIL_IF(d != dev);
+	return machine.bounce;
+}
+
+void arch_sync_dma_for_cpu_noflush(phys_addr_t phys, size_t size,
+				   enum dma_data_direction dir)
 {
 	FAIL_IF(machine.waits);
-	*(for_cpu ? &synced_for_cpu : &synced_for_device) += size;
+	synced_for_cpu += size;
 }
 
-void shim_sync_bounces(u64 addr, u64 size, bool for_cpu)
+void arch_sync_dma_for_device_noflush(phys_addr_t phys, size_t size,
+				      enum dma_data_direction dir)
+{
+	FAIL_IF(machine.waits);
+	synced_for_device += size;
+}
+
+static u64 bounces_synced(u64 addr, u64 size)
 {
 	FAIL_IF(addr < machine.start || size > machine.end - addr);
-	*(for_cpu ? &synced_for_cpu : &synced_for_device) += size;
+	return size;
 }
 
-phys_addr_t iommu_iova_to_phys(struct iommu_domain *domain, dma_addr_t addr)
+void iommu_dma_bounce_sync_for_cpu(struct device *d, dma_addr_t addr,
+				   size_t size, enum dma_data_direction dir)
 {
-	const struct machine_slot *slot = machine_slot(addr);
+	synced_for_cpu += bounces_synced(addr, size);
+}
 
-	FAIL_IF(domain != &machine.domain);
-	return slot->mapped ? slot->phys + addr % granule() : 0;
+void iommu_dma_bounce_sync_for_device(struct device *d, dma_addr_t addr,
+				      size_t size, enum dma_data_direction dir)
+{
+	synced_for_device += bounces_synced(addr, size);
+}
+
+void iommu_dma_bounce_copy_back(struct device *d,
+				struct iommu_dma_cookie *cookie,
+				dma_addr_t start, dma_addr_t last,
+				enum dma_data_direction dir)
+{
+	synced_for_cpu += bounces_synced(start, last + 1 - start);
+}
+
+/* The linker puts this in front of unmap.c's: a failure has been told by then. */
+void __real_iommu_dma_unmap_end_slow(struct device *d,
+				     struct iommu_dma_unmap *unmap);
+void __wrap_iommu_dma_unmap_end_slow(struct device *d,
+				     struct iommu_dma_unmap *unmap);
+
+void __wrap_iommu_dma_unmap_end_slow(struct device *d,
+				     struct iommu_dma_unmap *unmap)
+{
+	FAIL_IF(unmap->failed && !machine.messages);
+	__real_iommu_dma_unmap_end_slow(d, unmap);
 }
 
 /*
  * From input to list.
  */
 
+static void decode_device(const struct header *h)
+{
+	unit = granule() << (h->unit < 160 ? 0 : h->unit % 8);
+	boundary = h->boundary < 96 ? 0 : granule() / 4 << h->boundary % 16;
+	max_segment = h->segment < 96 ? UINT_MAX :
+		      granule() / 4 * (1 + h->segment % 64);
+	always_contiguous = (h->flags & 3) == 1;
+	machine.parms = (struct device_dma_parameters) {
+		.max_segment_size = max_segment,
+		.min_align_mask = unit - 1,
+		.segment_boundary_mask = boundary - 1,
+		.contiguous = always_contiguous,
+	};
+	*dev = (struct device) {
+		.dma_mask = &mask,
+		.dma_parms = &machine.parms,
+		.dma_coherent = h->flags & 8,
+	};
+}
+
 static void decode_header(const struct header *h)
 {
 	static const u8 granules_shift[] = { 3, 4, 3, 4, 12, 14, 16, 3 };
-	unsigned int shift = granules_shift[h->granule % 8];
+	static const int prots[] = {
+		[DMA_BIDIRECTIONAL] = IOMMU_READ | IOMMU_WRITE,
+		[DMA_TO_DEVICE] = IOMMU_READ,
+		[DMA_FROM_DEVICE] = IOMMU_WRITE,
+	};
 
-	machine_setup(shift, h->more & 1);
+	machine_setup(granules_shift[h->granule % 8], h->more & 1);
 	machine.memory_end = BIT_ULL(KIND_SHIFT);
 	machine.cookie.guard = h->more >> 1 & 1;
-	*dev = (struct device) {
-		.unit = granule() << (h->unit < 160 ? 0 : h->unit % 8),
-		.mask = 0x123456789,
-		.max_segment = UINT_MAX,
-		.contiguous = (h->flags & 3) == 1,
-		.bounce = h->flags & 4,
-		.coherent = h->flags & 8,
-	};
-	if (h->boundary >= 96)
-		dev->boundary = granule() / 4 << h->boundary % 16;
-	if (h->segment >= 96)
-		dev->max_segment = granule() / 4 * (1 + h->segment % 64);
+	if (h->more & 0x20)
+		machine.cookie.larger_page = 4 * granule();
+	if (h->more & 0x40)
+		machine.cookie.flush.domain = &machine.domain;
+	decode_device(h);
+	machine.bounce = h->flags & 4;
 	attrs = (h->flags & 3) == 2 ? DMA_ATTR_CONTIGUOUS : 0;
 	if (h->flags & 16)
 		attrs |= DMA_ATTR_SKIP_CPU_SYNC;
 	if (h->flags & 32)
 		attrs |= DMA_ATTR_NO_WARN;
 	dir = (h->flags >> 6) % 3;
+	machine.prot = prots[dir] | (dev->dma_coherent ? IOMMU_CACHE : 0);
 	chain = 1 + h->more / 4 % 8;
 	if (h->more & 0x80)
 		chain = MAX_ENTRIES + BEHIND;
@@ -246,11 +351,11 @@ static u64 decode_len(const struct record *r, u64 phys)
 	case 2:
 		return (1 + n) * granule() - phys % granule();
 	case 3:
-		return (1 + n % 8) * dev->unit;
+		return (1 + n % 8) * unit;
 	case 4:
-		return dev->max_segment / (1 + n);
+		return max_segment / (1 + n);
 	case 5:
-		return dev->boundary / 4 * (1 + n % 8);
+		return boundary / 4 * (1 + n % 8);
 	case 6:
 		return 1 + n * granule() / 4;
 	default:
@@ -262,7 +367,7 @@ static void decode_record(const struct record *r)
 {
 	struct entry *entry = &entries[nr_entries];
 	u64 last = nr_entries ? entry[-1].phys + entry[-1].len : 0x7654000;
-	u64 some = (0x10000 + r->phys * 7919ULL) * dev->unit, phys = last;
+	u64 some = (0x10000 + r->phys * 7919ULL) * unit, phys = last;
 
 	switch (r->what % 8) {
 	case 2:
@@ -281,7 +386,7 @@ static void decode_record(const struct record *r)
 		phys = ALIGN(last, granule());
 		break;
 	case 7:
-		phys = ALIGN(last, dev->unit) + r->phys % 16;
+		phys = ALIGN(last, unit) + r->phys % 16;
 		break;
 	}
 	/* All of it is of one kind. */
@@ -289,11 +394,11 @@ static void decode_record(const struct record *r)
 	if (r->what >= 0xe0)
 		phys += (r->what / 8 % 4 ? BUS : BRIDGE) * BIT_ULL(KIND_SHIFT);
 	if (meet)
-		phys = ALIGN(phys, dev->unit);
+		phys = ALIGN(phys, unit);
 	entry->phys = phys;
 	entry->len = max_t(u64, decode_len(r, phys), 1);
 	if (meet)
-		entry->len = ALIGN(entry->len, dev->unit);
+		entry->len = ALIGN(entry->len, unit);
 	entry->len = min_t(u64, entry->len, UINT_MAX);
 	nr_entries++;
 }
@@ -338,7 +443,7 @@ static void sg_fill(struct scatterlist *sg, const struct entry *entry,
 	u64 back = min_t(u64, pfn, i % 3);
 
 	*sg = (struct scatterlist) {
-		.page_link = (pfn - back) << STRUCT_PAGE_SHIFT,
+		.page_link = (unsigned long)phys_page((pfn - back) << PAGE_SHIFT),
 		.offset = entry->phys % PAGE_SIZE + back * PAGE_SIZE,
 		.length = entry->len,
 		/* What is there before does not count. */
@@ -375,20 +480,20 @@ static void make_list(void)
 
 static bool contiguous(void)
 {
-	return dev->contiguous || attrs & DMA_ATTR_CONTIGUOUS;
+	return always_contiguous || attrs & DMA_ATTR_CONTIGUOUS;
 }
 
 static bool crossing(u64 first, u64 last)
 {
-	return dev->boundary && first / dev->boundary != last / dev->boundary;
+	return boundary && first / boundary != last / boundary;
 }
 
 /* Whether the device could use it, wherever it is */
 static bool fits(u64 phys, u64 len)
 {
-	u64 offset = phys % dev->unit;
+	u64 offset = phys % unit;
 
-	return len <= dev->max_segment && !crossing(offset, offset + len - 1);
+	return len <= max_segment && !crossing(offset, offset + len - 1);
 }
 
 static bool has(unsigned int kind)
@@ -424,8 +529,8 @@ static bool right_error(int ret)
 		return ret == -EINVAL;
 	if (contiguous() && bytes_all > dma_max_contiguous_size(dev))
 		return ret == -EINVAL;
-	/* Registers of a bridge's other side cannot be copied. */
-	if (has(BRIDGE) && (contiguous() || dev->bounce) && ret == -EINVAL)
+	/* Registers of a bridge's other side cannot be bounced. */
+	if (has(BRIDGE) && (contiguous() || machine.bounce) && ret == -EINVAL)
 		return true;
 	return ret == -ENOMEM && machine.failed;
 }
@@ -455,7 +560,7 @@ static void check_chunk(u64 addr, u64 phys, u64 len)
 	}
 }
 
-static void check_segment(const struct scatterlist *sg, unsigned int *entry)
+static void check_segment(struct scatterlist *sg, unsigned int *entry)
 {
 	const struct entry *first = &entries[*entry];
 	u64 addr = sg_dma_address(sg), len = sg_dma_len(sg);
@@ -468,11 +573,11 @@ static void check_segment(const struct scatterlist *sg, unsigned int *entry)
 		nr_bus++;
 		return;
 	}
-	FAIL_IF((addr - first->phys) % dev->unit);
+	FAIL_IF((addr - first->phys) % unit);
 	if (len > first->len || contiguous()) {
-		FAIL_IF(len > dev->max_segment);
+		FAIL_IF(len > max_segment);
 		FAIL_IF(crossing(addr, addr + len - 1));
-	} else if (crossing(0, first->phys % dev->unit + len - 1) == 0) {
+	} else if (crossing(0, first->phys % unit + len - 1) == 0) {
 		FAIL_IF(crossing(addr, addr + len - 1));
 	}
 	while (len) {
@@ -509,8 +614,8 @@ static void check_rest(int count)
 			continue;
 		}
 		FAIL_IF(!machine_slot(addr)->mapped);
-		nr_copied += !!machine_slot(addr)->bounce;
-		if (!dev->bounce)
+		nr_bounced += !!machine_slot(addr)->bounce;
+		if (!machine.bounce)
 			continue;
 		if (from > addr && seen <= addr) {
 			FAIL_IF(machine_read(addr) != ZERO);
@@ -547,28 +652,28 @@ static void check_mapped(int count)
 	check_rest(count);
 	FAIL_IF(machine.maps != machine_runs());
 	FAIL_IF(range_taken && machine.synced != !!machine.domain.ops->iotlb_sync_map);
-	FAIL_IF(messages);
+	FAIL_IF(machine.messages);
 	nr_segments += count;
 	nr_whole += contiguous();
 	nr_mapped++;
 }
 
 /* Bytes of the list that caches may have */
-static u64 bytes_cached(bool copies)
+static u64 bytes_cached(bool bounces)
 {
 	u64 bytes = 0;
 	unsigned int i;
 
 	for (i = 0; i < nr_entries; i++)
-		if (!copies || phys_kind(entries[i].phys) != BUS)
+		if (!bounces || phys_kind(entries[i].phys) != BUS)
 			bytes += entries[i].len;
 	return bytes;
 }
 
-static bool copies_in_range(void)
+static bool bounces_in_range(void)
 {
 	return range_taken &&
-	       shim_has_bounces(machine.start, machine.end - machine.start);
+	       !iommu_dma_no_bounces(&machine.cookie);
 }
 
 static int map(void)
@@ -577,7 +682,6 @@ static int map(void)
 
 	make_list();
 	machine_begin();
-	messages = 0;
 	synced_for_device = 0;
 	ret = iommu_dma_map_sg(dev, list, nr_entries, dir, attrs);
 	nr_ops += nr_entries;
@@ -586,50 +690,50 @@ static int map(void)
 	return ret;
 }
 
-static void check_synced(u64 synced, bool copies, bool none)
+static void check_synced(u64 synced, bool bounces, bool none)
 {
-	if (none || (dev->coherent && !copies))
+	if (none || (dev->dma_coherent && !bounces))
 		FAIL_IF(synced || machine.waits);
 	else
-		FAIL_IF(synced != bytes_cached(copies) || machine.waits != !copies);
+		FAIL_IF(synced != bytes_cached(bounces) || machine.waits != !bounces);
 }
 
-/* Mapping is done; making copies waits once, too. */
+/* Mapping is done; making bounces waits once, too. */
 static void check_sync(void)
 {
-	bool copies = copies_in_range();
+	bool bounces = bounces_in_range();
 
-	if (copies && !dev->coherent)
+	if (bounces && !dev->dma_coherent)
 		FAIL_IF(!machine.waits--);
-	check_synced(synced_for_device, copies,
-		     dev->coherent || attrs & DMA_ATTR_SKIP_CPU_SYNC);
+	check_synced(synced_for_device, bounces,
+		     dev->dma_coherent || attrs & DMA_ATTR_SKIP_CPU_SYNC);
 
 	machine.waits = 0;
 	synced_for_cpu = 0;
 	iommu_dma_sync_sg_for_cpu(dev, list, nr_entries, dir);
-	check_synced(synced_for_cpu, copies, dir == DMA_TO_DEVICE && !copies);
+	check_synced(synced_for_cpu, bounces, dir == DMA_TO_DEVICE && !bounces);
 
 	machine.waits = 0;
 	synced_for_device = 0;
 	iommu_dma_sync_sg_for_device(dev, list, nr_entries, dir);
-	check_synced(synced_for_device, copies, false);
+	check_synced(synced_for_device, bounces, false);
 }
 
 static void unmap(void)
 {
-	bool copies = copies_in_range();
+	bool bounces = bounces_in_range();
 	bool skip = attrs & DMA_ATTR_SKIP_CPU_SYNC || !range_taken ||
-		    (dir == DMA_TO_DEVICE && !copies);
+		    (dir == DMA_TO_DEVICE && !bounces);
 	unsigned int i, spans = machine_spans();
 
 	machine.waits = 0;
-	unmaps = 0;
+	machine.unmaps = 0;
 	synced_for_cpu = 0;
 	iommu_dma_unmap_sg(dev, list, nr_entries, dir, attrs);
-	FAIL_IF(messages || unmaps != spans);
+	FAIL_IF(machine.messages || machine.unmaps != spans);
 	for (i = 0; i < nr_entries; i++)
 		FAIL_IF(sg_dma_is_bus_address(sgs[i]));
-	check_synced(synced_for_cpu, copies, skip);
+	check_synced(synced_for_cpu, bounces, skip);
 }
 
 /*
@@ -693,8 +797,8 @@ static void show(void)
 	unsigned int i;
 
 	printf("granule %#lx unit %#lx boundary %#lx segment %#x%s%s\n",
-	       granule(), dev->unit, dev->boundary, dev->max_segment,
-	       contiguous() ? " contiguous" : "", dev->bounce ? " copy" : "");
+	       granule(), unit, boundary, max_segment,
+	       contiguous() ? " contiguous" : "", machine.bounce ? " bounce" : "");
 	for (i = 0; i < nr_entries; i++)
 		printf("%u: %#lx bytes at %#lx\n", i, entries[i].len,
 		       entries[i].phys);
@@ -705,7 +809,7 @@ static void fuzz_report(void)
 	printf("%llu operations in %llu inputs: ", nr_ops, nr_inputs);
 	printf("%llu lists mapped as %llu segments, %llu of them as one, ",
 	       nr_mapped, nr_segments, nr_whole);
-	printf("%llu granules copied, %llu bus addresses, ", nr_copied, nr_bus);
+	printf("%llu granules bounced, %llu bus addresses, ", nr_bounced, nr_bus);
 	printf("%llu lists refused, %llu failures undone\n", nr_refused, nr_failed);
 	fflush(stdout);
 }
@@ -753,8 +857,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	ret = map();
 	if (ret < 0) {
 		FAIL_IF(!right_error(ret));
-		FAIL_IF(attrs & DMA_ATTR_NO_WARN && messages);
-		FAIL_IF(!(attrs & DMA_ATTR_NO_WARN) && !messages &&
+		FAIL_IF(attrs & DMA_ATTR_NO_WARN && machine.messages);
+		FAIL_IF(!(attrs & DMA_ATTR_NO_WARN) && !machine.messages &&
 			ret != -EREMOTEIO);
 		check_untouched();
 		nr_refused++;

@@ -3,6 +3,10 @@
  * What the layer's sources need of the kernel, in user space. See shim.h.
  */
 
+#include <linux/xarray.h>
+
+void radix_tree_node_rcu_free(struct rcu_head *head);
+
 unsigned int shim_passed, shim_failed;
 unsigned int shim_fail_one_in, shim_fail_nth;
 __thread u64 shim_seed = 88172645463325252;
@@ -236,7 +240,10 @@ static void rcu_free(struct rcu_head *head)
 
 	for (; head; head = next) {
 		next = head->next;
-		kfree(head->memory);
+		if (head->func)
+			head->func(head);
+		else
+			kfree(head->memory);
 	}
 }
 
@@ -308,11 +315,10 @@ void shim_rcu_barrier(void)
 
 #endif
 
-void shim_rcu_queue(struct rcu_head *head, void *memory)
+void shim_rcu_queue(struct rcu_head *head)
 {
 	struct rcu_head *first = READ_ONCE(rcu_waiting);
 
-	head->memory = memory;
 	do {
 		head->next = first;
 	} while (!try_cmpxchg(&rcu_waiting, &first, head));
@@ -443,124 +449,22 @@ void on_each_cpu(void (*func)(void *data), void *data, bool wait)
 #endif
 
 /*
- * XArray: nodes are only freed with the whole, so readers need nothing.
+ * Nodes of lib/xarray.c
  */
 
-#define NODE_SHIFT 6
-#define NODE_SLOTS	(1UL << NODE_SHIFT)
+struct kmem_cache *radix_tree_node_cachep;
 
-struct shim_node {
-	unsigned int level;
-	void *slot[NODE_SLOTS];
-};
-
-/* The root knows its level, so it is one load to see a consistent tree. */
-void *xa_load(struct xarray *xa, unsigned long index)
+void *kmem_cache_alloc_lru(struct kmem_cache *cache, struct list_lru *lru,
+			   gfp_t gfp)
 {
-	struct shim_node *node = READ_ONCE(xa->root);
-	unsigned int level;
-
-	if (!node)
-		return NULL;
-	level = node->level;
-	if ((index >> (level * NODE_SHIFT)) >= NODE_SLOTS)
-		return NULL;
-	for (;; level--) {
-		void *entry =
-			READ_ONCE(node->slot[(index >> (level * NODE_SHIFT)) %
-					     NODE_SLOTS]);
-
-		if (!entry || !level)
-			return entry;
-		node = entry;
-	}
-}
-
-static struct shim_node *node_new(unsigned int level)
-{
-	struct shim_node *node = kzalloc(sizeof(*node), GFP_ATOMIC);
+	struct xa_node *node = kzalloc(sizeof(*node), gfp);
 
 	if (node)
-		node->level = level;
+		INIT_LIST_HEAD(&node->private_list);
 	return node;
 }
 
-/* Find the slot of @index, making nodes on the way. Return: NULL if it failed. */
-static void **node_slot(struct xarray *xa, unsigned long index)
+void radix_tree_node_rcu_free(struct rcu_head *head)
 {
-	struct shim_node *node = xa->root, *child;
-	unsigned int level;
-	void **slot;
-
-	while (!node || (index >> (node->level * NODE_SHIFT)) >= NODE_SLOTS) {
-		child = node;
-		node = node_new(child ? child->level + 1 : 0);
-		if (!node)
-			return NULL;
-		node->slot[0] = child;
-		smp_store_release(&xa->root, node);
-	}
-	for (level = node->level;; level--) {
-		slot = &node->slot[(index >> (level * NODE_SHIFT)) % NODE_SLOTS];
-		if (!level)
-			return slot;
-		if (!*slot) {
-			child = node_new(level - 1);
-			if (!child)
-				return NULL;
-			smp_store_release(slot, child);
-		}
-		node = *slot;
-	}
-}
-
-void *__xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp)
-{
-	void **slot = node_slot(xa, index), *old;
-
-	lockdep_assert_held(&xa->xa_lock);
-	if (!slot)
-		return (void *)-1L;
-	old = *slot;
-	smp_store_release(slot, entry);
-	return old;
-}
-
-void *__xa_erase(struct xarray *xa, unsigned long index)
-{
-	struct shim_node *node = xa->root;
-	unsigned int level;
-	void **slot, *old;
-
-	lockdep_assert_held(&xa->xa_lock);
-	if (!node || (index >> (node->level * NODE_SHIFT)) >= NODE_SLOTS)
-		return NULL;
-	for (level = node->level;; level--) {
-		slot = &node->slot[(index >> (level * NODE_SHIFT)) % NODE_SLOTS];
-		if (!level)
-			break;
-		node = *slot;
-		if (!node)
-			return NULL;
-	}
-	old = *slot;
-	WRITE_ONCE(*slot, NULL);
-	return old;
-}
-
-static void node_free(struct shim_node *node)
-{
-	unsigned int i;
-
-	for (i = 0; node->level && i < NODE_SLOTS; i++)
-		if (node->slot[i])
-			node_free(node->slot[i]);
-	kfree(node);
-}
-
-void xa_destroy(struct xarray *xa)
-{
-	if (xa->root)
-		node_free(xa->root);
-	xa->root = NULL;
+	kfree(container_of(head, struct xa_node, rcu_head));
 }

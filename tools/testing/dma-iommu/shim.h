@@ -36,113 +36,60 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef uint8_t u8;
-typedef uint16_t u16;
-typedef uint32_t u32;
-typedef uint64_t u64;
-typedef int64_t s64;
-typedef unsigned int gfp_t;
-
-/*
- * Compiler.
- */
-
-#undef __always_inline
-#define __always_inline		inline __attribute__((always_inline))
-#define __maybe_unused		__attribute__((unused))
-#define noinline		__attribute__((noinline))
-#define __must_check		__attribute__((warn_unused_result))
-#define __cleanup(func)		__maybe_unused __attribute__((cleanup(func)))
-#define __percpu
-#define __force
-#define __rcu
-#define likely(x)		__builtin_expect(!!(x), 1)
-#define unlikely(x)		__builtin_expect(!!(x), 0)
-#define barrier()		asm volatile("" ::: "memory")
-#define EXPORT_SYMBOL(sym)	extern int shim_export_##sym
-#define EXPORT_SYMBOL_GPL(sym)	extern int shim_export_##sym
-#define EXPORT_SYMBOL_IF_KUNIT(sym)	extern int shim_export_##sym
-#define __PASTE_(a, b)		a##b
-#define __PASTE(a, b)		__PASTE_(a, b)
-#define __UNIQUE_ID(prefix)	__PASTE(__PASTE(shim_, prefix), __COUNTER__)
-#define BUILD_BUG_ON(cond)	_Static_assert(!(cond), #cond)
-
-#define container_of(ptr, type, member) \
-	((type *)((char *)(ptr) - offsetof(type, member)))
+#include "autoconf.h"
+#include <linux/align.h>
+#include <linux/bitmap.h>
+#include <linux/bitops.h>
+#include <linux/export.h>
+#include <linux/kconfig.h>
+#include <linux/kernel.h>
+#include <linux/log2.h>
 
 void shim_die(const char *file, int line, const char *what);
 #define FAIL_IF(cond) \
 	do { if (unlikely(cond)) shim_die(__FILE__, __LINE__, #cond); } while (0)
-#define WARN_ON_ONCE(cond)	({ bool warn = (cond); FAIL_IF(warn); warn; })
+#define WARN_ON(cond)		({ bool warn_ = (cond); FAIL_IF(warn_); warn_; })
+#define WARN_ON_ONCE(cond)	WARN_ON(cond)
 
 /*
- * Numbers.
+ * Compiler and numbers: what <linux/...> of tools/include does not have.
  */
 
-#define min(a, b) \
-	({ typeof(a) a_ = (a); typeof(b) b_ = (b); a_ < b_ ? a_ : b_; })
-#define max(a, b) \
-	({ typeof(a) a_ = (a); typeof(b) b_ = (b); a_ > b_ ? a_ : b_; })
-#define min_t(type, a, b)	min((type)(a), (type)(b))
-#define max_t(type, a, b)	max((type)(a), (type)(b))
-#define BITS_PER_LONG		64
-#define BIT(n)			(1UL << (n))
-#define BIT_ULL(n)		(1ULL << (n))
-#define GENMASK_ULL(h, l)	((~0ULL << (l)) & (~0ULL >> (63 - (h))))
-#define GENMASK(h, l)		((unsigned long)GENMASK_ULL(h, l))
-#define IS_ALIGNED(x, a)	(((x) & ((typeof(x))(a) - 1)) == 0)
-#define ALIGN_DOWN(x, a)	((x) & ~((typeof(x))(a) - 1))
-#define ALIGN(x, a)		ALIGN_DOWN((x) + ((typeof(x))(a) - 1), a)
-#define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
-#define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
+#undef max
+#undef max_t
+#undef min
+#undef min_t
+#undef clamp
+#define is_signed_type(type)	((type)-1 < (type)1)
+#define statically_true(x)	(__builtin_constant_p(x) && (x))
+/* The kernel's own, as that of tools/include takes no two types for one number */
+#include <linux/minmax.h>
+
+#undef noinline
+#undef __must_check
+#define noinline		__attribute__((noinline))
+#define __must_check		__attribute__((warn_unused_result))
+#define __cleanup(func)		__maybe_unused __attribute__((cleanup(func)))
+#define __init
+#define __percpu
+#define __uninitialized
+#define EXPORT_SYMBOL_IF_KUNIT(sym)
+#define __UNIQUE_ID(prefix)	__PASTE(__PASTE(shim_, prefix), __COUNTER__)
+#define U32_MAX			UINT32_MAX
 #define U64_MAX			UINT64_MAX
 #define NSEC_PER_SEC		1000000000L
-#define NSEC_PER_MSEC		1000000L
 #define NSEC_PER_USEC		1000L
 
-static inline unsigned int fls_long(unsigned long x)
-{
-	return x ? 64 - __builtin_clzl(x) : 0;
-}
+typedef u64 dma_addr_t;
 
 static inline unsigned int __ffs64(u64 x)
 {
 	return __builtin_ctzll(x);
 }
 
-/* Of one word */
-#define for_each_set_bit_from(bit, addr, size)				\
-	for (; (bit) < (size); (bit)++)					\
-		if (!(*(addr) >> (bit) & 1)) {				\
-		} else
-
-#define for_each_set_bit(bit, addr, size)				\
-	(bit) = 0;							\
-	for_each_set_bit_from(bit, addr, size)
-
-static inline unsigned int ffz(unsigned long x)
-{
-	return __builtin_ctzl(~x);
-}
-
-static inline unsigned int __ffs(unsigned long x)
-{
-	return __builtin_ctzl(x);
-}
-
-static inline unsigned int ilog2(unsigned long x)
-{
-	return 63 - __builtin_clzl(x);
-}
-
 static inline unsigned int order_base_2(unsigned long x)
 {
 	return x > 1 ? ilog2(x - 1) + 1 : 0;
-}
-
-static inline unsigned long roundup_pow_of_two(unsigned long x)
-{
-	return 1UL << order_base_2(x);
 }
 
 /*
@@ -170,12 +117,18 @@ static inline void shim_step(void)
 /* Any of the compiler's that reads and writes */
 #define shim_change(how, p, ...)					\
 	({ shim_step(); __atomic_##how(p, __VA_ARGS__); })
+#undef READ_ONCE
+#undef WRITE_ONCE
 #define READ_ONCE(x)		shim_load(&(x), __ATOMIC_ACQUIRE)
 #define WRITE_ONCE(x, v)	shim_store(&(x), v, __ATOMIC_RELAXED)
 #define smp_load_acquire(p)	shim_load(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, v)	shim_store(p, v, __ATOMIC_RELEASE)
 #define rcu_assign_pointer(p, v) smp_store_release(&(p), v)
+#define RCU_INIT_POINTER(p, v)	rcu_assign_pointer(p, v)
 #define rcu_dereference_raw(p)	READ_ONCE(p)
+#define rcu_dereference_check(p, cond)		READ_ONCE(p)
+#define rcu_dereference_protected(p, cond)	(p)
+#define data_race(expr)		(expr)
 #define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define smp_rmb()		smp_mb()
 #define smp_wmb()		smp_mb()
@@ -191,7 +144,6 @@ static inline void shim_step(void)
 		was_;							\
 	})
 
-typedef struct { int counter; } atomic_t;
 #define ATOMIC_INIT(i)		{ i }
 #define atomic_read(v)		shim_load(&(v)->counter, __ATOMIC_RELAXED)
 #define atomic_set(v, i) \
@@ -224,29 +176,11 @@ typedef struct { s64 counter; } atomic64_t;
 #define atomic64_or(i, v) \
 	((void)shim_change(fetch_or, &(v)->counter, i, __ATOMIC_RELAXED))
 
-/*
- * Types that the kernel's headers take from <linux/types.h>.
- */
-
-struct list_head {
-	struct list_head *next, *prev;
-};
-
-struct hlist_head {
-	struct hlist_node *first;
-};
-
-struct hlist_node {
-	struct hlist_node *next, **pprev;
-};
-
 struct rcu_head {
 	struct rcu_head *next;
+	void (*func)(struct rcu_head *head);	/* or else it is freed: */
 	void *memory;
 };
-
-#define LIST_POISON1		((void *)0x100)
-#define LIST_POISON2		((void *)0x122)
 
 /*
  * Locks. A class is a place in the source where locks are initialised.
@@ -352,6 +286,12 @@ static inline void raw_spin_unlock(raw_spinlock_t *l)
 	do { (void)(flags); raw_spin_unlock(l); } while (0)
 #endif
 #define spin_lock_init(l)	raw_spin_lock_init(l)
+#define spin_lock(l)		raw_spin_lock(l)
+#define spin_unlock(l)		raw_spin_unlock(l)
+#define spin_lock_bh(l)		raw_spin_lock(l)
+#define spin_unlock_bh(l)	raw_spin_unlock(l)
+#define spin_lock_irq(l)	raw_spin_lock(l)
+#define spin_unlock_irq(l)	raw_spin_unlock(l)
 #define spin_lock_irqsave(l, flags)	raw_spin_lock_irqsave(l, flags)
 #define spin_unlock_irqrestore(l, flags) raw_spin_unlock_irqrestore(l, flags)
 
@@ -406,9 +346,7 @@ static inline long schedule_timeout_uninterruptible(long timeout)
  * Memory and RCU.
  */
 
-#define GFP_KERNEL		0u
-#define GFP_ATOMIC		1u
-#define __GFP_NOWARN		2u
+#define might_alloc(gfp)	((void)(gfp))
 
 extern unsigned int shim_fail_one_in;	/* each fails with this chance, or */
 extern unsigned int shim_fail_nth;	/* the one that counts this down to 0 */
@@ -430,9 +368,23 @@ static inline void *kmalloc(size_t size, gfp_t gfp)
 void kfree(const void *p);
 long shim_live(void);
 
-void shim_rcu_queue(struct rcu_head *head, void *memory);
+void shim_rcu_queue(struct rcu_head *head);
 void shim_rcu_barrier(void);
-#define kfree_rcu(p, member)	shim_rcu_queue(&(p)->member, p)
+#define kfree_rcu(p, member)						\
+	do { (p)->member = (struct rcu_head) { .memory = (p) };		\
+	     shim_rcu_queue(&(p)->member); } while (0)
+
+static inline void call_rcu(struct rcu_head *head,
+			    void (*func)(struct rcu_head *head))
+{
+	*head = (struct rcu_head) { .func = func };
+	shim_rcu_queue(head);
+}
+
+/* What lib/xarray.c allocates is nodes. */
+struct list_lru;
+void *kmem_cache_alloc_lru(struct kmem_cache *cache, struct list_lru *lru,
+			   gfp_t gfp);
 
 /* Random numbers: xorshift, one sequence per thread. */
 extern __thread u64 shim_seed;
@@ -504,36 +456,10 @@ static inline void class_rcu_destructor(class_rcu_t *unused)
 }
 
 /*
- * XArray: the same tree of 64 slots a node, without what is not needed here.
- */
-
-struct xarray {
-	raw_spinlock_t xa_lock;
-	unsigned int levels;
-	struct shim_node *root;
-};
-
-#define XA_FLAGS_LOCK_IRQ	0
-#define xa_init_flags(xa, flags)					\
-	do { *(xa) = (struct xarray) {}; raw_spin_lock_init(&(xa)->xa_lock); \
-	} while (0)
-#define xa_lock_irqsave(xa, flags)  raw_spin_lock_irqsave(&(xa)->xa_lock, flags)
-#define xa_unlock_irqrestore(xa, flags) \
-	raw_spin_unlock_irqrestore(&(xa)->xa_lock, flags)
-#define xa_is_err(entry)	((entry) == (void *)-1L)
-void *xa_load(struct xarray *xa, unsigned long index);
-void *__xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp);
-void *__xa_erase(struct xarray *xa, unsigned long index);
-void xa_destroy(struct xarray *xa);
-
-/*
  * Counting.
  */
 
 extern unsigned int shim_passed, shim_failed;
 void shim_report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-/* The layer's sources include this; flush_test.c has what it needs of it. */
-#define __IOMMU_PAGES_H
 
 #endif /* _SHIM_H */

@@ -460,7 +460,7 @@ static void below_4g(struct kunit *test)
 	KUNIT_EXPECT_GE(test, below, 16 / (1 + test_guard) - 1);
 	KUNIT_EXPECT_GT(test, above, 0);
 	KUNIT_EXPECT_FALSE(test, pci->td.dev->iommu->pci_32bit_workaround);
-	KUNIT_EXPECT_EQ(test, 1, test_said(&pci->td, "DMA addresses below 4 GiB are used up"));
+	KUNIT_EXPECT_EQ(test, 1, test_said(&pci->td, "Using "));
 	while (i--)
 		iommu_dma_ops.unmap_resource(pci->td.dev, addrs[i], g,
 					     DMA_TO_DEVICE, 0);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The configuration of the kernel that these programs stand for */
+#define CONFIG_64BIT 1
+#define CONFIG_PHYS_ADDR_T_64BIT 1
+#define CONFIG_ARCH_HAS_BATCHED_DMA_SYNC 1
+#define CONFIG_ARCH_HAS_DMA_PREP_COHERENT 1
+#define CONFIG_ARCH_HAS_SETUP_DMA_OPS 1
+#define CONFIG_ARCH_HAS_SYNC_DMA_FOR_CPU 1
+#define CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE 1
+#define CONFIG_HAS_DMA 1
+#define CONFIG_IOMMU_API 1
+#define CONFIG_IOMMU_DMA 1
+#define CONFIG_NEED_SG_DMA_FLAGS 1
+#define CONFIG_NEED_SG_DMA_LENGTH 1
+#define CONFIG_PCI_P2PDMA 1
