@@ -2,24 +2,24 @@
 /*
  * The DMA API for devices behind an IOMMU: what the DMA core calls.
  *
- * A driver's buffer gets an address of the device's domain and a translation
- * to it. How is decided in dma/, one idea to a file; each of these calls only
- * those below it:
+ * The buffer of a driver gets an address in the domain of its device, and a
+ * translation from that address to the buffer. The files in dma/ do this. Each
+ * of them calls only those below it:
  *
  *   domain.c        the life of a domain
  *   resv.c, msi.c   windows and reserved regions; doorbells
  *   sg.c            mapping scatterlists
  *   alloc.c         coherent and non-contiguous memory
  *   batch.c         a mapping made of pieces of memory
- *   map.c, unmap.c  addresses and translation for one piece, made and taken down
+ *   map.c, unmap.c  addresses and translation for one piece of memory
  *   bounce.c        granules that a device sees in place of memory
  *   flush.c         deferred invalidation: when a range may be used again
  *   iova-space.c    addresses: who gets which range
  *   iova-pool.c     the chunks and extents of a space
  *   iova-chunk.c, iova-extents.c, sg-layout.c   pure parts
  *
- * This file is the DMA API's contract for single buffers: sizes, directions,
- * attributes, caches. sg.c and alloc.c are that for lists and memory.
+ * This file implements the DMA API for single buffers: sizes, directions,
+ * attributes, caches. sg.c and alloc.c do so for scatterlists and for memory.
  */
 
 #include <kunit/visibility.h>
@@ -37,7 +37,10 @@
  * Single mappings.
  */
 
-/* Memory that begins or ends inside a granule, for a device that must not see more */
+/*
+ * Map a buffer that begins or ends inside a granule, with bounces at these
+ * ends.
+ */
 static noinline dma_addr_t map_bounced_ends(struct device *dev, phys_addr_t phys,
 					    size_t size,
 					    enum dma_data_direction dir,
@@ -75,10 +78,10 @@ static noinline dma_addr_t map_bounced_ends(struct device *dev, phys_addr_t phys
 }
 
 /**
- * iommu_dma_map_page - map a page or part of one, or several in a row
+ * iommu_dma_map_page - map a page, a part of one, or contiguous pages
  * @dev: device
  * @page: first page
- * @offset: of the first byte from @page
+ * @offset: bytes from the beginning of @page
  * @size: bytes
  * @dir: direction of the transfer
  * @attrs: DMA_ATTR_*
@@ -100,7 +103,7 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 
 	addr = iommu_dma_map_phys(dev, phys, size,
 				  iommu_dma_prot(dev, dir, attrs), attrs);
-	/* The device has not been told the address, so it is not too late. */
+	/* The device does not know the address yet, so this is early enough. */
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 	    addr != DMA_MAPPING_ERROR)
 		arch_sync_dma_for_device(phys, size, dir);
@@ -108,8 +111,9 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 }
 
 /*
- * Whether the end of a range is where it is expected in memory: a list is not in one
- * piece there, nor are mappings that happen to follow each other.
+ * Whether the end of a range is in memory where it would be if the range were
+ * in one piece. A scatterlist is not, nor are mappings that happen to be
+ * neighbours.
  */
 static bool ends_at(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 		    phys_addr_t phys, size_t size)
@@ -122,14 +126,14 @@ static bool ends_at(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 	       iommu_iova_to_phys(cookie->domain, addr + last) == phys + last;
 }
 
-/* What has to be done about a part of a mapping before the other side uses it */
+/* What a sync of a part of a mapping has to do */
 enum sync {
 	SYNC_NOTHING,
 	SYNC_CACHES,	/* of memory in one piece */
-	SYNC_PIECES,	/* bounces, or granules that lie anywhere in memory */
+	SYNC_PIECES,	/* bounces, or granules anywhere in memory */
 };
 
-/* Coherent devices need nothing, and no page table walk, unless bounced. */
+/* A coherent device needs no sync, and no page table walk, unless bounced. */
 static noinline enum sync sync_needed(struct device *dev,
 				      struct iommu_dma_cookie *cookie,
 				      dma_addr_t addr, size_t size,
@@ -270,12 +274,12 @@ void iommu_dma_sync_single_for_device(struct device *dev, dma_addr_t addr,
  */
 
 /**
- * iommu_dma_get_merge_boundary - which ends of list entries can be merged
+ * iommu_dma_get_merge_boundary - where list entries can be merged
  * @dev: device
  *
  * Context: Any.
- * Return: mask of the address bits in which two entries that are to become one
- * segment have to be 0 where they meet.
+ * Return: mask of the address bits that have to be 0 where two entries meet, if
+ * they are to become one segment.
  */
 unsigned long iommu_dma_get_merge_boundary(struct device *dev)
 {
@@ -305,17 +309,23 @@ size_t iommu_dma_max_mapping_size(struct device *dev)
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	u64 limit = iommu_dma_limit(dev, cookie, dma_get_mask(dev)), unused;
 
-	/* Drivers put this into 32 bits of sectors, so no odd large numbers. */
+	/*
+	 * Drivers convert this to 32 bits of sectors: report no odd large
+	 * sizes.
+	 */
 	if (limit > DMA_BIT_MASK(32))
 		return SIZE_MAX;
-	/* The lowest granule is never used, nor its unit; guards are not mapped. */
+	/*
+	 * Addresses below the minimum alignment are never used, nor are guards
+	 * mapped.
+	 */
 	unused = iommu_dma_min_align(dev, cookie) +
 		 (u64)cookie->guard * cookie_granule(cookie);
 	return limit + 1 > unused ? limit + 1 - unused : 0;
 }
 
 /**
- * iommu_setup_dma_ops - make a device use this layer, or not
+ * iommu_setup_dma_ops - make a device use this layer if its domain needs it
  * @dev: device whose default domain has been set or changed
  *
  * Context: Process; may sleep. The mutex of the device's group is held.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the IOMMU core and IOMMU drivers call of the DMA-IOMMU layer.
+ * Functions of the DMA-IOMMU layer for the IOMMU core and IOMMU drivers.
  *
- * What drivers see of it is in <linux/dma-iommu.h>.
+ * Those for architecture and bus code are in <linux/dma-iommu.h>.
  */
 #ifndef __DMA_IOMMU_H
 #define __DMA_IOMMU_H

@@ -2,8 +2,8 @@
 /*
  * What the layer keeps with an IOMMU domain, and how it is read.
  *
- * The ground of all that knows devices or domains: the files from domain.c down to
- * bounce.c share this and nothing else. What sets a cookie up is in domain.c.
+ * All files that know devices or domains share this, from domain.c, which sets
+ * a cookie up, down to bounce.c.
  */
 #ifndef _IOMMU_DMA_COOKIE_H
 #define _IOMMU_DMA_COOKIE_H
@@ -17,35 +17,40 @@
 #include "iova-space.h"
 
 enum iommu_dma_cookie_type {
-	/* The DMA API hands out the addresses. */
+	/* The DMA API allocates the addresses. */
 	IOMMU_DMA_COOKIE_IOVA,
-	/* Somebody else does, and lends a window for doorbells. */
+	/*
+	 * Another user of the domain does, and sets a window for doorbells
+	 * aside.
+	 */
 	IOMMU_DMA_COOKIE_MSI,
 };
 
 /**
  * struct iommu_dma_cookie - what the layer keeps with a domain
  * @domain: the domain
- * @type: who hands out addresses
- * @granule_shift: log2 of the granule in bytes; 0 until the first device
- * @larger_page: the IOMMU's smallest page above the granule, bytes; SIZE_MAX if
- *	there is none
+ * @type: who allocates addresses
+ * @granule_shift: log2 of the granule in bytes; 0 until the first device is
+ *	added
+ * @larger_page: bytes of the IOMMU's smallest page above the granule; SIZE_MAX
+ *	if there is none
  * @guard: granules at the end of each range that are never mapped
  * @last: last byte that the IOMMU can reach, below U64_MAX
  * @space: addresses
  * @flush: deferred invalidation
  * @bounces: &struct iommu_dma_bounce by granule
- * @msi_next: next address of the window of a IOMMU_DMA_COOKIE_MSI
+ * @deferrable: the IOMMU can defer invalidation
+ * @msi_next: next free address in the window of an IOMMU_DMA_COOKIE_MSI
  * @msi_pages: doorbells mapped so far
- * @deferrable: the IOMMU can put off invalidation
- * @lock: protects all of the above while a device is added, and @msi_next
- *	and @msi_pages at all times
+ * @lock: protects all of the above while a device is added, and @msi_next and
+ *	@msi_pages at all times
  *
- * Lock order: @lock; &iommu_dma_flush.lock; then those that are never held together:
- * the locks of @copies and &iova_pool.chunks, &iova_pool.lock,
- * &iommu_dma_flush.pages_lock.
+ * Lock order: @lock; &iommu_dma_flush.lock; then these, of which no two are
+ * held at once: the locks of @bounces and of &iova_pool.chunks,
+ * &iova_pool.lock, and &iommu_dma_flush.pages_lock.
  *
- * For IOMMU_DMA_COOKIE_MSI only the msi fields and @lock are used.
+ * With IOMMU_DMA_COOKIE_MSI only @domain, @type, @lock and the msi fields are
+ * used.
  */
 struct iommu_dma_cookie {
 	struct iommu_domain *domain;
@@ -83,8 +88,8 @@ cookie_granule_offset(const struct iommu_dma_cookie *cookie, u64 addr)
 /**
  * struct iommu_dma_span - whole granules
  * @start: address of the first
- * @end: exclusive; no range ends at the top of the address space, so this is an
- *	address, too
+ * @end: address behind the last; exists for each range, as none ends at the top
+ *	of the address space
  */
 struct iommu_dma_span {
 	u64 start;
@@ -121,13 +126,13 @@ cookie_limit_granule(const struct iommu_dma_cookie *cookie, u64 limit)
 static inline bool iommu_dma_no_bounces(const struct iommu_dma_cookie *cookie)
 {
 	/*
-	 * Bounces of other mappings come and go; those of one's own were there
-	 * before its address was known.
+	 * Bounces of other mappings may be added and removed at any time. Those
+	 * of the caller's mapping were added before its address was known.
 	 */
 	return data_race(xa_empty(&cookie->bounces));
 }
 
-/* Device addresses and memory agree in the bits below this power of two. */
+/* A device address and its memory agree in the bits below this power of two. */
 static inline u64 iommu_dma_min_align(struct device *dev,
 				      const struct iommu_dma_cookie *cookie)
 {
@@ -136,8 +141,8 @@ static inline u64 iommu_dma_min_align(struct device *dev,
 }
 
 /*
- * No mapping that can avoid it crosses a multiple of this power of two; 0 for
- * none, which is what all ones of 64 bits wrap to.
+ * No mapping that can avoid it crosses a multiple of this power of two. 0 is
+ * for no boundary, as a mask of 64 ones wraps to it.
  */
 static inline u64 iommu_dma_boundary(struct device *dev)
 {
@@ -147,10 +152,10 @@ static inline u64 iommu_dma_boundary(struct device *dev)
 /**
  * iommu_dma_limit - the highest address that a device can be given
  * @dev: device
- * @cookie: its domain's
- * @mask: its own limit, as it told the DMA API
+ * @cookie: cookie of its domain
+ * @mask: the limit that the driver told the DMA API
  *
- * Return: inclusive limit in bytes, from mask, bus and IOMMU; below U64_MAX.
+ * Return: the lowest limit of mask, bus and IOMMU; inclusive, below U64_MAX.
  */
 static inline u64 iommu_dma_limit(struct device *dev,
 				  const struct iommu_dma_cookie *cookie,
@@ -165,7 +170,7 @@ static inline u64 iommu_dma_limit(struct device *dev,
  * @dir: direction of the transfer
  * @attrs: DMA_ATTR_*
  *
- * Return: IOMMU_* flags for iommu_map(), of memory.
+ * Return: IOMMU_* flags for iommu_map() of memory.
  */
 static inline int iommu_dma_prot(struct device *dev,
 				 enum dma_data_direction dir,

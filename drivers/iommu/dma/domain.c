@@ -2,11 +2,11 @@
 /*
  * The life of an IOMMU domain that the DMA API uses.
  *
- *   iommu_get_dma_cookie()   the domain is made; it has no addresses yet
- *   iommu_dma_init_domain()  for each device: the first sets the addresses up, each
- *                            has its reserved regions taken out of them
- *   iommu_dma_init_fq()      at any time: from strict to deferred mode
- *   iommu_put_dma_cookie()   no device is left, the domain is about to go
+ *   iommu_get_dma_cookie()   the domain is created; it has no addresses yet
+ *   iommu_dma_init_domain()  for each device: the first one sets up the
+ *                            addresses, and each one reserves its regions
+ *   iommu_dma_init_fq()      at any time later: from strict to deferred mode
+ *   iommu_put_dma_cookie()   no device is left, and the domain is freed
  */
 
 #include <kunit/visibility.h>
@@ -22,7 +22,7 @@
 #include "msi.h"
 #include "resv.h"
 
-/* More would only use up addresses. */
+/* More guard granules would only use up addresses. */
 #define IOMMU_DMA_GUARD_MAX	64U
 
 bool iommu_dma_forcedac __read_mostly;
@@ -79,7 +79,7 @@ static int cookie_create(struct iommu_domain *domain,
  * @domain: domain that is going to be a default domain
  *
  * Context: Process; may sleep.
- * Return: 0; -EEXIST if it has been prepared before; -ENOMEM.
+ * Return: 0; -EEXIST if the domain has been prepared before; -ENOMEM.
  */
 int iommu_get_dma_cookie(struct iommu_domain *domain)
 {
@@ -92,12 +92,12 @@ EXPORT_SYMBOL_IF_KUNIT(iommu_get_dma_cookie);
  * @domain: domain whose addresses the caller manages
  * @base: where the window for doorbells begins
  *
- * For VFIO and iommufd. The caller keeps a page at @base free for each doorbell
- * that the devices of the domain may use.
+ * For VFIO and iommufd. The caller keeps a page free, from @base on, for each
+ * doorbell that the devices of the domain may use.
  *
  * Context: Process; may sleep.
- * Return: 0; -EINVAL if the DMA API manages the addresses; -EEXIST if it has
- * been prepared before; -ENOMEM.
+ * Return: 0; -EINVAL if the DMA API manages the addresses; -EEXIST if the
+ * domain has been prepared before; -ENOMEM.
  */
 int iommu_get_msi_cookie(struct iommu_domain *domain, dma_addr_t base)
 {
@@ -123,7 +123,7 @@ void iommu_put_dma_cookie(struct iommu_domain *domain)
 	iommu_dma_msi_destroy(cookie);
 	if (cookie->granule_shift) {
 		iommu_dma_flush_destroy(&cookie->flush);
-		/* Of mappings that their drivers have left behind */
+		/* Bounces of mappings that drivers have never unmapped */
 		iommu_dma_bounce_drop(cookie, 0, cookie->last, &pages);
 		iommu_put_pages_list(&pages);
 		iova_space_destroy(&cookie->space);
@@ -139,9 +139,9 @@ EXPORT_SYMBOL_IF_KUNIT(iommu_put_dma_cookie);
  * iommu_dma_init_fq - switch a domain to deferred invalidation
  * @domain: default domain, in use or not
  *
- * Context: Process; the group's mutex serialises.
+ * Context: Process; serialised by the mutex of the group.
  * Return: 0; -ENODEV if no device has been set up; -EINVAL if the IOMMU cannot
- * put off invalidation.
+ * defer invalidation.
  */
 int iommu_dma_init_fq(struct iommu_domain *domain)
 {
@@ -162,11 +162,14 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 	const struct iommu_domain_geometry *geometry = &cookie->domain->geometry;
 	unsigned int shift = __ffs(cookie->domain->pgsize_bitmap);
 	unsigned long larger = cookie->domain->pgsize_bitmap & ~BIT(shift);
-	/* Without the top granule, so that the end of any range is an address. */
+	/*
+	 * Leave out the top granule, so that the end of any range is an
+	 * address.
+	 */
 	u64 end = (u64)(dma_addr_t)U64_MAX >> shift, first, last;
 	int ret;
 
-	/* Only whole granules of the aperture */
+	/* Use only whole granules of the aperture. */
 	if (geometry->force_aperture)
 		end = min(end, ((u64)geometry->aperture_end >> shift) +
 			       IS_ALIGNED((u64)geometry->aperture_end + 1,
@@ -200,13 +203,13 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
  * @dev: device
  * @domain: its default domain
  *
- * Called for each device of the domain, and again when anything about it may
- * have changed.
+ * Called for each device of the domain, and again when anything about the
+ * device may have changed.
  *
  * Context: Process; may sleep. One device of the domain at a time.
- * Return: 0; -EINVAL if this is no domain of the DMA API; -EFAULT if the device
- * and the IOMMU have no addresses in common, or the domain does not suit the
- * device; -ENOMEM.
+ * Return: 0; -EINVAL if the domain is not one of the DMA API; -EFAULT if device
+ * and IOMMU have no addresses in common, or the domain uses another page size;
+ * -ENOMEM.
  */
 int iommu_dma_init_domain(struct device *dev, struct iommu_domain *domain)
 {

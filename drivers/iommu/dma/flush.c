@@ -14,9 +14,9 @@
  *
  * An unmap clears the translation before it reads the epoch. If it reads the
  * old one, it did so before step 1, so step 2 covers it, no matter how late it
- * gets to put its range on the list: then the range is merely recycled by that
- * epoch's next flush, and for pages the timer comes once more. If it reads the new
- * one, its range waits for the next.
+ * puts its range on the list: then the range is merely recycled by the next
+ * flush of that epoch, and for pages the timer is armed once more. If it reads
+ * the new one, its range waits for the next flush.
  *
  *   unmap                         flush
  *   clear translation             switch the epoch
@@ -25,8 +25,8 @@
  *
  * Step 3 is done in portions, the first by the timer and the rest by a worker,
  * and while it lasts the epochs cannot switch again. Should a window end then,
- * the domain is invalidated all the same, so that the window holds whatever
- * the load; the ranges just wait for another flush.
+ * the domain is invalidated all the same, so that the window holds whatever the
+ * load; the ranges just wait for another flush.
  *
  * Nothing is kept per unmap but bits in the chunk, and unmapping never waits,
  * allocates or fails.
@@ -51,8 +51,8 @@
 #define IOMMU_DMA_EXPENSIVE_WINDOW_NS	NSEC_PER_SEC
 
 /*
- * Chunks and large ranges recycled with interrupts off in one go: up to 1,300
- * instructions each, so that a portion stays well below 20,000.
+ * Most chunks and large ranges to recycle with interrupts off at once. Each
+ * takes up to 1,300 instructions, so a portion stays well below 20,000.
  */
 #define IOMMU_DMA_FLUSH_PORTION		8
 
@@ -61,20 +61,23 @@ static void flush_arm(struct iommu_dma_flush *flush)
 	unsigned long flags;
 
 	/*
-	 * [C] Pairs with [D] in flush_timer(): whoever retired into the new
-	 * epoch sees that the timer is not going to come for it.
+	 * [C] pairs with [D] in flush_timer(): a CPU that has retired into the
+	 * new epoch sees that the timer is no longer armed for it.
 	 */
 	smp_rmb();
 	if (atomic_read(&flush->armed))
 		return;
-	/* As soon as it is set, others rely on the timer: no preemption between. */
+	/*
+	 * Once armed is set, others rely on the timer: start it without
+	 * preemption.
+	 */
 	local_irq_save(flags);
 	if (!atomic_xchg(&flush->armed, 1))
 		hrtimer_start(&flush->timer, flush->window, HRTIMER_MODE_REL);
 	local_irq_restore(flags);
 }
 
-/* Step 3, a portion of it. Return: whether there is more. */
+/* Do a portion of step 3. Return: whether there is more. */
 static bool flush_recycle(struct iommu_dma_flush *flush)
 {
 	unsigned long flags;
@@ -90,7 +93,7 @@ static bool flush_recycle(struct iommu_dma_flush *flush)
 	return more;
 }
 
-/* The pages of @epoch have seen their flush. */
+/* Let the pages of @epoch be freed, as the flush has covered them. */
 static void flush_release(struct iommu_dma_flush *flush, unsigned int epoch)
 {
 	unsigned long flags;
@@ -100,7 +103,7 @@ static void flush_release(struct iommu_dma_flush *flush, unsigned int epoch)
 	raw_spin_unlock_irqrestore(&flush->pages_lock, flags);
 }
 
-/* A portion of the pages is freed. Return: whether there is more. */
+/* Free a portion of the pages. Return: whether there is more. */
 static bool flush_free(struct iommu_dma_flush *flush)
 {
 	unsigned int budget = IOMMU_DMA_FLUSH_PORTION;
@@ -117,7 +120,9 @@ static bool flush_free(struct iommu_dma_flush *flush)
 	return more;
 }
 
-/* Whether there is any page on a list that the lock of pages protects */
+/*
+ * Whether there are pages on @list, which &iommu_dma_flush.pages_lock protects
+ */
 static bool flush_has_pages(struct iommu_dma_flush *flush,
 			    const struct list_head *list)
 {
@@ -130,16 +135,19 @@ static bool flush_has_pages(struct iommu_dma_flush *flush,
 	return any;
 }
 
-/* Whether somebody has put pages on the list of the epoch that was over. */
+/*
+ * Whether a late unmap has put pages on the list of the current epoch, before
+ * that became current
+ */
 static bool flush_is_late(struct iommu_dma_flush *flush)
 {
 	return flush_has_pages(flush, &flush->pages[READ_ONCE(flush->epoch)]);
 }
 
 /*
- * Steps 1 and 2.
- * Return: false if the epochs could not switch, as the one before is not done
- * with; then the current epoch needs another flush.
+ * Do steps 1 and 2.
+ * Return: false if the epochs could not switch because the other one is still
+ * being recycled; then the current epoch needs another flush.
  */
 static bool flush_switch(struct iommu_dma_flush *flush)
 {
@@ -215,20 +223,23 @@ void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
 }
 
 /**
- * iommu_dma_flush_more - make some of what waits for a flush free
+ * iommu_dma_flush_more - free some of the ranges that wait for a flush
  * @flush: deferred invalidation of the domain
- * @flushes: 0 before the first call, then left alone
+ * @flushes: 0 before the first call, and not to be changed between calls
  *
- * For when addresses run out: to be called until they suffice.
+ * For a caller that is short of addresses, which calls this until it finds
+ * some.
  *
- * Context: Any. A bounded portion of work.
- * Return: false if there is nothing left to wait for, or the domain is strict.
+ * Context: Any. Does a bounded portion of work.
+ * Return: false if nothing is left to wait for, or the domain is strict.
  */
 bool iommu_dma_flush_more(struct iommu_dma_flush *flush, unsigned int *flushes)
 {
 	if (!iommu_dma_flush_enabled(flush))
 		return false;
-	/* What is left of a flush, then the current epoch, then late ranges */
+	/*
+	 * First the rest of a flush, then the current epoch, then late ranges
+	 */
 	if (!READ_ONCE(flush->recycling)) {
 		if (*flushes == IOVA_EPOCHS)
 			return false;
@@ -243,7 +254,7 @@ bool iommu_dma_flush_more(struct iommu_dma_flush *flush, unsigned int *flushes)
 /**
  * iommu_dma_flush_init - set up for strict mode
  * @flush: deferred invalidation of the domain
- * @space: the domain's addresses
+ * @space: addresses of the domain
  * @expensive: an invalidation costs so much that a long window is better
  *
  * Context: Any.
@@ -262,8 +273,9 @@ void iommu_dma_flush_init(struct iommu_dma_flush *flush,
 		INIT_LIST_HEAD(&flush->pages[epoch]);
 	INIT_LIST_HEAD(&flush->released);
 	/*
-	 * In interrupt context, but for PREEMPT_RT: a softirq may be put off
-	 * until a thread gets its turn, for longer than the window is.
+	 * The timer runs in interrupt context, except on PREEMPT_RT: a softirq
+	 * may be deferred to a thread, and then run later than the window
+	 * allows.
 	 */
 	hrtimer_init(&flush->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
 	flush->timer.function = flush_timer;
@@ -273,24 +285,26 @@ void iommu_dma_flush_init(struct iommu_dma_flush *flush,
 /**
  * iommu_dma_flush_enable - go from strict to deferred mode
  * @flush: deferred invalidation of the domain
- * @domain: whose IOTLB entries
+ * @domain: the domain whose IOTLB entries are invalidated
  *
- * May be called with unmaps under way. Unmaps that began before stay strict.
+ * May be called while mappings are being unmapped. An unmap that has begun
+ * before stays strict.
  *
  * Context: Any; the caller serialises.
  */
 void iommu_dma_flush_enable(struct iommu_dma_flush *flush,
 			    struct iommu_domain *domain)
 {
-	/* Pairs with iommu_dma_flush_enabled(), by the address. */
+	/* Pairs with the address dependency of iommu_dma_flush_enabled(). */
 	smp_store_release(&flush->domain, domain);
 }
 
 /**
- * iommu_dma_flush_destroy - take down; nothing is unmapped any more
- * @flush: deferred invalidation of the domain
+ * iommu_dma_flush_destroy - stop the timer and free all pages
+ * @flush: deferred invalidation of a domain in which nothing is unmapped any
+ *	more
  *
- * The ranges that still wait go down with their space.
+ * Ranges that still wait are freed with their space.
  *
  * Context: Process; may sleep.
  */

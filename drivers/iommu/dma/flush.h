@@ -15,20 +15,22 @@
 
 /**
  * struct iommu_dma_flush - deferred invalidation of one domain
- * @domain: whose IOTLB entries; NULL while the domain is strict
+ * @domain: domain whose IOTLB entries are invalidated; NULL while it is strict
  * @space: where ranges wait for a flush
- * @lock: serialises flushes; protects all fields without a note. Not raw:
+ * @lock: serialises flushes; protects all fields without a note. Not raw, as
  *	IOMMU drivers take locks of their own to invalidate
  * @epoch: the epoch that ranges retire into; written under @lock
- * @recycling: the other epoch has been flushed and is being recycled
- * @pages: per epoch, page-table and copy pages to release with it;
- *	protected by @pages_lock
- * @released: pages that have seen their flush, to be freed; likewise
+ * @recycling: the other epoch has been flushed and is being recycled; written
+ *	under @lock
+ * @pages: per epoch, page-table and bounce pages to release with it; protected
+ *	by @pages_lock
+ * @released: pages that a flush has covered, to be freed; protected by
+ *	@pages_lock
  * @pages_lock: innermost lock
  * @window: the longest time from retiring to invalidation
  * @timer: ends the window
- * @armed: whether @timer is to run
- * @work: does what is too much for @timer
+ * @armed: whether @timer is about to run
+ * @work: does what would take @timer too long
  */
 struct iommu_dma_flush {
 	struct iommu_domain *domain;
@@ -63,7 +65,7 @@ bool iommu_dma_flush_more(struct iommu_dma_flush *flush, unsigned int *flushes);
  */
 static inline bool iommu_dma_flush_enabled(const struct iommu_dma_flush *flush)
 {
-	/* All else that is used then was set up before the domain was. */
+	/* All other fields are set up before @domain is. */
 	return READ_ONCE(flush->domain);
 }
 

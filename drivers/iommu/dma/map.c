@@ -2,9 +2,9 @@
 /*
  * Mapping: addresses and translation for one piece of memory.
  *
- * What a device, its bus and the IOMMU allow becomes a request for a range of
- * addresses, and what is behind the range is mapped. The usual mapping of one
- * granule is inlined from map.h; everything else comes here.
+ * The limits of a device, its bus and the IOMMU become a request for a range of
+ * addresses, and the memory is mapped there. The usual mapping of one granule
+ * is inlined from map.h; all others come here.
  */
 
 #include <kunit/visibility.h>
@@ -15,8 +15,9 @@
 #include "unmap.h"
 
 /*
- * A kdump kernel finds devices doing DMA for the kernel that crashed. Their
- * IOMMU domain is left alone until their new driver maps something.
+ * A kdump kernel finds devices that still do DMA for the kernel that crashed.
+ * They are attached to their IOMMU domain only when their new driver maps
+ * something.
  */
 DEFINE_STATIC_KEY_FALSE(iommu_dma_deferred_attach);
 EXPORT_SYMBOL_IF_KUNIT(iommu_dma_deferred_attach);
@@ -30,8 +31,8 @@ static int __init iommu_dma_setup(void)
 arch_initcall(iommu_dma_setup);
 
 /**
- * struct limit - up to where to look for addresses
- * @last: highest address
+ * struct limit - the highest address to try
+ * @last: the address
  * @soft: there is another limit to try after this one
  */
 struct limit {
@@ -39,7 +40,10 @@ struct limit {
 	bool soft;
 };
 
-/* Large pages need aligned addresses, so that is what is tried first. */
+/*
+ * Large pages need aligned addresses, so the largest page that fits in the size
+ * sets the alignment to try first.
+ */
 static u64 preferred_align(const struct iommu_dma_cookie *cookie,
 			   const struct iommu_dma_iova_req *req)
 {
@@ -74,8 +78,8 @@ static __always_inline bool try_limit(struct iommu_dma_cookie *cookie,
 }
 
 /*
- * With the alignment that is best, or else with what is needed. Before giving up,
- * take back what only waits for its flush, unless there are other addresses.
+ * Try the preferred alignment, then the required one. Before giving up on a
+ * limit that is not soft, free the ranges that wait for a flush.
  */
 static bool try_limit_slow(struct iommu_dma_cookie *cookie,
 			   const struct iommu_dma_iova_req *req,
@@ -136,9 +140,9 @@ static __always_inline bool alloc_iova(struct device *dev,
 }
 
 /**
- * iommu_dma_alloc_iova - find addresses for a mapping
+ * iommu_dma_alloc_iova - allocate addresses for a mapping
  * @dev: device that is going to use them
- * @cookie: of its domain
+ * @cookie: cookie of its domain
  * @req: what the mapping asks for
  * @range: where to store the range
  *
@@ -146,7 +150,8 @@ static __always_inline bool alloc_iova(struct device *dev,
  * driver sets is not always what device, bridges and firmware can really do.
  *
  * Context: Any.
- * Return: true; or false, and a message says what did not fit.
+ * Return: true; or false, after a message about what did not fit unless @req
+ * has nowarn.
  */
 bool iommu_dma_alloc_iova(struct device *dev, struct iommu_dma_cookie *cookie,
 			  const struct iommu_dma_iova_req *req,
@@ -159,7 +164,9 @@ bool iommu_dma_alloc_iova(struct device *dev, struct iommu_dma_cookie *cookie,
  * Mappings of one piece of memory.
  */
 
-/* What any of them asks for, but for its size and the device's limits */
+/*
+ * What any such mapping asks for, except its size and the limits of the device
+ */
 static struct iommu_dma_iova_req request(u64 mask, u64 align,
 					 unsigned long attrs)
 {
@@ -170,20 +177,23 @@ static struct iommu_dma_iova_req request(u64 mask, u64 align,
 	};
 }
 
-/* Complete @req and find addresses; return that of the first byte, or an error. */
+/*
+ * Complete @req and allocate addresses. Return: that of the first byte, or an
+ * error.
+ */
 static __always_inline dma_addr_t
 alloc_iova_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 		phys_addr_t phys, size_t size, struct iommu_dma_iova_req *req,
 		struct iova_range *range)
 {
 	u64 min_align = iommu_dma_min_align(dev, cookie);
-	/* Bits of the address that the device wants as they are in memory */
+	/* Bits of the address that have to be the same as in memory */
 	u64 offset = phys & (min_align - 1);
 
 	req->size = ALIGN(offset + size, cookie_granule(cookie));
 	req->align = max(min_align, req->align);
 	req->boundary = iommu_dma_boundary(dev);
-	/* Nothing, or past the end of memory or addresses */
+	/* The size is 0, or memory or addresses wrap. */
 	if (!size || phys + size - 1 < phys || req->size < size ||
 	    !alloc_iova(dev, cookie, req, range))
 		return DMA_MAPPING_ERROR;
@@ -191,12 +201,12 @@ alloc_iova_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 }
 
 /**
- * iommu_dma_alloc_iova_phys - find addresses for physically contiguous memory
+ * iommu_dma_alloc_iova_phys - allocate addresses for contiguous memory
  * @dev: device that is going to use them
- * @cookie: of its domain
+ * @cookie: cookie of its domain
  * @phys: first byte
  * @size: bytes
- * @attrs: DMA_ATTR_NO_WARN matters
+ * @attrs: DMA_ATTR_*, of which only DMA_ATTR_NO_WARN is used
  * @range: where to store the range
  *
  * Context: Any.
@@ -238,7 +248,7 @@ static __always_inline int map_range(struct device *dev, phys_addr_t phys,
  * @phys: first byte
  * @size: bytes
  * @prot: IOMMU_*
- * @attrs: DMA_ATTR_NO_WARN matters
+ * @attrs: DMA_ATTR_*, of which only DMA_ATTR_NO_WARN is used
  *
  * Context: Any.
  * Return: the address for the device, or DMA_MAPPING_ERROR.
@@ -254,9 +264,9 @@ dma_addr_t iommu_dma_map_phys_slow(struct device *dev, phys_addr_t phys,
 }
 
 /**
- * iommu_dma_drop_granule - give back the address of a granule that is not mapped
+ * iommu_dma_drop_granule - free the address of a granule that is not mapped
  * @dev: device
- * @cookie: of its domain
+ * @cookie: cookie of its domain
  * @addr: from iova_space_alloc_one(), in bytes
  *
  * Context: Any.
@@ -271,18 +281,19 @@ void iommu_dma_drop_granule(struct device *dev, struct iommu_dma_cookie *cookie,
 }
 
 /**
- * iommu_dma_map_alloc - map physically contiguous memory that the layer allocated
+ * iommu_dma_map_alloc - map contiguous memory that the layer has allocated
  * @dev: device
  * @phys: first byte
  * @size: bytes
  * @prot: IOMMU_*
- * @attrs: DMA_ATTR_NO_WARN matters
- * @addr: where to store the address for the device, aligned to @size rounded up to
- *	a power of two
+ * @attrs: DMA_ATTR_*, of which only DMA_ATTR_NO_WARN is used
+ * @addr: where to store the address for the device, which is aligned to @size
+ *	rounded up to a power of two
  *
  * Context: Any.
- * Return: 0; -ENOSPC without addresses; -ENOMEM; -EBUSY, and the memory has to be
- * leaked, as the device may reach some of it; or the error of the IOMMU driver.
+ * Return: 0; -ENOSPC if addresses are short; -ENOMEM; -EBUSY if the device may
+ * reach some of the memory, which has to be leaked; or the error of the IOMMU
+ * driver.
  */
 int iommu_dma_map_alloc(struct device *dev, phys_addr_t phys, size_t size,
 			int prot, unsigned long attrs, dma_addr_t *addr)

@@ -13,7 +13,7 @@
 DECLARE_STATIC_KEY_FALSE(iommu_dma_deferred_attach);
 
 /**
- * iommu_dma_attach - attach a device whose attachment was put off
+ * iommu_dma_attach - attach a device whose attachment was deferred
  * @dev: device that is about to get its first mapping
  * @domain: its domain
  *
@@ -35,7 +35,7 @@ static inline bool iommu_dma_prefers_32bit(struct device *dev)
 	return data_race(!!dev->iommu->pci_32bit_workaround);
 }
 
-/* A mapping that allows nothing is a bug of the caller, not a mapping. */
+/* A mapping that allows no access is a bug of the caller, and is refused. */
 static inline bool iommu_dma_prot_is_none(int prot)
 {
 	return !(prot & (IOMMU_READ | IOMMU_WRITE));
@@ -45,10 +45,10 @@ static inline bool iommu_dma_prot_is_none(int prot)
  * struct iommu_dma_iova_req - what a mapping asks of its addresses
  * @size: bytes; whole granules
  * @align: bytes, a power of two
- * @boundary: bytes, a power of two that the mapping crosses no multiple of, or
- *	begins at one if it is larger; or 0
+ * @boundary: bytes, a power of two; the mapping crosses no multiple of it, or
+ *	begins at one if it is longer; 0 for none
  * @mask: highest address that the device can use
- * @nowarn: say nothing if there is none
+ * @nowarn: print no message if there is none
  */
 struct iommu_dma_iova_req {
 	u64 size;
@@ -75,15 +75,15 @@ void iommu_dma_drop_granule(struct device *dev, struct iommu_dma_cookie *cookie,
 			    dma_addr_t addr);
 
 /**
- * iommu_dma_map_nosync - map whole granules, and tell the IOMMU driver later
- * @cookie: the domain's
+ * iommu_dma_map_nosync - map whole granules; iommu_sync_map() is yet to come
+ * @cookie: cookie of the domain
  * @addr: device address
  * @phys: memory
  * @size: bytes
  * @prot: IOMMU_*
  *
  * Context: Any.
- * Return: 0, or the error of the IOMMU driver; then nothing is mapped.
+ * Return: 0; or the error of the IOMMU driver, and then nothing is mapped.
  */
 static inline int iommu_dma_map_nosync(struct iommu_dma_cookie *cookie,
 				       dma_addr_t addr, phys_addr_t phys,
@@ -102,11 +102,11 @@ static inline int iommu_dma_map_nosync(struct iommu_dma_cookie *cookie,
  * @phys: first byte
  * @size: bytes
  * @prot: IOMMU_*
- * @attrs: DMA_ATTR_NO_WARN matters
+ * @attrs: DMA_ATTR_*, of which only DMA_ATTR_NO_WARN is used
  *
- * Most mappings are one granule, and there the layer costs most beside the
- * IOMMU itself. So this has no calls that have nothing to choose, such as the
- * IOMMU core's search for the best page sizes.
+ * Most mappings are one granule, for which the layer's share of the cost is
+ * highest. So this path is inlined, without calls that one granule does not
+ * need, such as the IOMMU core's search for the best page sizes.
  *
  * Context: Any.
  * Return: the address for the device, or DMA_MAPPING_ERROR.

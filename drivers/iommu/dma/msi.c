@@ -3,8 +3,9 @@
  * Doorbells: the addresses that devices write to for an interrupt.
  *
  * Where such a write goes through the IOMMU like any other, the doorbell needs
- * a mapping, and the device has to be told its address. One mapping serves all
- * interrupts of a domain that use the doorbell, and lasts as long as the domain.
+ * a mapping, and the device has to be told its address. All interrupts of a
+ * domain that use the doorbell share one mapping, which lasts as long as the
+ * domain.
  */
 
 #include <kunit/visibility.h>
@@ -19,9 +20,9 @@
 
 /**
  * struct iommu_dma_msi_page - doorbells that devices of a domain can reach
- * @list: in &iommu_dma_cookie.msi_pages
- * @phys: first address
- * @iova: where devices see it
+ * @list: entry in &iommu_dma_cookie.msi_pages
+ * @phys: first physical address
+ * @iova: first address for devices
  * @size: bytes
  * @mapped: the layer has mapped it; otherwise the hardware passes it through
  */
@@ -46,7 +47,7 @@ static int msi_page_add(struct iommu_dma_cookie *cookie,
 	return 0;
 }
 
-/* One that is mapped for another device may be where this one does not reach. */
+/* A doorbell mapped for another device may be above the limit of this one. */
 static bool msi_page_reached(const struct iommu_dma_msi_page *page, u64 last)
 {
 	return !page->mapped || page->iova + page->size - 1 <= last;
@@ -66,8 +67,8 @@ msi_page_find(struct iommu_dma_cookie *cookie, phys_addr_t addr, u64 last)
 }
 
 /**
- * iommu_dma_msi_reserve - note a region that the hardware passes through
- * @cookie: the domain's, with its lock held
+ * iommu_dma_msi_reserve - record a region that the hardware passes through
+ * @cookie: cookie of the domain; the caller holds its lock
  * @start: first address, the same for CPU and devices
  * @length: bytes
  *
@@ -96,7 +97,7 @@ static unsigned int msi_page_shift(const struct iommu_dma_cookie *cookie)
 						       PAGE_SHIFT;
 }
 
-/* Find an address for @page, and map it. */
+/* Allocate an address for @page, and map it. */
 static int msi_page_map(struct device *dev, struct iommu_dma_cookie *cookie,
 			struct iommu_dma_msi_page *page)
 {
@@ -114,7 +115,10 @@ static int msi_page_map(struct device *dev, struct iommu_dma_cookie *cookie,
 		page->iova = iommu_dma_iova_addr(cookie, &range);
 	else
 		return -ENOSPC;
-	/* A doorbell stays: claimed now, no wrong unmap can take it down. */
+	/*
+	 * Claim the range at once, so that no wrong unmap can remove the
+	 * doorbell.
+	 */
 	if (cookie->type == IOMMU_DMA_COOKIE_IOVA)
 		iommu_dma_claim_iova(cookie, page->iova, page->size, &range);
 
@@ -134,7 +138,7 @@ static int msi_page_map(struct device *dev, struct iommu_dma_cookie *cookie,
 
 /**
  * iommu_dma_prepare_msi - make a doorbell reachable for a device
- * @desc: interrupt; the address of the doorbell for its device is stored in it
+ * @desc: interrupt; the device address of the doorbell is stored in it
  * @msi_addr: physical address of the doorbell
  *
  * Context: Process; may sleep.
@@ -157,13 +161,18 @@ int iommu_dma_prepare_msi(struct msi_desc *desc, phys_addr_t msi_addr)
 		return 0;
 	}
 	shift = msi_page_shift(cookie);
-	/* The device could not be set up for the domain; that was reported. */
+	/*
+	 * Setting the device up for the domain has failed, which was reported.
+	 */
 	if (!shift)
 		return -ENODEV;
 	msi_addr = ALIGN_DOWN(msi_addr, BIT_ULL(shift));
 
 	guard(mutex)(&cookie->lock);
-	/* Whose window it is sees to that. */
+	/*
+	 * The owner of an MSI-only window keeps it within reach of all its
+	 * devices.
+	 */
 	last = cookie->type == IOMMU_DMA_COOKIE_IOVA ?
 		       iommu_dma_limit(dev, cookie, dma_get_mask(dev)) :
 		       U64_MAX;
@@ -186,9 +195,9 @@ int iommu_dma_prepare_msi(struct msi_desc *desc, phys_addr_t msi_addr)
 EXPORT_SYMBOL_IF_KUNIT(iommu_dma_prepare_msi);
 
 /**
- * iommu_dma_compose_msi_msg - tell a device the doorbell's address
+ * iommu_dma_compose_msi_msg - put the device address of a doorbell in a message
  * @desc: interrupt that iommu_dma_prepare_msi() was called for
- * @msg: message with the doorbell's physical address, to be translated
+ * @msg: message with the physical address of the doorbell, to be translated
  *
  * Context: Any.
  */
@@ -208,7 +217,7 @@ EXPORT_SYMBOL_IF_KUNIT(iommu_dma_compose_msi_msg);
 
 /**
  * iommu_dma_msi_destroy - unmap all doorbells of a domain
- * @cookie: the domain's; no device is attached
+ * @cookie: cookie of a domain without devices
  *
  * Context: Process; may sleep.
  */

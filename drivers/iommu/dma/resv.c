@@ -2,11 +2,11 @@
 /*
  * Windows and reserved regions: addresses that no mapping may have.
  *
- * A PCI device's request to an address that a bridge routes to a device's
- * registers does not reach the IOMMU, nor does one that the host bridge does
- * not let through (dma_ranges). And firmware or the IOMMU driver reserve
- * regions of their own. Each device of a domain adds what holds for it, at any
- * time.
+ * If a PCI device accesses an address that a bridge routes to the registers of
+ * another device, the access does not reach the IOMMU. Nor does an access that
+ * the host bridge does not let through (dma_ranges). Besides, firmware and the
+ * IOMMU driver reserve regions. Each device of a domain adds the addresses that
+ * it cannot use, at any time.
  */
 
 #include <linux/acpi_iort.h>
@@ -34,7 +34,7 @@ static int reserve(struct device *dev, struct iommu_dma_cookie *cookie,
 	return 0;
 }
 
-/* The window of @bridge that holds @addr, or the next above it */
+/* The window of @bridge that holds @addr, or else the next one above it */
 static struct resource_entry *dma_window(struct pci_host_bridge *bridge,
 					 u64 addr)
 {
@@ -50,7 +50,7 @@ static struct resource_entry *dma_window(struct pci_host_bridge *bridge,
 	return found;
 }
 
-/* All that no inbound window of @bridge lets through */
+/* Reserve all addresses that no inbound window of @bridge lets through. */
 static int reserve_outside_dma_ranges(struct device *dev,
 				      struct iommu_dma_cookie *cookie,
 				      struct pci_host_bridge *bridge)
@@ -99,7 +99,10 @@ static int reserve_region(struct device *dev, struct iommu_dma_cookie *cookie,
 {
 	int ret;
 
-	/* A proposal for others; here doorbells get addresses like the rest. */
+	/*
+	 * This is a proposal for VFIO and iommufd. The DMA API allocates
+	 * addresses for doorbells as for any mapping.
+	 */
 	if (region->type == IOMMU_RESV_SW_MSI || !region->length)
 		return 0;
 	ret = reserve(dev, cookie, region->start,
@@ -111,13 +114,13 @@ static int reserve_region(struct device *dev, struct iommu_dma_cookie *cookie,
 }
 
 /**
- * iommu_dma_reserve_regions - keep off the addresses that a device cannot use
+ * iommu_dma_reserve_regions - reserve the addresses that a device cannot use
  * @dev: device that is being added to the domain
- * @cookie: the domain's
+ * @cookie: cookie of the domain
  *
- * What is reserved is taken out of the hands of all CPUs, so that this waits for
- * CPUs that come or go, and those may wait for interrupts to be set up, which
- * takes the cookie's lock: it is not held for that.
+ * Reserving removes addresses from the caches of all CPUs, so it waits for CPU
+ * hotplug. That may wait for an interrupt to be set up, which takes the lock of
+ * the cookie, so the lock is not held while reserving.
  *
  * Context: Process; may sleep.
  * Return: 0 or -ENOMEM.
@@ -145,12 +148,12 @@ int iommu_dma_reserve_regions(struct device *dev,
 }
 
 /**
- * iommu_dma_get_resv_regions - list what firmware reserves for a device
+ * iommu_dma_get_resv_regions - list the regions that firmware reserves
  * @dev: device
  * @list: list of &struct iommu_resv_region to add to
  *
- * For the get_resv_regions() of IOMMU drivers: what IORT or the device tree
- * say, whichever IOMMU it is.
+ * For the get_resv_regions() of all IOMMU drivers: reads IORT or the device
+ * tree.
  *
  * Context: Process; may sleep.
  */

@@ -3,15 +3,15 @@
  * Unmapping, in the order claim, translation, invalidation, addresses:
  *
  *   iommu_dma_unmap_begin()  claims the range, or reports a wrong unmap
- *   iommu_dma_unmap_range()  clears the translation of a part, as often as needed
- *   iommu_dma_unmap_end()    strict: invalidates, and the range is free
- *                            deferred: the range waits for the end of the window
+ *   iommu_dma_unmap_range()  clears the translation of a part; once or more
+ *   iommu_dma_unmap_end()    strict: invalidates and frees the range
+ *                            deferred: lets the range wait for the flush
  *
  * The claim comes first so that a wrong unmap cannot touch what is not its own.
  *
  * If the IOMMU driver leaves something mapped, the device may still reach the
- * memory. This is told by -EBUSY everywhere, and then memory and addresses are
- * leaked on purpose.
+ * memory. Functions that return an error then return -EBUSY, and memory and
+ * addresses are leaked on purpose.
  */
 
 #include <linux/device.h>
@@ -21,7 +21,7 @@
 #include "bounce.h"
 #include "unmap.h"
 
-/* How far from @start on no granule below @end is mapped */
+/* Bytes from @start to the first granule that is mapped, or to @end */
 static u64 unmapped_bytes(const struct iommu_dma_cookie *cookie, u64 start,
 			  u64 end)
 {
@@ -33,7 +33,7 @@ static u64 unmapped_bytes(const struct iommu_dma_cookie *cookie, u64 start,
 	return addr - start;
 }
 
-/* How far from @start on all granules below @end are mapped */
+/* Bytes from @start to the first granule that is not mapped, or to @end */
 static u64 mapped_bytes(const struct iommu_dma_cookie *cookie, u64 start,
 			u64 end)
 {
@@ -46,15 +46,15 @@ static u64 mapped_bytes(const struct iommu_dma_cookie *cookie, u64 start,
 }
 
 /**
- * iommu_dma_unmap_claim_slow - claim a mapping that may begin before its address
+ * iommu_dma_unmap_claim_slow - claim a mapping that may begin before an address
  * @dev: device that the mapping was made for
  * @unmap: the unmap under way, with its cookie
- * @addr: DMA address, which begins no mapping
+ * @addr: DMA address, at which no mapping begins
  * @size: bytes, as far as the caller knows
  *
  * Context: Any.
- * Return: 0; 1 if that mapping does not begin at @addr, or -ENOENT if there is
- * none, both of which have been reported.
+ * Return: 0; 1 if the mapping does not begin in the granule of @addr; -ENOENT
+ * if there is none. The latter two have been reported.
  */
 int iommu_dma_unmap_claim_slow(struct device *dev,
 			       struct iommu_dma_unmap *unmap, dma_addr_t addr,
@@ -63,7 +63,7 @@ int iommu_dma_unmap_claim_slow(struct device *dev,
 	u64 min_align = iommu_dma_min_align(dev, unmap->cookie);
 	dma_addr_t start;
 
-	/* A mapping that begins before @addr is mapped there, too. */
+	/* If the mapping begins before @addr, then @addr is mapped. */
 	if (min_align <= cookie_granule(unmap->cookie) ||
 	    !iommu_iova_to_phys(unmap->cookie->domain, addr) ||
 	    !iommu_dma_claim_iova(unmap->cookie, ALIGN_DOWN(addr, min_align),
@@ -83,7 +83,7 @@ int iommu_dma_unmap_claim_slow(struct device *dev,
 }
 
 /**
- * iommu_dma_report_size - tell of an unmap of the wrong size
+ * iommu_dma_report_size - report an unmap of the wrong size
  * @dev: device that the mapping was made for
  * @unmap: the unmap under way
  * @addr: DMA address that the caller gave
@@ -101,11 +101,11 @@ void iommu_dma_report_size(struct device *dev,
 }
 
 /**
- * iommu_dma_report_unmap - tell that the IOMMU driver unmapped too little
+ * iommu_dma_report_unmap - report that the IOMMU driver unmapped too little
  * @dev: device that the mapping was made for
- * @addr: first byte that was to be unmapped
- * @size: bytes that were to be unmapped
- * @unmapped: bytes that were
+ * @addr: first byte to be unmapped
+ * @size: bytes to be unmapped
+ * @unmapped: bytes that were unmapped
  *
  * Context: Any.
  */
@@ -117,7 +117,7 @@ void iommu_dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
 }
 
 /**
- * iommu_dma_unmap_granules - iommu_unmap_fast() without pages above a granule
+ * iommu_dma_unmap_granules - iommu_unmap_fast() for pages of one granule only
  * @unmap: the unmap under way
  * @addr: first byte, at a granule
  * @size: bytes, whole granules
@@ -135,8 +135,8 @@ size_t iommu_dma_unmap_granules(struct iommu_dma_unmap *unmap, dma_addr_t addr,
 }
 
 /*
- * The caller believes all of it gone, so the device must not reach any of it:
- * ask the IOMMU what is still there.
+ * Unmap all that the IOMMU still has mapped: for the caller the whole mapping
+ * is gone, so the device must not reach any of it.
  */
 static void unmap_remains(struct device *dev, struct iommu_dma_unmap *unmap)
 {
@@ -153,7 +153,7 @@ static void unmap_remains(struct device *dev, struct iommu_dma_unmap *unmap)
 }
 
 /**
- * iommu_dma_unmap_end_slow - iommu_dma_unmap_end() with bounces, or after a failure
+ * iommu_dma_unmap_end_slow - finish an unmap with bounces or after a failure
  * @dev: as in iommu_dma_unmap_begin()
  * @unmap: the unmap under way
  *
@@ -180,7 +180,10 @@ void iommu_dma_unmap_end_slow(struct device *dev, struct iommu_dma_unmap *unmap)
 	} else {
 		iommu_iotlb_sync(cookie->domain, &unmap->gather);
 	}
-	/* After a failure the device may still reach what is there: leave it. */
+	/*
+	 * The device may still reach memory and bounces: leak them and the
+	 * addresses.
+	 */
 	if (unmap->failed)
 		return;
 	iommu_put_pages_list(&pages);
@@ -188,15 +191,16 @@ void iommu_dma_unmap_end_slow(struct device *dev, struct iommu_dma_unmap *unmap)
 }
 
 /**
- * iommu_dma_drop_iova - give up the range of a mapping that has failed
+ * iommu_dma_drop_iova - free the range of a mapping that has failed
  * @dev: device
- * @cookie: of its domain
- * @range: the range; all that was mapped in it has been unmapped, and its bounces
- *	go
+ * @cookie: cookie of its domain
+ * @range: the range; what was mapped in it has been unmapped. Its bounces are
+ *	freed, too
  *
  * Context: Any.
- * Return: 0; or -EBUSY if the IOMMU driver left something mapped, which has been
- * reported: the range is leaked, and so has to be its memory.
+ * Return: 0; or -EBUSY if the IOMMU driver has left something mapped, which has
+ * been reported. Then the range is leaked, and its memory has to be leaked,
+ * too.
  */
 int iommu_dma_drop_iova(struct device *dev, struct iommu_dma_cookie *cookie,
 			const struct iova_range *range)
@@ -234,9 +238,9 @@ static int unmap_claimed(struct device *dev, struct iommu_dma_unmap *unmap,
  * @size: bytes
  *
  * Context: Any.
- * Return: 0; or, after a report, -ENOENT if there is no such mapping; -EBUSY if the
- * device may still reach some of it or it was not of that size: the memory has to
- * be leaked.
+ * Return: 0; -ENOENT if there is no such mapping; -EBUSY if the device may
+ * still reach some of it or it was not of that size, and the memory has to be
+ * leaked. Errors have been reported.
  */
 int __iommu_dma_unmap(struct device *dev, dma_addr_t addr, size_t size)
 {
@@ -252,10 +256,10 @@ int __iommu_dma_unmap(struct device *dev, dma_addr_t addr, size_t size)
  * @dev: device
  * @addr: DMA address of its first byte
  * @size: bytes
- * @page: first page; NULL if there is none any more
+ * @page: first page of the memory; NULL if it has been freed before
  *
- * Memory that is freed twice may find its address in use by somebody else, whose
- * mapping stays.
+ * If memory is freed twice, its address may meanwhile belong to another
+ * mapping, which stays.
  *
  * Context: Any.
  * Return: as __iommu_dma_unmap(); -ENOENT also if other memory is mapped there.

@@ -10,7 +10,9 @@
 
 struct page;
 
-/* Claim the mapping that begins in the granule of @addr, of about @size bytes. */
+/*
+ * Claim the mapping of about @size bytes that begins in the granule of @addr.
+ */
 static inline bool iommu_dma_claim_iova(struct iommu_dma_cookie *cookie,
 					dma_addr_t addr, size_t size,
 					struct iova_range *range)
@@ -27,7 +29,7 @@ static inline bool iommu_dma_claim_iova(struct iommu_dma_cookie *cookie,
 
 /**
  * struct iommu_dma_unmap - an unmap under way
- * @cookie: the domain's
+ * @cookie: cookie of the domain
  * @range: what has been claimed
  * @gather: what to invalidate
  * @failed: some of it may still be mapped; iommu_dma_unmap_end() looks for it
@@ -52,7 +54,7 @@ size_t iommu_dma_unmap_granules(struct iommu_dma_unmap *unmap, dma_addr_t addr,
 void iommu_dma_unmap_end_slow(struct device *dev,
 			      struct iommu_dma_unmap *unmap);
 
-/* The first byte behind the mapping; see space_init() for why it is a u64. */
+/* The first byte behind the mapping; space_init() sees to it that it fits. */
 static inline u64 iommu_dma_unmap_iova_end(const struct iommu_dma_unmap *unmap)
 {
 	return ((u64)unmap->range.last + 1 - unmap->cookie->guard)
@@ -70,7 +72,8 @@ static inline u64 iommu_dma_unmap_iova_size(const struct iommu_dma_unmap *unmap)
  * iommu_dma_unmap_claim - claim a mapping in order to unmap it
  * @dev: device that the mapping was made for
  * @unmap: to be filled in
- * @addr: DMA address in its first granule, or in the unit that it begins
+ * @addr: DMA address in the first granule of the mapping, or less than
+ *	iommu_dma_min_align() above its range
  * @size: bytes, as far as the caller knows
  *
  * Context: Any.
@@ -84,7 +87,10 @@ static __always_inline bool iommu_dma_unmap_claim(struct device *dev,
 	int elsewhere = 0;
 
 	unmap->cookie = cookie;
-	/* It may have been made before the driver set a min_align_mask. */
+	/*
+	 * The granule of @addr comes first, as the mapping may have been made
+	 * before the driver set a min_align_mask.
+	 */
 	if (unlikely(!iommu_dma_claim_iova(cookie, addr, size,
 					   &unmap->range))) {
 		elsewhere = iommu_dma_unmap_claim_slow(dev, unmap, addr, size);
@@ -100,12 +106,12 @@ static __always_inline bool iommu_dma_unmap_claim(struct device *dev,
 	return true;
 }
 
-/* Whether what has been claimed is as large as the caller thinks */
+/* Check that the mapping is as large as the caller says. */
 static __always_inline void iommu_dma_unmap_check(struct device *dev,
 						  struct iommu_dma_unmap *unmap,
 						  dma_addr_t addr, size_t size)
 {
-	/* Also if it is too large: then the difference wraps. */
+	/* The difference wraps if @size is too large. */
 	if (unlikely(!size || iommu_dma_unmap_iova_end(unmap) - addr - size >=
 				      cookie_granule(unmap->cookie))) {
 		if (!unmap->failed)
@@ -121,8 +127,8 @@ static __always_inline void iommu_dma_unmap_check(struct device *dev,
  * @addr: DMA address of its first byte
  * @size: bytes
  *
- * A mapping that is there but has another size is taken down as it is: the
- * caller believes it gone, so the device must not reach it any more.
+ * A mapping of another size is reported and unmapped as a whole: for the caller
+ * it is gone, so the device must not reach it any more.
  *
  * Context: Any.
  * Return: false if there is no such mapping, which has been reported.
@@ -178,18 +184,22 @@ static __always_inline void iommu_dma_unmap_rest(struct device *dev,
 						 dma_addr_t addr)
 {
 	addr -= cookie_granule_offset(unmap->cookie, addr);
-	/* Else it is not what the caller thinks, and perhaps not at @addr. */
+	/*
+	 * A mapping that is not what the caller says is left to
+	 * iommu_dma_unmap_end().
+	 */
 	if (likely(!unmap->failed))
 		iommu_dma_unmap_range(dev, unmap, addr,
 				      iommu_dma_unmap_iova_end(unmap) - addr);
 }
 
 /**
- * iommu_dma_unmap_end - the translation is cleared, finish the unmap
+ * iommu_dma_unmap_end - finish an unmap whose translation has been cleared
  * @dev: as in iommu_dma_unmap_begin()
  * @unmap: the unmap under way
  *
- * Strict: when this returns, the device cannot reach the memory.
+ * In strict mode, when this returns, the device cannot reach the memory, unless
+ * @unmap->failed is set.
  *
  * Context: Any.
  */
