@@ -45,6 +45,7 @@ check-kmsan:
 check-user:
 	@lab/setup source user
 	@lab/fetch
+	@lab/overlay build/src
 	@$(MAKE) --no-print-directory -C tools/testing/dma-iommu check
 
 bench:
@@ -55,6 +56,7 @@ bench:
 mutations:
 	@lab/setup source user
 	@lab/fetch
+	@lab/overlay build/src
 	@status=0; \
 	$(MAKE) --no-print-directory -C tools/testing/dma-iommu mutate || status=1; \
 	lab/mutate all || status=1; exit $$status
