@@ -21,10 +21,9 @@
  * The cache of a CPU holds the free granules of a few words of chunks (struct
  * iova_cpu_word). The CPU has them to itself; in the chunk they are marked
  * used. Allocating from the cache and freeing into it need neither a lock nor
- * an atomic operation. What is freed goes into the cache and is allocated from
- * there first, so the cost is the same whether ranges are freed in order, at
- * random or on another CPU. Draining a word gives back all of its granules at
- * once.
+ * an atomic operation. What is freed goes into the cache of the CPU that frees
+ * it, and is allocated from there first. Draining a word gives back all of its
+ * granules at once.
  *
  * A CPU refills its cache from its CPU chunks, one per zone, word after word,
  * so that ranges allocated one after another are neighbours in the space. When
