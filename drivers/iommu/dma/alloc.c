@@ -2,8 +2,9 @@
 /*
  * Memory for device and CPU at once: coherent and non-contiguous allocations.
  *
- * With an IOMMU, memory that is contiguous for the device need not be so in
- * fact. There are four kinds, told apart by the CPU address alone:
+ * With an IOMMU, memory that is contiguous for the device need not be
+ * physically contiguous. There are four kinds, told apart by the CPU address
+ * alone:
  *
  *   kind    when                          CPU address
  *   pages   may sleep; the usual case     vmalloc, with an array of pages
@@ -13,7 +14,7 @@
  *           not coherent
  *   pool    atomic, device not coherent   in the atomic pool
  *
- * Non-contiguous allocations are of the first kind without a CPU address.
+ * Non-contiguous allocations are of the first kind, without a CPU address.
  */
 
 #include <linux/dma-iommu.h>
@@ -26,7 +27,10 @@
 #include "map.h"
 #include "unmap.h"
 
-/* How the pages are to be had is no concern of what is needed besides. */
+/*
+ * Flags for the pages of the driver, which do not apply to the layer's own
+ * memory
+ */
 #define IOMMU_DMA_ZONE_GFP	\
 	(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP)
 
@@ -47,9 +51,9 @@ static void pages_free(struct page **pages, unsigned long count)
 }
 
 /*
- * A block of at most @count pages; of @orders the largest that can be had. One that
- * cannot be had is struck off: asking again for each block would take long, and
- * others' memory.
+ * Allocate a block of at most @count pages, of the largest of @orders that is
+ * available. An order that is not available is removed from @orders: to try it
+ * again for each block would take long, and would take memory from others.
  */
 static struct page *block_alloc(int nid, unsigned int count,
 				unsigned long *orders, gfp_t gfp,
@@ -60,7 +64,10 @@ static struct page *block_alloc(int nid, unsigned int count,
 
 	for (; fit; fit &= *orders) {
 		*order = __fls(fit);
-		/* Large blocks are nice to have, but not worth an effort. */
+		/*
+		 * A large block is preferred, but not worth reclaim with
+		 * retries.
+		 */
 		page = alloc_pages_node(nid, fit == BIT(*order) ? gfp :
 					gfp | __GFP_NORETRY, *order);
 		if (page)
@@ -71,8 +78,8 @@ static struct page *block_alloc(int nid, unsigned int count,
 }
 
 /*
- * Pages in blocks of sizes that the IOMMU can map as one, so that mapping takes
- * few steps and the IOTLB few entries.
+ * Allocate pages in blocks of sizes that the IOMMU can map as one, so that
+ * mapping takes few steps and the IOTLB few entries.
  */
 static struct page **pages_alloc(struct device *dev, unsigned int count,
 				 unsigned long orders, gfp_t gfp)
@@ -99,12 +106,12 @@ static struct page **pages_alloc(struct device *dev, unsigned int count,
 	return pages;
 }
 
-/* Orders of blocks: all sizes of IOMMU pages, and single pages in any case */
+/* Orders of blocks: all sizes of IOMMU pages, and always the smallest block */
 static unsigned long block_orders(const struct iommu_dma_cookie *cookie,
 				  unsigned long attrs)
 {
 	unsigned long orders = cookie->domain->pgsize_bitmap >> PAGE_SHIFT;
-	/* A granule above the page size cannot be had in parts. */
+	/* A granule above the page size cannot be allocated in parts. */
 	unsigned int least = cookie->granule_shift > PAGE_SHIFT ?
 				     cookie->granule_shift - PAGE_SHIFT :
 				     0;
@@ -114,8 +121,8 @@ static unsigned long block_orders(const struct iommu_dma_cookie *cookie,
 }
 
 /*
- * Give @sgt's memory, @req->size bytes, an address. If that fails with -EBUSY, the
- * device may reach some of the memory.
+ * Map the memory of @sgt, @req->size bytes. After -EBUSY the device may still
+ * reach some of it.
  */
 static int pages_map(struct device *dev, struct sg_table *sgt,
 		     const struct iommu_dma_iova_req *req, int prot, gfp_t gfp)
@@ -136,7 +143,7 @@ static int pages_map(struct device *dev, struct sg_table *sgt,
 	return 0;
 }
 
-/* Allocate and map @size bytes; @sgt describes them then. */
+/* Allocate and map @size bytes, and let @sgt describe them. */
 static struct page **pages_create(struct device *dev, size_t size, u64 align,
 				  struct sg_table *sgt, gfp_t gfp,
 				  unsigned long attrs)
@@ -155,7 +162,10 @@ static struct page **pages_create(struct device *dev, size_t size, u64 align,
 	unsigned int i;
 	int ret;
 
-	/* A list has no more entries than an int can count; whole pages may wrap. */
+	/*
+	 * The entries of a list are counted in an int, and the number of pages
+	 * may wrap.
+	 */
 	if (!size || req.size < size || !count || count > INT_MAX ||
 	    iommu_dma_attach(dev, cookie->domain))
 		return NULL;
@@ -174,7 +184,7 @@ static struct page **pages_create(struct device *dev, size_t size, u64 align,
 	if (!ret)
 		return pages;
 	sg_free_table(sgt);
-	/* Nobody needs the array of pages that are leaked. */
+	/* The pages are leaked, but nothing refers to the array any more. */
 	if (ret == -EBUSY) {
 		kvfree(pages);
 		return NULL;
@@ -202,7 +212,10 @@ static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
 	struct sg_table sgt;
 	void *cpu_addr;
 
-	/* Aligned to its size, as Documentation/core-api/dma-api-howto.rst promises */
+	/*
+	 * Documentation/core-api/dma-api-howto.rst promises alignment to the
+	 * size.
+	 */
 	pages = pages_create(dev, size, (u64)PAGE_SIZE << get_order(size), &sgt,
 			     gfp, attrs);
 	if (!pages)
@@ -253,7 +266,7 @@ static struct page *alloc_contiguous(struct device *dev, size_t size,
 
 /**
  * struct backing - what is behind the CPU address of coherent memory
- * @pages: of the first kind of memory all pages, else NULL
+ * @pages: all pages if the memory is of the first kind, else NULL
  * @page: the first page; NULL if there is none, as the memory has been freed
  */
 struct backing {
@@ -274,7 +287,7 @@ static struct backing backing_of(void *cpu_addr)
 	return b;
 }
 
-/* Free memory of any kind; it is unmapped. */
+/* Free memory of any kind, which has been unmapped. */
 static void memory_free(struct device *dev, size_t size, void *cpu_addr,
 			const struct backing *b)
 {
@@ -298,7 +311,7 @@ static void memory_free(struct device *dev, size_t size, void *cpu_addr,
  * @attrs: DMA_ATTR_*
  *
  * Context: As @gfp says.
- * Return: the address for the CPU of zeroed memory, or NULL.
+ * Return: the CPU address of zeroed memory, or NULL.
  */
 void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
 		      gfp_t gfp, unsigned long attrs)
@@ -330,11 +343,11 @@ void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
  * iommu_dma_free - undo iommu_dma_alloc()
  * @dev: device
  * @size: bytes, as for iommu_dma_alloc()
- * @cpu_addr: what that returned
+ * @cpu_addr: what iommu_dma_alloc() returned
  * @handle: the address for the device
  * @attrs: as for iommu_dma_alloc()
  *
- * What has been freed before is reported and left alone.
+ * Memory that has been freed before is reported and left alone.
  *
  * Context: May sleep where iommu_dma_alloc() might have.
  */
@@ -382,7 +395,7 @@ int iommu_dma_mmap(struct device *dev, struct vm_area_struct *vma,
 }
 
 /**
- * iommu_dma_get_sgtable - the pages of what iommu_dma_alloc() returned, as a list
+ * iommu_dma_get_sgtable - describe what iommu_dma_alloc() returned by a list
  * @dev: device
  * @sgt: to be filled in; the caller frees it
  * @cpu_addr: what iommu_dma_alloc() returned
@@ -416,7 +429,7 @@ int iommu_dma_get_sgtable(struct device *dev, struct sg_table *sgt,
 
 /**
  * struct noncontiguous - a non-contiguous allocation
- * @sgt: what the driver sees of it
+ * @sgt: what the driver sees of the allocation
  * @pages: its pages
  */
 struct noncontiguous {
@@ -430,7 +443,7 @@ static struct noncontiguous *to_noncontiguous(struct sg_table *sgt)
 }
 
 /**
- * iommu_dma_alloc_noncontiguous - allocate pages that the device sees as one range
+ * iommu_dma_alloc_noncontiguous - allocate pages that are one DMA range
  * @dev: device
  * @size: bytes
  * @dir: direction of the transfers
@@ -438,7 +451,8 @@ static struct noncontiguous *to_noncontiguous(struct sg_table *sgt)
  * @attrs: DMA_ATTR_*
  *
  * Context: Process; may sleep.
- * Return: zeroed pages, mapped as one segment; NULL if memory or addresses are short.
+ * Return: zeroed pages, mapped as one segment; NULL if memory or addresses are
+ * short.
  */
 struct sg_table *iommu_dma_alloc_noncontiguous(struct device *dev, size_t size,
 					       enum dma_data_direction dir,
@@ -462,7 +476,7 @@ struct sg_table *iommu_dma_alloc_noncontiguous(struct device *dev, size_t size,
  * iommu_dma_free_noncontiguous - undo iommu_dma_alloc_noncontiguous()
  * @dev: device
  * @size: bytes
- * @sgt: what that returned
+ * @sgt: what iommu_dma_alloc_noncontiguous() returned
  * @dir: direction of the transfers
  *
  * Context: Process; may sleep.
@@ -480,13 +494,13 @@ void iommu_dma_free_noncontiguous(struct device *dev, size_t size,
 }
 
 /**
- * iommu_dma_vmap_noncontiguous - give such pages one range of kernel addresses
+ * iommu_dma_vmap_noncontiguous - map non-contiguous pages for the CPU
  * @dev: device
  * @size: bytes
  * @sgt: what iommu_dma_alloc_noncontiguous() returned
  *
  * Context: Process; may sleep.
- * Return: the first byte, or NULL; to be given to vunmap().
+ * Return: the CPU address of the first byte, for vunmap(); or NULL.
  */
 void *iommu_dma_vmap_noncontiguous(struct device *dev, size_t size,
 				   struct sg_table *sgt)
@@ -496,7 +510,7 @@ void *iommu_dma_vmap_noncontiguous(struct device *dev, size_t size,
 }
 
 /**
- * iommu_dma_mmap_noncontiguous - map such pages into a process
+ * iommu_dma_mmap_noncontiguous - map non-contiguous pages into a process
  * @dev: device
  * @vma: where; its offset is in pages of the memory
  * @size: bytes

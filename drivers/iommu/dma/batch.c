@@ -2,20 +2,21 @@
 /*
  * Making a mapping out of pieces of memory.
  *
- * Pieces come in ascending order of device addresses. A granule that memory
- * fills at the same offset as the device is to see it is mapped as it is, in one
- * run with what is before it if that is contiguous, as larger pages are faster.
- * Any other granule is decided on when all that is in it has come: one piece at
- * the right offset is mapped with what is around it in memory, unless the device
- * must not see that; everything else becomes a copy.
+ * Pieces come in ascending order of device addresses. A granule that one piece
+ * fills at the offset at which the device is to see it is mapped as it is. It
+ * is mapped in one run with the granules before it if the memory is contiguous,
+ * as larger pages are faster. Any other granule is closed when all of its
+ * pieces have come: a single piece at the right offset is mapped with what is
+ * around it in memory, unless the device must not see that; in all other cases
+ * the granule is bounced.
  *
  *   memory   |aaaaaaaa|aaa-----|  |----bbbb|bbbbbbbb|   |cccc----|
  *   device   |aaaaaaaa|aaabbbbb|..
- *             as it is  a copy     b is at other offsets: copies from here on
+ *             as it is bounced    b is at other offsets: bounced from here on
  *
  *   memory   |aaaaaaaa|aaa-----|  |---bbbbb|bbbbbbbb|
  *   device   |aaaaaaaa|aaabbbbb|bbbbbbbb|
- *             as it is  a copy   as it is
+ *             as it is bounced  as it is
  */
 
 #include <linux/dma-iommu.h>
@@ -31,12 +32,12 @@ static int bounce_part(struct iommu_dma_batch *batch)
 				       batch->part.size);
 
 	batch->bounced = true;
-	/* The IOMMU driver may have that error for another reason. */
+	/* An IOMMU driver may also return -EFAULT, for another reason. */
 	batch->not_memory = ret == -EFAULT;
 	return ret;
 }
 
-/* Nothing more comes for the granule of the part. */
+/* Map the granule of the part, for which no more pieces come. */
 static int close_granule(struct iommu_dma_batch *batch)
 {
 	struct iommu_dma_cookie *cookie = batch->cookie;
@@ -64,7 +65,7 @@ static int close_granule(struct iommu_dma_batch *batch)
 				   granule);
 }
 
-/* Some bytes of a granule */
+/* Add some bytes of a granule. */
 static int add_part(struct iommu_dma_batch *batch, dma_addr_t addr,
 		    phys_addr_t phys, size_t len)
 {
@@ -90,7 +91,7 @@ static int add_part(struct iommu_dma_batch *batch, dma_addr_t addr,
 }
 
 /**
- * iommu_dma_batch_add_exact - iommu_dma_batch_add() where not every granule is mapped as it is
+ * iommu_dma_batch_add_exact - add a piece of which some granules may be bounced
  * @batch: mapping in the making
  * @addr: device address of the first byte
  * @phys: memory of the first byte
@@ -126,8 +127,8 @@ int iommu_dma_batch_add_exact(struct iommu_dma_batch *batch, dma_addr_t addr,
 }
 
 /**
- * iommu_dma_batch_finish - no more pieces: map what is left, and tell the IOMMU driver
- * @batch: mapping in the making
+ * iommu_dma_batch_finish - map what is left, and tell the IOMMU driver
+ * @batch: mapping in the making, all pieces of which have been added
  * @start: device address that no piece is below
  * @end: device address that no piece is behind
  *
@@ -140,7 +141,7 @@ int iommu_dma_batch_finish(struct iommu_dma_batch *batch, dma_addr_t start,
 	struct iommu_domain *domain = batch->cookie->domain;
 	int ret = batch->part.size ? close_granule(batch) : 0;
 
-	/* iommu_dma_bounce_phys() did not. */
+	/* iommu_dma_bounce_phys() has begun syncs without waiting for them. */
 	if (batch->any_bounced && !dev_is_dma_coherent(batch->dev))
 		arch_sync_dma_flush();
 	if (!ret)
@@ -151,10 +152,10 @@ int iommu_dma_batch_finish(struct iommu_dma_batch *batch, dma_addr_t start,
 }
 
 /*
- * Pieces were mapped in runs, perhaps by pages larger than one of them, and no
- * IOMMU driver has to cut a page in order to unmap a part of it. A run has no
- * hole in it, so the spans between holes are whole runs. If one cannot be unmapped,
- * iommu_dma_drop_iova() finds it.
+ * Unmap a span between holes. Pieces were mapped in runs, perhaps by pages
+ * larger than one of them, and an IOMMU driver need not split a page to unmap a
+ * part of it. As a run has no holes, a span consists of whole runs. If a span
+ * cannot be unmapped, iommu_dma_drop_iova() notices.
  */
 static void undo_span(struct iommu_dma_batch *batch)
 {
@@ -164,9 +165,10 @@ static void undo_span(struct iommu_dma_batch *batch)
 }
 
 /**
- * iommu_dma_batch_undo - unmap as much of a piece as has been mapped, now or later
+ * iommu_dma_batch_undo - unmap what has been mapped of a piece, now or later
  * @batch: mapping that has failed
- * @addr: as given to iommu_dma_batch_add(), or meant to; in the same order
+ * @addr: as given to iommu_dma_batch_add(), or as it would have been; in the
+ *	same order
  * @len: likewise
  *
  * Context: Any.
@@ -187,8 +189,8 @@ void iommu_dma_batch_undo(struct iommu_dma_batch *batch, dma_addr_t addr,
 }
 
 /**
- * iommu_dma_batch_undo_end - unmap what is left, after iommu_dma_batch_undo() of all pieces
- * @batch: mapping that has failed
+ * iommu_dma_batch_undo_end - unmap what is left
+ * @batch: mapping that has failed, after iommu_dma_batch_undo() of all pieces
  *
  * Context: Any.
  */

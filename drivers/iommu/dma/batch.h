@@ -24,18 +24,18 @@ struct iommu_dma_piece {
 /**
  * struct iommu_dma_batch - a mapping in the making
  * @dev: device
- * @cookie: its domain's
+ * @cookie: cookie of its domain
  * @prot: IOMMU_*
  * @bounce: the device must not see what shares a granule with a piece
  * @share_granules: pieces may share a granule
  * @run: whole granules that are not mapped yet
- * @part: what is known of the granule behind @run, if not all is
- * @bounced: that granule is a copy that has @part and more already
- * @any_bounced: there are copies
+ * @part: piece of the granule behind @run, while that is not complete
+ * @bounced: that granule is bounced, with @part and all before it
+ * @any_bounced: some granule is bounced
  * @done: all below this device address is mapped
- * @undo: where the span to unmap begins, when it has failed; see batch.c
- * @undo_end: where that ends
- * @not_memory: what was to be copied is not memory
+ * @undo: after a failure, where the span to unmap begins; see batch.c
+ * @undo_end: where that span ends
+ * @not_memory: what was to be bounced is not memory
  *
  * All but the first five are zero to begin with.
  */
@@ -62,7 +62,7 @@ static inline bool iommu_dma_piece_follows(const struct iommu_dma_piece *piece,
 	       phys == piece->phys + piece->size;
 }
 
-/* Map the run. */
+/* Map the run, if there is one. */
 static __always_inline int iommu_dma_batch_flush(struct iommu_dma_batch *batch)
 {
 	struct iommu_dma_piece *run = &batch->run;
@@ -79,7 +79,7 @@ static __always_inline int iommu_dma_batch_flush(struct iommu_dma_batch *batch)
 	return 0;
 }
 
-/* Whole granules, as they are in memory */
+/* Add whole granules, mapped as they are in memory. */
 static __always_inline int iommu_dma_batch_run(struct iommu_dma_batch *batch,
 					       dma_addr_t addr,
 					       phys_addr_t phys, size_t size)
@@ -95,7 +95,7 @@ static __always_inline int iommu_dma_batch_run(struct iommu_dma_batch *batch,
 	return ret;
 }
 
-/* A piece, with what is around it in its granules */
+/* Add a piece, mapped with what is around it in its granules. */
 static __always_inline int
 iommu_dma_batch_add_around(struct iommu_dma_batch *batch, dma_addr_t addr,
 			   phys_addr_t phys, size_t len)
@@ -110,14 +110,14 @@ int iommu_dma_batch_add_exact(struct iommu_dma_batch *batch, dma_addr_t addr,
 			      phys_addr_t phys, size_t len);
 
 /**
- * iommu_dma_batch_add - map the next piece of memory, now or with the ones that follow
+ * iommu_dma_batch_add - map the next piece of memory, now or with later ones
  * @batch: mapping in the making
  * @addr: device address; not below the end of the piece before
  * @phys: memory, contiguous
  * @len: bytes
  *
  * Context: Any.
- * Return: 0; -ENOMEM; -EFAULT if what has to be copied is no memory; or the
+ * Return: 0; -ENOMEM; -EFAULT if what has to be bounced is not memory; or the
  * error of the IOMMU driver.
  */
 static __always_inline int iommu_dma_batch_add(struct iommu_dma_batch *batch,

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Copies: granules that a device sees in place of memory.
+ * Bounces: granules that a device sees in place of memory.
  *
- * A translation covers whole granules. Where a buffer begins or ends inside of
- * one, the rest of the granule is somebody else's, and there are devices that
- * must not see it (untrusted ones), and caches that may not be maintained in
- * parts (small kmalloc() buffers of non-coherent devices). So the granule at
- * that end is replaced by one of the layer's own, zeroed and with just the
- * buffer's bytes copied in. All granules between are the buffer's alone and
- * stay where they are:
+ * A translation covers whole granules. If a buffer begins or ends inside a
+ * granule, the rest of the granule belongs to others. Some devices must not see
+ * it (untrusted ones), and some caches may not be maintained in parts (small
+ * kmalloc() buffers of non-coherent devices). So the granule at that end is
+ * replaced by one of the layer's own, which is zero except for the bytes of the
+ * buffer, copied in. All granules between belong to the buffer alone and stay
+ * where they are:
  *
- *   memory    ..aa|bbbb|cc..        . is somebody else's
+ *   memory    ..aa|bbbb|cc..        . belongs to others
  *   device    00aa|bbbb|cc00
- *             copy      copy
+ *             bounced   bounced
  *
- * Likewise a granule of a list that is to be contiguous but does not lie in
- * memory as the device is to see it (see batch.c): then it has several parts. As a
- * copy is never more than a granule, there is no limit to a mapping's size.
+ * The same is done for a granule of a scatterlist that is to be contiguous but
+ * does not lie in memory as the device is to see it (see batch.c); such a
+ * bounce has several parts. As a bounce is never more than a granule, there is
+ * no limit to the size of a mapping.
  */
 
 #include <linux/dma-iommu.h>
@@ -29,10 +30,10 @@
 #include "bounce.h"
 
 /**
- * struct iommu_dma_bounce_part - memory that a copy stands for
- * @next: more of it, or NULL
+ * struct iommu_dma_bounce_part - memory that a bounce stands for
+ * @next: next part, or NULL
  * @phys: first byte
- * @offset: where that is in the granule
+ * @offset: bytes from the beginning of the granule
  * @len: bytes
  */
 struct iommu_dma_bounce_part {
@@ -43,11 +44,11 @@ struct iommu_dma_bounce_part {
 };
 
 /**
- * struct iommu_dma_bounce - a granule that stands in for memory
+ * struct iommu_dma_bounce - a granule that stands for memory
  * @page: pages of the granule; what is in no part is zero
  * @part: the parts, in no order
  *
- * In &iommu_dma_cookie.bounces by granule. Whoever has the mapping, has it.
+ * In &iommu_dma_cookie.bounces by granule. It belongs to the mapping there.
  */
 struct iommu_dma_bounce {
 	struct page *page;
@@ -57,12 +58,13 @@ struct iommu_dma_bounce {
 /**
  * iommu_dma_bounce_needed_sg - whether a device must not get parts of granules
  * @dev: device
- * @sgl: list
- * @nents: its entries
+ * @sgl: scatterlist
+ * @nents: number of entries
  * @dir: direction of the transfer
  *
  * Context: Any.
- * Return: whether ends of entries that do not fill a granule need copies.
+ * Return: whether ends of entries that do not fill a granule have to be
+ * bounced.
  */
 bool iommu_dma_bounce_needed_sg(struct device *dev, struct scatterlist *sgl,
 				int nents, enum dma_data_direction dir)
@@ -85,7 +87,7 @@ static unsigned int bounce_order(const struct iommu_dma_cookie *cookie)
 	return get_order(cookie_granule(cookie));
 }
 
-/* Copy @len bytes from @offset of the granule on, which are @part's, from memory. */
+/* Copy @len bytes of @part, from @offset of the granule on, from memory. */
 static void copy_in(const struct iommu_dma_bounce *bounce,
 		    const struct iommu_dma_bounce_part *part, size_t offset,
 		    size_t len)
@@ -101,7 +103,7 @@ static void copy_in(const struct iommu_dma_bounce *bounce,
 	}
 }
 
-/* The same to memory */
+/* Copy the same bytes to memory. */
 static void copy_out(const struct iommu_dma_bounce *bounce,
 		     const struct iommu_dma_bounce_part *part, size_t offset,
 		     size_t len)
@@ -110,7 +112,7 @@ static void copy_out(const struct iommu_dma_bounce *bounce,
 	char *buf = page_address(bounce->page) + offset;
 	size_t n;
 
-	/* A device wrote it, or may have: KMSAN cannot see that. */
+	/* The device may have written this, which KMSAN cannot see. */
 	kmsan_unpoison_memory(buf, len);
 	for (; len; len -= n, buf += n, phys += n) {
 		n = min_t(size_t, len, PAGE_SIZE - offset_in_page(phys));
@@ -162,7 +164,7 @@ static struct iommu_dma_bounce *bounce_create(struct device *dev,
 		return NULL;
 	}
 	bounce->page = virt_to_page(buf);
-	/* So that each is freed by itself, with other pages of an unmap */
+	/* Each page is freed by itself, along with other pages of an unmap. */
 	split_page(bounce->page, bounce_order(cookie));
 
 	xa_lock_irqsave(&cookie->bounces, flags);
@@ -174,12 +176,12 @@ static struct iommu_dma_bounce *bounce_create(struct device *dev,
 		iommu_put_pages_list(&pages);
 		return NULL;
 	}
-	/* What has a copy needs syncing, also if the device is coherent. */
+	/* A bounce needs syncing even if the device is coherent. */
 	dma_reset_need_sync(dev);
 	return bounce;
 }
 
-/* Another part of a bounce, or the first if it has none */
+/* Get a new part of a bounce, which is the first one if there is none yet. */
 static struct iommu_dma_bounce_part *
 part_create(struct iommu_dma_bounce *bounce)
 {
@@ -196,20 +198,20 @@ part_create(struct iommu_dma_bounce *bounce)
 }
 
 /**
- * iommu_dma_bounce_add - let a copy stand for memory
+ * iommu_dma_bounce_add - let a bounce stand for memory
  * @dev: device
- * @cookie: its domain's
- * @addr: device address of the first byte; the granule is the caller's mapping's
+ * @cookie: cookie of its domain
+ * @addr: device address of the first byte, in a granule of the caller's mapping
  * @phys: memory
  * @len: bytes, which do not leave the granule
  *
- * The granule becomes a copy unless it is one. It gets the memory's bytes
- * whatever the direction: a device may write less than the mapping, and then the
- * rest is to be what it was.
+ * The bounce is created unless the granule has one. The bytes are copied in
+ * whatever the direction: a device may write less than the mapping, and then
+ * the rest of the memory has to stay what it was.
  *
  * Context: Any.
- * Return: 0; -EFAULT if it is not memory that the kernel can bounce; -ENOMEM, and
- * the granule may be a copy: iommu_dma_bounce_drop() will do.
+ * Return: 0; -EFAULT if it is not memory that the kernel can bounce; -ENOMEM,
+ * and iommu_dma_bounce_drop() has to be called, as the bounce may exist.
  */
 int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
 			 dma_addr_t addr, phys_addr_t phys, size_t len)
@@ -235,9 +237,9 @@ int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
 }
 
 /**
- * iommu_dma_bounce_phys - a copy has all its parts: where is it?
+ * iommu_dma_bounce_phys - where a bounce is that has all of its parts
  * @dev: device
- * @cookie: its domain's
+ * @cookie: cookie of its domain
  * @addr: device address in the granule
  *
  * Context: Any.
@@ -257,8 +259,8 @@ phys_addr_t iommu_dma_bounce_phys(struct device *dev,
 }
 
 /**
- * iommu_dma_bounce_drop - remove the copies of a mapping
- * @cookie: the domain's
+ * iommu_dma_bounce_drop - remove the bounces of a mapping
+ * @cookie: cookie of the domain
  * @start: first byte of its range
  * @last: last byte of its range
  * @pages: gets the pages, to be freed when no IOTLB refers to them
@@ -282,7 +284,10 @@ void iommu_dma_bounce_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
 	}
 }
 
-/* Of [@offset, @offset + @len) of the granule, where @part begins and how long it is */
+/*
+ * Return: how many bytes of @part are in [@offset, @offset + @len); 0 for none.
+ * @start: where to store the offset of the first one
+ */
 static size_t part_overlap(const struct iommu_dma_bounce_part *part,
 			   size_t offset, size_t len, size_t *start)
 {
@@ -306,7 +311,9 @@ static void bounce_sync_for_cpu(struct device *dev,
 		n = part_overlap(part, offset, len, &start);
 		if (!n)
 			continue;
-		/* It is read at once, so this has to be complete. */
+		/*
+		 * The bytes are read at once, so this sync has to be complete.
+		 */
 		if (!dev_is_dma_coherent(dev))
 			arch_sync_dma_for_cpu(page_to_phys(bounce->page) + start,
 					      n, dir);
@@ -335,9 +342,9 @@ static void bounce_sync_for_device(struct device *dev,
 }
 
 /**
- * iommu_dma_bounce_copy_back - let memory have what the device wrote to its bounces
+ * iommu_dma_bounce_copy_back - copy what the device wrote to bounces to memory
  * @dev: device
- * @cookie: its domain's
+ * @cookie: cookie of its domain
  * @start: first byte of the mapping's range
  * @last: last byte of the mapping's range
  * @dir: direction of the transfer
@@ -359,9 +366,9 @@ void iommu_dma_bounce_copy_back(struct device *dev,
 }
 
 /**
- * struct sync_ops - how to hand memory to the CPU or to the device
- * @bounce: part of a bounce
- * @caches: memory that the device reaches itself, completed by
+ * struct sync_ops - how to sync a mapping for the CPU or for the device
+ * @bounce: syncs part of a bounce
+ * @caches: syncs memory that the device reaches itself; complete after
  *	arch_sync_dma_flush()
  */
 struct sync_ops {
@@ -372,8 +379,8 @@ struct sync_ops {
 };
 
 /*
- * From bounce to bounce; for a device that is not coherent also what is between,
- * granule by granule, as that need not be contiguous in memory.
+ * Sync from bounce to bounce. For a device that is not coherent, also sync what
+ * is between, granule by granule, as it need not be contiguous in memory.
  */
 static __always_inline void sync_mapping(struct device *dev, dma_addr_t addr,
 					 size_t size,

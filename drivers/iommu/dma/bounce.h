@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Copies: granules that a device sees in place of memory. See bounce.c.
- */
+/* Bounces: granules that a device sees in place of memory. See bounce.c. */
 #ifndef _IOMMU_DMA_BOUNCE_H
 #define _IOMMU_DMA_BOUNCE_H
 
@@ -43,7 +41,8 @@ static inline bool iommu_dma_untrusted(struct device *dev)
  * @dir: direction of the transfer
  *
  * Context: Any.
- * Return: whether ends of the buffer that do not fill a granule need copies.
+ * Return: whether ends of the buffer that do not fill a granule have to be
+ * bounced.
  */
 static inline bool iommu_dma_bounce_needed(struct device *dev, size_t size,
 					   enum dma_data_direction dir)
@@ -52,13 +51,15 @@ static inline bool iommu_dma_bounce_needed(struct device *dev, size_t size,
 	       dma_kmalloc_needs_bounce(dev, size, dir);
 }
 
-/* Memory of the system, not registers, and not memory of a device */
+/*
+ * Whether a page is memory of the system: no registers, no memory of a device
+ */
 static inline bool iommu_dma_is_memory(unsigned long pfn)
 {
 	return pfn_valid(pfn) && !is_zone_device_page(pfn_to_page(pfn));
 }
 
-/* Whether a mapping has copies; in almost all domains none does. */
+/* Whether a mapping has bounces; in almost all domains none has. */
 static inline bool iommu_dma_has_bounces(struct iommu_dma_cookie *cookie,
 					 dma_addr_t addr, size_t size)
 {

@@ -2,12 +2,13 @@
 /*
  * Layout: which segments a scatterlist becomes.
  *
- * A pure function of the entries and the device's parameters. It places one
- * entry after the other in a range that begins at 0 and whose address will be
- * aligned to the unit, and to the boundary where it is longer than that. As it
- * is cheap, and the same entries give the same places each time, nothing has to
- * be stored between measuring a list, mapping it and telling the driver, and
- * the list itself stays as it is until all has succeeded.
+ * The layout is a pure function of the entries and the parameters of the
+ * device. It places one entry after another in a range that begins at 0. The
+ * address of the range will be aligned to the minimum alignment, and to the
+ * boundary if the range is longer than that. The layout is cheap, and the same
+ * entries always get the same places. So nothing has to be stored between
+ * measuring a list, mapping it and writing its segments, and the list does not
+ * change before all has succeeded.
  *
  *   entry       A        B        C
  *   memory   |--aaaaaa|bbbbbbbb|cccc----|     | is a granule
@@ -18,18 +19,19 @@
  *   range     --aaaa-- bbbbbbbb               a granule is mapped whole, so
  *   segments    `-1'   `---2--'               bytes next to A cannot be B's
  *
- * An entry merged the segment before if both ends meet at a granule, and segment
- * and entry together are not more than a segment may have and do not cross the
- * boundary. One that would cross the boundary by itself moves up to it. Entries
- * are never divided: one that is by itself longer than a segment or the boundary
- * allow is the driver's choice.
+ * An entry is merged into the segment before it if the two meet at a granule,
+ * and together are no longer than a segment may be and do not cross the
+ * boundary. An entry that would cross the boundary by itself moves up to it.
+ * Entries are never divided: if a single entry is longer than a segment or the
+ * boundary allow, that is the choice of the driver.
  *
- * A list that is to be contiguous has no such choice: each entry begins where
- * the one before ends, and granules that they share are made for the device, see
- * batch.c. Whether the whole is what the device can use is asked at the end.
+ * In a list that is to be contiguous, each entry begins where the one before it
+ * ends, and granules that they share are bounced, see batch.c.
+ * iommu_dma_layout_fits() checks at the end whether the device can use the
+ * whole.
  *
  *   memory   |--aaaaaa|bbb-----|    |---ccccc|
- *   range     --aaaaaa bbbccccc               the second granule is a copy
+ *   range     --aaaaaa bbbccccc               the second granule is bounced
  *   segments    `--------1----'
  */
 
@@ -61,11 +63,12 @@ static bool merged(const struct sg_layout *layout,
  * iommu_dma_layout_next - place the next entry of a list
  * @layout: what device and IOMMU ask for
  * @cursor: where the entry before ended; is advanced
- * @phys: where in memory the entry begins; its offset in a unit matters
+ * @phys: where in memory the entry begins; its bits below the minimum alignment
+ *	matter
  * @len: bytes, at least 1
  *
  * Context: Any; pure.
- * Return: its place.
+ * Return: the place of the entry.
  */
 struct sg_place iommu_dma_layout_next(const struct sg_layout *layout,
 				      struct sg_cursor *cursor, u64 phys,
@@ -95,18 +98,18 @@ EXPORT_SYMBOL_IF_KUNIT(iommu_dma_layout_next);
 /**
  * iommu_dma_layout_fits - whether a list has become what was asked for
  * @layout: what device and IOMMU ask for
- * @cursor: where its last entry ended
+ * @cursor: where the last entry ended
  *
  * Context: Any; pure.
- * Return: false if it was to be contiguous and is not, or is longer or crosses
- * more than a segment may.
+ * Return: false if the list was to be contiguous, and is not, or is longer than
+ * a segment may be, or crosses the boundary.
  */
 bool iommu_dma_layout_fits(const struct sg_layout *layout,
 			   const struct sg_cursor *cursor)
 {
 	if (!layout->contiguous)
 		return true;
-	/* One that is elsewhere is not placed here. */
+	/* A segment that is elsewhere has no place to check. */
 	return cursor->segments == 1 &&
 	       (!cursor->segment ||
 		(cursor->segment <= layout->max_segment &&

@@ -10,12 +10,12 @@
 /**
  * struct sg_layout - what a device and its IOMMU ask of a list
  * @granule: smallest IOMMU page, bytes
- * @unit: bytes; an entry that begins a segment keeps its offset in this power
- *	of two, at least @granule
+ * @unit: minimum alignment in bytes, a power of two of at least @granule; an
+ *	entry that begins a segment keeps its offset in it
  * @boundary: no segment crosses a multiple of this many bytes; a power of two,
  *	or 0 for none
- * @max_segment: most bytes in a segment made of several entries, and in one that
- *	is to be contiguous
+ * @max_segment: most bytes in a segment that is made of several entries, or
+ *	that is to be contiguous
  * @contiguous: all entries are to be one segment
  */
 struct sg_layout {
@@ -28,9 +28,9 @@ struct sg_layout {
 
 /**
  * struct sg_cursor - how far a layout has come
- * @end: where the bytes placed so far end, from the beginning of the range
- * @segment: bytes in the segment that @end belongs to; 0 if the next entry
- *	has to begin one
+ * @end: end of the bytes placed so far, from the beginning of the range
+ * @segment: bytes in the segment that @end belongs to; 0 if the next entry has
+ *	to begin one
  * @segments: number of segments so far; not counted in a dense list
  *
  * All zero to begin with.
@@ -43,8 +43,8 @@ struct sg_cursor {
 
 /**
  * struct sg_place - where an entry goes
- * @start: of its first byte, from the beginning of the range
- * @merged: it continues the segment of the entry before
+ * @start: place of its first byte, from the beginning of the range
+ * @merged: the entry continues the segment of the one before
  */
 struct sg_place {
 	u64 start;
@@ -58,17 +58,19 @@ bool iommu_dma_layout_fits(const struct sg_layout *layout,
 			   const struct sg_cursor *cursor);
 
 /**
- * iommu_dma_layout_is_dense - whether each entry can begin where the one before ends
+ * iommu_dma_layout_is_dense - whether entries can follow each other closely
  * @layout: what device and IOMMU ask for
  * @phys: where in memory the first entry begins
  * @bits: where entries that follow each other end and begin, ORed
- * @bytes: of all entries
+ * @bytes: bytes of all entries
  *
- * So it is for most lists, those of buffers in pages of whatever order, and then
- * iommu_dma_layout_dense() has the same results as iommu_dma_layout_next() for less; also for
- * one that is to be contiguous, if it is not longer than a segment may be.
+ * This is so for most lists, those of buffers in pages of whatever order. Then
+ * iommu_dma_layout_dense() has the same results as iommu_dma_layout_next() at
+ * less cost; also for a list that is to be contiguous, if it is not longer than
+ * a segment may be.
  *
- * Return: true if they meet at units and no boundary is among them.
+ * Return: true if all entries meet at multiples of the minimum alignment, and
+ * the list crosses no boundary.
  */
 static inline bool iommu_dma_layout_is_dense(const struct sg_layout *layout,
 					     u64 phys, u64 bits, u64 bytes)
@@ -78,7 +80,7 @@ static inline bool iommu_dma_layout_is_dense(const struct sg_layout *layout,
 		(phys & (layout->unit - 1)) + bytes <= layout->boundary);
 }
 
-/* Where a dense list begins that begins at @phys */
+/* The cursor at the beginning of a dense list whose memory begins at @phys */
 static inline struct sg_cursor
 iommu_dma_layout_dense_start(const struct sg_layout *layout, u64 phys)
 {
@@ -99,7 +101,9 @@ iommu_dma_layout_dense(const struct sg_layout *layout, struct sg_cursor *cursor,
 	return place;
 }
 
-/* The next entry has an address elsewhere: a segment of its own. */
+/*
+ * Note that the next entry has an address elsewhere, as a segment of its own.
+ */
 static inline void iommu_dma_layout_elsewhere(struct sg_cursor *cursor)
 {
 	cursor->segment = 0;

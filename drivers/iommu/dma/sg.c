@@ -2,13 +2,13 @@
 /*
  * Mapping scatterlists: what the DMA core calls for them.
  *
- * A list gets one range of addresses. It is measured, its range is mapped, and
- * only then is anything written into it: whatever fails, the list is as it was.
- * All three ask sg-layout.c for the places of the entries, which are the same
- * each time.
+ * A list gets one range of addresses. First the list is measured, then the
+ * range is mapped, and only then are the segments written into the list.
+ * Whatever fails, the list is as it was. All three steps get the places of the
+ * entries from sg-layout.c, which are the same each time.
  *
- * Of a mapped map, the segments up to the first without bytes count, and of
- * these the ones that are no bus addresses are the IOMMU's.
+ * The segments of a mapped list are those before the first one without bytes.
+ * Segments that are bus addresses do not go through the IOMMU; the others do.
  */
 
 #include <linux/dma-iommu.h>
@@ -34,15 +34,15 @@ static __always_inline struct scatterlist *sg_entry_next(struct scatterlist *sg)
 	     (sg) = ++(i) < (nents) ? sg_entry_next(sg) : NULL)
 
 /**
- * struct iommu_dma_sg - a scatterlist in the making
+ * struct iommu_dma_sg - a scatterlist that is being mapped
  * @batch: how to map it
  * @sgl: first entry
- * @nents: entries
+ * @nents: number of entries
  * @layout: what device and IOMMU ask for
  * @start: device address of its range
  * @size: bytes of its range, whole granules
- * @bytes: of its entries
- * @nowarn: say nothing if it cannot be mapped
+ * @bytes: bytes of its entries
+ * @nowarn: print no message if it cannot be mapped
  * @dense: see iommu_dma_layout_is_dense()
  */
 struct iommu_dma_sg {
@@ -72,8 +72,8 @@ static struct sg_layout device_layout(struct device *dev,
 
 /**
  * struct sg_walk - a pass over a list
- * @cursor: of the layout
- * @peers: what is known of other devices' memory
+ * @cursor: how far the layout has come
+ * @peers: what is known about memory of other devices
  */
 struct sg_walk {
 	struct sg_cursor cursor;
@@ -91,7 +91,8 @@ static __always_inline struct sg_walk walk_begin(const struct iommu_dma_sg *map)
 }
 
 /*
- * Another PCI device's memory may be reached without the IOMMU.
+ * Place an entry of another PCI device's memory, which may be reached without
+ * the IOMMU.
  * Return: 1 if so, with the address in @place; 0 if not; or -EREMOTEIO.
  */
 static noinline int walk_place_peer(const struct iommu_dma_sg *map,
@@ -99,7 +100,10 @@ static noinline int walk_place_peer(const struct iommu_dma_sg *map,
 				    const struct scatterlist *sg,
 				    struct sg_place *place)
 {
-	/* The answer comes in the entry, which is not ours to change yet. */
+	/*
+	 * The answer is written into an entry, and the list must not change
+	 * yet.
+	 */
 	struct scatterlist peer = *sg;
 
 	switch (pci_p2pdma_map_segment(&walk->peers, map->batch.dev, &peer)) {
@@ -116,7 +120,8 @@ static noinline int walk_place_peer(const struct iommu_dma_sg *map,
 
 /*
  * Place the next entry.
- * Return: 0 for one in the list's range; 1 for a bus address; or -EREMOTEIO.
+ * Return: 0 for an entry in the range of the list; 1 for a bus address; or
+ * -EREMOTEIO.
  */
 static __always_inline int walk_place(const struct iommu_dma_sg *map,
 				      struct sg_walk *walk,
@@ -162,8 +167,9 @@ static int refuse_contiguous(const struct iommu_dma_sg *map)
 }
 
 /*
- * Nothing can be asked of a page that is not in the memory map, which comes and
- * goes in pieces of at least 2 MiB; @known is the last one that was there.
+ * A page has to be in the memory map before anything is read of it. The map
+ * comes and goes in pieces of at least 2 MiB; @known is the last one that was
+ * there.
  */
 static __always_inline bool in_memory_map(struct page *page,
 					  unsigned long *known)
@@ -181,7 +187,7 @@ static __always_inline bool in_memory_map(struct page *page,
 	return true;
 }
 
-/* What any list has to be; and, in passing, whether it is a dense one */
+/* Check what every list has to satisfy, and whether the list is dense. */
 static int check_entries(struct iommu_dma_sg *map)
 {
 	unsigned long known = ULONG_MAX;
@@ -237,13 +243,13 @@ static int measure(struct iommu_dma_sg *map)
 	if (map->layout.contiguous &&
 	    map->bytes > dma_max_contiguous_size(map->batch.dev))
 		return refuse_contiguous(map);
-	/* Only where those are of 32 bits */
+	/* This can happen only where size_t has 32 bits. */
 	if (map->size > SIZE_MAX)
 		return refuse(map, "it is larger than the address space");
 	return 0;
 }
 
-/* map_entries() of a dense list without copies, as most are, but faster */
+/* A faster map_entries() for dense lists without bounces, as most are */
 static int map_dense(struct iommu_dma_sg *map)
 {
 	dma_addr_t addr = map->start + walk_begin(map).cursor.end;
@@ -292,7 +298,9 @@ static void undo_entries(struct iommu_dma_sg *map)
 					     sg->length);
 }
 
-/* What is not for want of memory would fail again: callers are not to try. */
+/*
+ * All failures but -ENOMEM are final, so -EINVAL keeps callers from retrying.
+ */
 static noinline int map_failed(const struct iommu_dma_sg *map, int ret)
 {
 	if (map->batch.not_memory)
@@ -331,7 +339,7 @@ static int map_range(struct iommu_dma_sg *map)
 }
 
 /*
- * Write the segments into the map, from its first entry on. A segment is never
+ * Write the segments into the list, from its first entry on. A segment is never
  * behind the entry it comes from, so no entry is overwritten before it is read.
  * Return: the number of segments.
  */
@@ -361,7 +369,7 @@ static int write_segments(struct iommu_dma_sg *map)
 	return count;
 }
 
-/* A list without bounces needs caches maintained, and one wait for all of them. */
+/* Sync the caches for a list without bounces, and wait once for all entries. */
 static void sync_entries_for_cpu(struct scatterlist *sgl, int nents,
 				 enum dma_data_direction dir)
 {
@@ -386,7 +394,7 @@ static void sync_entries_for_device(struct scatterlist *sgl, int nents,
 	arch_sync_dma_flush();
 }
 
-/* The first segment from @sg on that is the IOMMU's; NULL if there is none */
+/* The first segment from @sg on that goes through the IOMMU; NULL for none */
 static __always_inline struct scatterlist *segment_from(struct scatterlist *sg,
 							int *left)
 {
@@ -396,7 +404,7 @@ static __always_inline struct scatterlist *segment_from(struct scatterlist *sg,
 	return NULL;
 }
 
-/* The segments that are the IOMMU's, of a mapped list */
+/* Iterate over the segments of a mapped list that go through the IOMMU. */
 #define for_each_sg_segment(sgl, sg, nents, left)			\
 	for ((left) = (nents), (sg) = segment_from(sgl, &(left)); (sg);	\
 	     (sg) = segment_from(sg_entry_next(sg), &(left)))
@@ -418,7 +426,7 @@ static bool segments_have_bounces(struct device *dev, struct scatterlist *sgl,
 }
 
 /**
- * iommu_dma_sync_sg_for_cpu - let the CPU see what the device wrote to a list
+ * iommu_dma_sync_sg_for_cpu - let the CPU see a list as the device wrote it
  * @dev: device
  * @sgl: first entry
  * @nents: entries, as many as were mapped
@@ -442,7 +450,7 @@ void iommu_dma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl,
 }
 
 /**
- * iommu_dma_sync_sg_for_device - let the device see what the CPU wrote to a list
+ * iommu_dma_sync_sg_for_device - let the device see a list as the CPU wrote it
  * @dev: device
  * @sgl: first entry
  * @nents: entries, as many as were mapped
@@ -470,19 +478,19 @@ void iommu_dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
  * iommu_dma_map_sg - map a scatterlist
  * @dev: device
  * @sgl: first entry
- * @nents: entries
+ * @nents: number of entries
  * @dir: direction of the transfer
  * @attrs: DMA_ATTR_*
  *
- * With DMA_ATTR_CONTIGUOUS, or after dma_set_contiguous(), there is one segment.
- * On error the list is as it was and nothing is mapped.
+ * With DMA_ATTR_CONTIGUOUS, or after dma_set_contiguous(), there is one
+ * segment. On error the list is as it was and nothing is mapped.
  *
  * Context: Any.
- * Return: the number of segments; -EINVAL if the list has no entry, or fewer
- * than @nents, or one without bytes or that is no memory, or if it is to be one
- * segment and cannot, or if the IOMMU driver refuses it; -EREMOTEIO if it has
- * memory of another device that @dev cannot reach; -ENOMEM if there is no memory or
- * no address for it.
+ * Return: the number of segments; -EINVAL if the list has no entry or fewer
+ * than @nents, or if an entry has no bytes or is not memory, or if @dir allows
+ * no access, or if the list is to be one segment and cannot be, or if the IOMMU
+ * driver refuses it; -EREMOTEIO if it has memory of another device that @dev
+ * cannot reach; -ENOMEM if memory or addresses are short.
  */
 int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		     enum dma_data_direction dir, unsigned long attrs)
@@ -517,7 +525,9 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	if (ret)
 		return ret;
 	ret = write_segments(&map);
-	/* The device has not been told the addresses, so it is not too late. */
+	/*
+	 * The device does not know the addresses yet, so this is early enough.
+	 */
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
 		iommu_dma_sync_sg_for_device(dev, sgl, nents, dir);
 	return ret;
@@ -538,7 +548,7 @@ static bool nothing_mapped(const struct iommu_dma_unmap *unmap,
 	return true;
 }
 
-/* Whether the segments can be all of what has been claimed, and only that */
+/* Whether the segments can be all of what has been claimed, and nothing else */
 static bool segments_match(const struct iommu_dma_unmap *unmap,
 			   struct scatterlist *sgl, int nents)
 {
@@ -558,7 +568,7 @@ static bool segments_match(const struct iommu_dma_unmap *unmap,
 	return addr == end;
 }
 
-/* Unmap segments that match, as few runs as possible, not what is between. */
+/* Unmap segments that match in as few runs as possible, but not the gaps. */
 static void segments_unmap(struct device *dev, struct iommu_dma_unmap *unmap,
 			   struct scatterlist *sgl, int nents)
 {
@@ -588,7 +598,7 @@ static noinline void segments_unmark(struct scatterlist *sgl, int nents)
 		sg_dma_unmark_bus_address(sg);
 }
 
-/* The list has holes or bounces, or is wrong. */
+/* Unmap a list that has holes or bounces, or is wrong. */
 static noinline void unmap_slow(struct device *dev,
 				struct iommu_dma_unmap *unmap,
 				struct scatterlist *sgl, int nents,
@@ -653,7 +663,9 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	    !iommu_dma_unmap_claim(dev, &unmap, sg_dma_address(first), bytes))
 		goto unmark;
 
-	/* If these are fewer bytes, or begin further up, there may be holes. */
+	/*
+	 * If the segments are fewer bytes than the range, there may be holes.
+	 */
 	span = cookie_granules(unmap.cookie, sg_dma_address(first), bytes);
 	bytes = span.end - span.start;
 	if (likely(bytes == iommu_dma_unmap_iova_size(&unmap) &&
