@@ -2,15 +2,15 @@
 /*
  * Scatterlists as one segment: one contiguous range of device addresses.
  *
- * A device that cannot gather says so once, with dma_set_contiguous(), and each
- * dma_map_sg() for it gives one segment or an error. One that cannot for some of
- * its buffers says so with those: DMA_ATTR_CONTIGUOUS. Either way, an error
- * leaves the list as it was and nothing mapped, and unmapping and syncing are
- * the same as for any list.
+ * The driver of a device that cannot gather says so once, with
+ * dma_set_contiguous(); then each dma_map_sg() gives one segment or an error.
+ * If only some buffers have to be one segment, their mappings say so with
+ * DMA_ATTR_CONTIGUOUS. Either way an error leaves the list as it was and
+ * nothing mapped, and unmapping and syncing are the same as for any list.
  *
  * Behind an IOMMU any list of memory can be one segment, of up to
- * dma_max_contiguous_size() bytes if it begins with a granule. Without, memory has
- * to be contiguous as it is.
+ * dma_max_contiguous_size() bytes if it begins with a granule. Without an
+ * IOMMU, the memory of the list has to be contiguous.
  *
  * Included by <linux/dma-mapping.h>. See Documentation/core-api/dma-iommu.rst.
  */
@@ -24,7 +24,7 @@
  * @dev: device
  *
  * Context: Any.
- * Return: what dma_set_contiguous() was told; false at first.
+ * Return: what the last dma_set_contiguous() said; false before the first.
  */
 static inline bool dma_get_contiguous(struct device *dev)
 {
@@ -32,9 +32,9 @@ static inline bool dma_get_contiguous(struct device *dev)
 }
 
 /**
- * dma_set_contiguous - say whether a device needs each scatterlist as one segment
- * @dev: device, whose bus has given it dma_parms
- * @contiguous: true if it does
+ * dma_set_contiguous - say whether each scatterlist has to be one segment
+ * @dev: device, to which its bus has given dma_parms
+ * @contiguous: true if each has to be
  *
  * A segment is not larger than dma_get_max_seg_size(), which is 64 KiB unless
  * dma_set_max_seg_size() has been called.
@@ -48,7 +48,7 @@ static inline void dma_set_contiguous(struct device *dev, bool contiguous)
 	dev->dma_parms->contiguous = contiguous;
 }
 
-/* Whether a list has to become one segment, for the device or for its mapping */
+/* Whether a list has to be one segment, for the device or for this mapping */
 static inline bool dma_sg_contiguous(struct device *dev, unsigned long attrs)
 {
 	return attrs & DMA_ATTR_CONTIGUOUS || dma_get_contiguous(dev);
@@ -65,11 +65,11 @@ static inline bool dma_sg_contiguous(struct device *dev, unsigned long attrs)
  * To be undone with dma_unmap_sgtable().
  *
  * Context: Any.
- * Return: 0; -EINVAL if it cannot be one segment now or later, because it is
- * larger than dma_max_contiguous_size() or crosses the device's boundary, because
- * an entry has no bytes or is no memory, or because there is no IOMMU and its
- * memory is not contiguous; -ENOMEM if memory or addresses are short for now; or
- * another error of dma_map_sgtable().
+ * Return: 0; -EINVAL if the list cannot be one segment now or later, because it
+ * is larger than dma_max_contiguous_size() or crosses the device's boundary,
+ * because an entry has no bytes or is not memory, or because there is no IOMMU
+ * and the memory is not contiguous; -ENOMEM if memory or addresses are short
+ * for now; or another error of dma_map_sgtable().
  */
 static inline int dma_map_sgtable_contiguous(struct device *dev,
 					     struct sg_table *sgt,

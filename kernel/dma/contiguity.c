@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Scatterlists as one segment, with whatever is between device and memory.
+ * Scatterlists as one segment, for devices without the DMA-IOMMU layer.
  *
- * The DMA-IOMMU layer makes one segment of any list. Here is what remains: a
- * device that reaches memory as it is, or through a bounce buffer, and one with
- * DMA operations of its architecture or hypervisor. See <linux/dma-contiguity.h>.
+ * The DMA-IOMMU layer makes one segment of any list. This file is for all other
+ * devices: those that reach memory directly or through a bounce buffer, and
+ * those with DMA operations of their architecture or hypervisor. See
+ * <linux/dma-contiguity.h>.
  */
 
 #include <linux/dma-map-ops.h>
@@ -26,7 +27,7 @@ static int refuse(struct device *dev, u64 size, unsigned long attrs,
 	return -EINVAL;
 }
 
-/* Return: bytes; 0 if an entry has none, or no memory, or there is no entry. */
+/* Return: bytes; 0 if there is no entry, or one without bytes or memory. */
 static u64 list_size(struct scatterlist *sgl, int nents)
 {
 	struct scatterlist *sg;
@@ -55,7 +56,10 @@ static bool list_is_contiguous(struct scatterlist *sgl, int nents)
 	int i;
 
 	for_each_sg(sgl, sg, nents, i) {
-		/* Neighbours may be of devices that are reached in other ways. */
+		/*
+		 * Neighbours may belong to devices that are reached in
+		 * different ways.
+		 */
 		if (sg_phys(sg) != next || !same_owner(sg_page(sg), sg_page(sgl)))
 			return false;
 		next += sg->length;
@@ -73,7 +77,8 @@ static bool crosses_boundary(struct device *dev, const struct scatterlist *sg)
 
 /*
  * Whether an end of a list is a small kmalloc() buffer, which must not share a
- * cache line with what the device writes; the middle shares with itself only.
+ * cache line with what the device writes. Entries between the ends share lines
+ * only with the list itself.
  */
 static bool needs_bounce(struct device *dev, struct scatterlist *sgl, int nents,
 			 enum dma_data_direction dir)
@@ -99,15 +104,17 @@ static int map_bounced(struct device *dev, struct scatterlist *whole,
  * dma_direct_map_contiguous - map a list of contiguous memory as one segment
  * @dev: device without an IOMMU
  * @sgl: first entry
- * @nents: entries
+ * @nents: number of entries
  * @dir: direction of the transfer
  * @attrs: DMA_ATTR_*
  *
  * The list is mapped as the one entry that it could have been. Syncing goes by
- * the addresses of all entries, so all get theirs; unmapping by the segment.
+ * the addresses of all entries, so all get theirs; unmapping goes by the
+ * segment.
  *
  * Context: Any.
- * Return: 1; -EINVAL if it cannot be one segment; or the error of mapping it.
+ * Return: 1; -EINVAL if the list cannot be one segment; or the error of mapping
+ * it.
  */
 int dma_direct_map_contiguous(struct device *dev, struct scatterlist *sgl,
 			      int nents, enum dma_data_direction dir,
@@ -167,14 +174,15 @@ struct dma_fields {
 /**
  * dma_ops_map_contiguous - map a list as one segment by a device's operations
  * @dev: device with DMA operations of its own
- * @ops: these
+ * @ops: the operations
  * @sgl: first entry
- * @nents: entries
+ * @nents: number of entries
  * @dir: direction of the transfer
  * @attrs: DMA_ATTR_*
  *
  * Context: Any.
- * Return: 1; -EINVAL if they make more segments of it; -ENOMEM; or their error.
+ * Return: 1; -EINVAL if the list cannot be one segment; -ENOMEM; or the error
+ * of the operations.
  */
 int dma_ops_map_contiguous(struct device *dev, const struct dma_map_ops *ops,
 			   struct scatterlist *sgl, int nents,
@@ -220,10 +228,11 @@ int dma_ops_map_contiguous(struct device *dev, const struct dma_map_ops *ops,
  * dma_max_contiguous_size - the largest list that can be one segment
  * @dev: device
  *
- * By what the device, its bus and its IOMMU can do; one that begins inside a
- * granule, or a unit of the min_align_mask, may cross the segment boundary before
- * it is that large. Whether there is an IOMMU that makes one segment of any
- * memory, dma_get_merge_boundary() tells.
+ * The size follows from the limits of the device, its bus and its IOMMU. A list
+ * that does not begin at a granule and at a multiple of the min_align_mask plus
+ * 1 may cross the segment boundary before it is that large. Whether there is an
+ * IOMMU that makes one segment of any memory is what dma_get_merge_boundary()
+ * tells.
  *
  * Context: Any.
  * Return: bytes.
@@ -235,7 +244,7 @@ size_t dma_max_contiguous_size(struct device *dev)
 
 	if (!size)
 		return 0;
-	/* All ones is no boundary. */
+	/* A boundary mask of all ones is no boundary. */
 	return min_t(u64, size - 1, dma_get_seg_boundary(dev)) + 1;
 }
 EXPORT_SYMBOL_GPL(dma_max_contiguous_size);
