@@ -2,8 +2,9 @@
 /*
  * The DMA API for devices behind an IOMMU.
  *
- * Drivers use <linux/dma-mapping.h> and need nothing from here. This is for
- * architecture and bus code that wires DMA operations by table, and for tests.
+ * Drivers use <linux/dma-mapping.h> and need nothing from here. This header is
+ * for architecture and bus code that sets DMA operations by a table, and for
+ * tests.
  */
 #ifndef _LINUX_DMA_IOMMU_H
 #define _LINUX_DMA_IOMMU_H
@@ -20,9 +21,9 @@ extern const struct dma_map_ops iommu_dma_ops;
 #endif
 
 /*
- * Cache maintenance of many buffers: arch_sync_dma_for_device() and
- * arch_sync_dma_for_cpu() that need not have taken effect before
- * arch_sync_dma_flush() returns, so that there is one wait for all.
+ * Cache maintenance of many buffers: like arch_sync_dma_for_device() and
+ * arch_sync_dma_for_cpu(), but complete only when arch_sync_dma_flush()
+ * returns, so that there is one wait for all buffers.
  */
 #ifdef CONFIG_ARCH_HAS_BATCHED_DMA_SYNC
 void arch_sync_dma_for_device_noflush(phys_addr_t phys, size_t size,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * arm64: cache maintenance for DMA, and wiring of devices.
+ * arm64: cache maintenance for DMA, and setting up of devices.
  *
  * A device that does not snoop works on memory, the point of coherency for all.
- * Before it reads or writes, dirty lines have to be there: a clean is enough,
- * also for what it is going to write, as lines that are clean are only dropped
- * later. After it has written, lines that the CPU fetched meanwhile are stale
- * and have to be invalidated.
+ * Before it reads or writes, dirty lines have to be written back to memory. A
+ * clean is enough, even for memory that the device will write, as clean lines
+ * are only dropped later. After the device has written, lines that the CPU has
+ * fetched in the meantime are stale and have to be invalidated.
  *
- * Maintenance by address only has to be complete at the next DSB, so it is
- * issued for as many buffers as there are before one is executed.
+ * Maintenance by address need only be complete at the next DSB, so it is issued
+ * for all buffers before one DSB is executed.
  */
 
 #include <linux/dma-iommu.h>
@@ -22,7 +22,7 @@
 #include <asm/cpufeature.h>
 #include <asm/xen/xen-ops.h>
 
-/* Of the smallest cache line in the system, a power of two */
+/* Bytes of the smallest cache line in the system, a power of two */
 static unsigned long line_size(void)
 {
 	u64 ctr = arm64_ftr_reg_ctrel0.sys_val;
@@ -66,10 +66,10 @@ void arch_sync_dma_for_device_noflush(phys_addr_t phys, size_t size,
 }
 
 /**
- * arch_sync_dma_for_cpu_noflush - forget what caches have of memory
+ * arch_sync_dma_for_cpu_noflush - invalidate what caches hold of memory
  * @phys: first byte
  * @size: bytes
- * @dir: direction of the transfer
+ * @dir: direction of the transfer; nothing is done for DMA_TO_DEVICE
  *
  * Context: Any. Complete when arch_sync_dma_flush() returns.
  */
@@ -83,7 +83,10 @@ void arch_sync_dma_for_cpu_noflush(phys_addr_t phys, size_t size,
 
 	if (dir == DMA_TO_DEVICE || !size)
 		return;
-	/* What shares a line with the buffer must not be lost. */
+	/*
+	 * Write back what shares a line with the buffer, as it must not be
+	 * lost.
+	 */
 	if (last < start + size)
 		clean_and_invalidate_line(last);
 	if (addr < start && addr < last)
@@ -128,7 +131,10 @@ void arch_setup_dma_ops(struct device *dev, bool coherent)
 {
 	int line = cache_line_size_of_cpu();
 
-	/* Then buffers that are apart for kmalloc() share a line after all. */
+	/*
+	 * kmalloc() buffers would share a cache line, in spite of their
+	 * alignment.
+	 */
 	WARN_TAINT(!coherent && line > ARCH_DMA_MINALIGN,
 		   TAINT_CPU_OUT_OF_SPEC,
 		   "%s: not coherent, and the CPU's cache lines of %d bytes exceed ARCH_DMA_MINALIGN (%d)",
