@@ -1,47 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the DMA API costs, measured inside the kernel.
- *
- * The module drives QEMU's "edu" device, which is in no way special: it is a
- * PCI device behind the IOMMU, and it does no DMA here. A script writes a line
- * to "run", one command and its arguments, and reads from "result" what it had
- * to say, lines of "NAME key=value ...":
- *
- *   # echo page 10000 4096 > /sys/kernel/debug/dma_bench/run
- *   # cat /sys/kernel/debug/dma_bench/result
- *
- * Commands are small, so that a script can combine them: what is live, what is
- * watched, and what is measured meanwhile.
- *
- * Times are in ticks of bench_now(). On an emulated machine that counts
- * instructions (lab/vm --icount) a tick is an instruction, exactly. Calls are
- * measured with interrupts off, so that a sample is the call and nothing else;
- * what timers and workers do for the DMA API is measured by "loop", with
- * interrupts on. What a reading of the clock costs has been subtracted.
+ * What all commands of dma_bench have in common: samples, and what is said of
+ * them. Times are in ticks of bench_now(), without what a reading of the clock
+ * costs.
  */
-#include <linux/debugfs.h>
-#include <linux/dma-map-ops.h>
-#include <linux/module.h>
-#include <linux/pci.h>
-#include <linux/slab.h>
+#include <linux/kernel.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/sizes.h>
 #include <linux/sort.h>
-#include <linux/string.h>
-#include <linux/uaccess.h>
-#include <linux/vmalloc.h>
 
-#include "dma_bench.h"
-
-#define BENCH_VENDOR	0x1234
-#define BENCH_DEVICE	0x11e8
-
-#define BENCH_LINE_MAX	128
-#define BENCH_ARGS_MAX	6
-#define BENCH_BLANKS	"\n "
-#define BENCH_OUT_SIZE	SZ_16K
-
-static DEFINE_MUTEX(bench_lock);
-static struct bench *bench;
-static struct dentry *bench_root;
+#include "dma_bench_core.h"
 
 /**
  * bench_say() - add a line, or a part of one, to what the command has to say
@@ -58,6 +27,10 @@ void bench_say(struct bench *b, const char *fmt, ...)
 	va_end(args);
 }
 
+/**
+ * bench_stat_reset() - forget all samples
+ * @b: the benchmark
+ */
 void bench_stat_reset(struct bench *b)
 {
 	unsigned int i;
@@ -96,8 +69,13 @@ void bench_stat_say(struct bench *b, unsigned int which, const char *name)
 		  v[min_t(u64, kept - 1, kept * 99ULL / 100)], v[kept - 1]);
 }
 
-/* What lies between two readings with nothing between them */
-static void bench_calibrate(struct bench *b)
+/**
+ * bench_calibrate() - find out what a reading of the clock adds to a sample
+ * @b: the benchmark
+ *
+ * That is what lies between two readings with nothing between them.
+ */
+void bench_calibrate(struct bench *b)
 {
 	unsigned long flags;
 	u64 start, ticks;
@@ -113,252 +91,41 @@ static void bench_calibrate(struct bench *b)
 	}
 }
 
-/* What a thousand instructions are in ticks: tells whether ticks count them */
-static u64 bench_thousand(struct bench *b)
-{
-	unsigned long flags;
-	u64 start, ticks;
-
-	local_irq_save(flags);
-	start = bench_now();
-	asm volatile(".rept 1000\n\tnop\n\t.endr");
-	ticks = bench_now() - start;
-	local_irq_restore(flags);
-	return ticks - b->clock;
-}
-
-static int bench_about(struct bench *b, char **arg)
-{
-	struct iommu_domain *domain = iommu_get_domain_for_dev(b->dev);
-
-	bench_say(b, "about mode=%s clock=%u thousand=%llu granule=%lu coherent=%d\n",
-		  domain->type == IOMMU_DOMAIN_DMA_FQ ? "deferred" :
-		  domain->type == IOMMU_DOMAIN_DMA ? "strict" : "none",
-		  b->clock, bench_thousand(b),
-		  BIT(__ffs(domain->pgsize_bitmap)),
-		  dev_is_dma_coherent(b->dev));
-	return 0;
-}
-
-static const struct bench_command {
-	const char *name;
-	unsigned int args;
-	int (*run)(struct bench *b, char **arg);
-} commands[] = {
-	{ "about", 0, bench_about },
-	{ "page", 2, bench_page },
-	{ "floor", 2, bench_floor },
-	{ "loop", 2, bench_loop },
-	{ "spin", 1, bench_spin },
-	{ "pages", 1, bench_pages },
-	{ "trace", 2, bench_trace },
-	{ "list", 3, bench_list },
-	{ "listfloor", 3, bench_list_floor },
-	{ "listtrace", 3, bench_list_trace },
-	{ "fill", 4, bench_fill },
-	{ "replace", 2, bench_replace },
-	{ "exhaust", 3, bench_exhaust },
-	{ "drain", 1, bench_drain },
-	{ "mask", 1, bench_mask },
-	{ "flushes", 1, bench_flushes },
-	{ "late", 1, bench_late },
-};
-
-static int bench_run(struct bench *b, char *line)
-{
-	char *words[1 + BENCH_ARGS_MAX], *word;
-	unsigned int n = 0, i;
-
-	while ((word = strsep(&line, BENCH_BLANKS)) && n < ARRAY_SIZE(words))
-		if (*word)
-			words[n++] = word;
-	for (i = 0; n && i < ARRAY_SIZE(commands); i++) {
-		if (strcmp(commands[i].name, words[0]))
-			continue;
-		if (commands[i].args != n - 1)
-			return -EINVAL;
-		b->queued = iommu_get_domain_for_dev(b->dev)->type ==
-			    IOMMU_DOMAIN_DMA_FQ;
-		bench_stat_reset(b);
-		return commands[i].run(b, words + 1);
-	}
-	return -EINVAL;
-}
-
-static ssize_t run_write(struct file *file, const char __user *from,
-			 size_t count, loff_t *pos)
-{
-	char line[BENCH_LINE_MAX];
-	int ret = -ENODEV;
-
-	if (count >= sizeof(line))
-		return -EINVAL;
-	if (copy_from_user(line, from, count))
-		return -EFAULT;
-	line[count] = 0;
-
-	mutex_lock(&bench_lock);
-	if (bench) {
-		bench->out_len = 0;
-		ret = bench_run(bench, line);
-	}
-	mutex_unlock(&bench_lock);
-	return ret ?: count;
-}
-
-static const struct file_operations run_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.write = run_write,
-};
-
-static ssize_t result_read(struct file *file, char __user *to, size_t count,
-			   loff_t *pos)
-{
-	ssize_t ret = -ENODEV;
-
-	mutex_lock(&bench_lock);
-	if (bench)
-		ret = simple_read_from_buffer(to, count, pos, bench->out,
-					      bench->out_len);
-	mutex_unlock(&bench_lock);
-	return ret;
-}
-
-static const struct file_operations result_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.read = result_read,
-};
-
-static void bench_free(struct bench *b)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(b->stat); i++)
-		vfree(b->stat[i].value);
-	vfree(b->slots);
-	kfree(b->out);
-	if (b->buffer)
-		__free_pages(b->buffer, BENCH_BUFFER_ORDER);
-	kfree(b);
-}
-
-static struct bench *bench_new(struct device *dev)
-{
-	struct bench *b = kzalloc(sizeof(*b), GFP_KERNEL);
-	unsigned int i;
-
-	if (!b)
-		return NULL;
-	b->dev = dev;
-	b->buffer = alloc_pages(GFP_KERNEL, BENCH_BUFFER_ORDER);
-	b->out = kmalloc(BENCH_OUT_SIZE, GFP_KERNEL);
-	b->slots = vmalloc_array(BENCH_SLOTS, sizeof(*b->slots));
-	if (!b->buffer || !b->out || !b->slots)
-		goto fail;
-	for (i = 0; i < ARRAY_SIZE(b->stat); i++) {
-		b->stat[i].value = vmalloc_array(BENCH_SAMPLES, sizeof(u32));
-		if (!b->stat[i].value)
-			goto fail;
-	}
-	return b;
-fail:
-	bench_free(b);
-	return NULL;
-}
-
-/* The cycle counter is off until somebody wants it. */
-static void bench_clock_start(void *unused)
-{
-#ifdef CONFIG_ARM64
-	write_sysreg(0, pmccfiltr_el0);
-	write_sysreg(BIT(31), pmcntenset_el0);
-	/* Enabled, 64 bits, not divided */
-	write_sysreg(BIT(0) | BIT(6), pmcr_el0);
-	isb();
-#endif
-}
-
-static int bench_probe(struct pci_dev *pdev, const struct pci_device_id *id)
-{
-	struct iommu_domain *domain = iommu_get_domain_for_dev(&pdev->dev);
-	struct bench *b;
-	int ret;
-
-	if (!domain || !(domain->type & __IOMMU_DOMAIN_DMA_API))
-		return dev_err_probe(&pdev->dev, -ENODEV,
-				     "no IOMMU, nothing to measure\n");
-	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
-	if (ret)
-		return ret;
-	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
-	b = bench_new(&pdev->dev);
-	if (!b)
-		return -ENOMEM;
-	on_each_cpu(bench_clock_start, NULL, 1);
-	bench_calibrate(b);
-
-	mutex_lock(&bench_lock);
-	if (bench)
-		ret = -EBUSY;
-	else
-		bench = b;
-	mutex_unlock(&bench_lock);
-	if (ret)
-		bench_free(b);
-	return ret;
-}
-
-/*
- * What is live stays mapped when the driver goes: for a script that is done
- * with a million mappings, a new domain for the group is the shorter way.
+/**
+ * bench_stock_up() - see that page tables cost a call no more than their pages
+ * @pages: how many are to be at hand
+ *
+ * The page allocator gets its pages in bulk, up to two thousand at a time, and a
+ * call that needs one for a table must not be the one that pays for all of them.
  */
-static void bench_remove(struct pci_dev *pdev)
+void bench_stock_up(unsigned int pages)
 {
-	mutex_lock(&bench_lock);
-	if (bench && bench->dev == &pdev->dev) {
-		bench_watch_stop(bench);
-		bench_free(bench);
-		bench = NULL;
+	struct page *page, *next;
+	LIST_HEAD(taken);
+
+	while (pages--) {
+		page = alloc_page(GFP_ATOMIC);
+		if (!page)
+			break;
+		list_add(&page->lru, &taken);
 	}
-	mutex_unlock(&bench_lock);
+	list_for_each_entry_safe(page, next, &taken, lru) {
+		list_del(&page->lru);
+		__free_page(page);
+	}
 }
 
-static const struct pci_device_id bench_ids[] = {
-	{ PCI_DEVICE(BENCH_VENDOR, BENCH_DEVICE) },
-	{ }
-};
-MODULE_DEVICE_TABLE(pci, bench_ids);
-
-static struct pci_driver bench_driver = {
-	.name = "dma_bench",
-	.id_table = bench_ids,
-	.probe = bench_probe,
-	.remove = bench_remove,
-};
-
-static int __init bench_init(void)
+/**
+ * bench_floor_address() - where a command may map by the IOMMU API
+ * @domain: the device's
+ *
+ * Return: an address that the DMA API is not going to use, far from both its
+ * ends.
+ */
+unsigned long bench_floor_address(struct iommu_domain *domain)
 {
-	int ret;
+	unsigned long end = min_t(u64, domain->geometry.aperture_end,
+				  DMA_BIT_MASK(48));
 
-	bench_root = debugfs_create_dir("dma_bench", NULL);
-	debugfs_create_file("run", 0200, bench_root, NULL, &run_fops);
-	debugfs_create_file("result", 0400, bench_root, NULL, &result_fops);
-	ret = pci_register_driver(&bench_driver);
-	if (ret)
-		debugfs_remove(bench_root);
-	return ret;
+	return ALIGN_DOWN(end / 2 + end / 8, SZ_1G);
 }
-
-static void __exit bench_exit(void)
-{
-	pci_unregister_driver(&bench_driver);
-	debugfs_remove(bench_root);
-}
-
-module_init(bench_init);
-module_exit(bench_exit);
-
-MODULE_DESCRIPTION("What the DMA API costs");
-MODULE_LICENSE("GPL");

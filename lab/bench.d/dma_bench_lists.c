@@ -13,7 +13,8 @@
 #include <linux/scatterlist.h>
 #include <linux/sizes.h>
 
-#include "dma_bench.h"
+#include "dma_bench_commands.h"
+#include "dma_bench_watch.h"
 
 /* Not the first: those find page tables and caches empty. */
 #define LIST_WARM	32
@@ -21,7 +22,7 @@
 /* Places are multiplied by it, modulo their number: neighbours part. */
 #define LIST_SPREAD	5
 
-/* What is taken as it comes for page tables and copies of one list */
+/* What is taken as it comes for page tables and bounces of one list */
 #define LIST_PAGES	32
 
 /**
@@ -251,7 +252,7 @@ static int list_run(struct bench *b, struct bench_list *list, u32 count)
 }
 
 /* list KIND ENTRIES COUNT: map, hand to and fro, and unmap */
-int bench_list(struct bench *b, char **arg)
+static int bench_list(struct bench *b, char **arg)
 {
 	struct bench_list list;
 	u32 count;
@@ -342,7 +343,7 @@ static int list_floor_run(struct bench *b, struct bench_list *list, u32 count)
 }
 
 /* listfloor KIND ENTRIES COUNT: the same work done by the IOMMU API alone */
-int bench_list_floor(struct bench *b, char **arg)
+static int bench_list_floor(struct bench *b, char **arg)
 {
 	struct bench_list list;
 	u32 count;
@@ -360,7 +361,7 @@ int bench_list_floor(struct bench *b, char **arg)
 }
 
 /* listtrace KIND ENTRIES COUNT: calls for lab/trace to look at */
-int bench_list_trace(struct bench *b, char **arg)
+static int bench_list_trace(struct bench *b, char **arg)
 {
 	struct bench_list list;
 	u32 count;
@@ -375,3 +376,10 @@ int bench_list_trace(struct bench *b, char **arg)
 	sg_free_table(&list.sgt);
 	return ret;
 }
+
+const struct bench_command bench_list_commands[] = {
+	{ "list", 3, bench_list },
+	{ "listfloor", 3, bench_list_floor },
+	{ "listtrace", 3, bench_list_trace },
+	{ }
+};

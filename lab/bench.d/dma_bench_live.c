@@ -7,7 +7,8 @@
 #include <linux/kernel.h>
 #include <linux/sched.h>
 
-#include "dma_bench.h"
+#include "dma_bench_commands.h"
+#include "dma_bench_watch.h"
 
 #define BENCH_SEED	0x2015
 
@@ -30,7 +31,7 @@ static bool expired(u64 start, u32 ms)
  * fill TOTAL LEAST MOST MILLISECONDS: more mappings until TOTAL are live, their
  * sizes multiples of LEAST up to MOST, unless it takes longer.
  */
-int bench_fill(struct bench *b, char **arg)
+static int bench_fill(struct bench *b, char **arg)
 {
 	u32 total, least, most, ms;
 	u64 start = ktime_get_ns();
@@ -96,7 +97,7 @@ static int replace_once(struct bench *b)
 }
 
 /* replace COUNT MILLISECONDS: unmap one at random, map another in its place */
-int bench_replace(struct bench *b, char **arg)
+static int bench_replace(struct bench *b, char **arg)
 {
 	u64 start = ktime_get_ns();
 	u32 count, ms, done = 0;
@@ -120,7 +121,7 @@ int bench_replace(struct bench *b, char **arg)
  * exhaust FAILURES SIZE MILLISECONDS: map until it fails so many times, unless
  * that takes longer, then unmap all of it. For a device with a narrow mask.
  */
-int bench_exhaust(struct bench *b, char **arg)
+static int bench_exhaust(struct bench *b, char **arg)
 {
 	unsigned long before = b->live;
 	u64 start = ktime_get_ns();
@@ -151,7 +152,7 @@ int bench_exhaust(struct bench *b, char **arg)
 }
 
 /* drain REST: unmap, the youngest first, until REST are live */
-int bench_drain(struct bench *b, char **arg)
+static int bench_drain(struct bench *b, char **arg)
 {
 	u64 start = ktime_get_ns();
 	u32 rest;
@@ -170,7 +171,7 @@ int bench_drain(struct bench *b, char **arg)
 }
 
 /* mask BITS: how wide the device says that its addresses are */
-int bench_mask(struct bench *b, char **arg)
+static int bench_mask(struct bench *b, char **arg)
 {
 	u32 bits;
 
@@ -178,3 +179,12 @@ int bench_mask(struct bench *b, char **arg)
 		return -EINVAL;
 	return dma_set_mask(b->dev, DMA_BIT_MASK(bits));
 }
+
+const struct bench_command bench_live_commands[] = {
+	{ "fill", 4, bench_fill },
+	{ "replace", 2, bench_replace },
+	{ "exhaust", 3, bench_exhaust },
+	{ "drain", 1, bench_drain },
+	{ "mask", 1, bench_mask },
+	{ }
+};

@@ -9,7 +9,8 @@
 #include <linux/spinlock.h>
 #include <asm/irq_regs.h>
 
-#include "dma_bench.h"
+#include "dma_bench_commands.h"
+#include "dma_bench_watch.h"
 
 /*
  * Invalidations. The domain gets a copy of its operations in which the one that
@@ -127,7 +128,7 @@ static void flushes_stop(struct bench *b)
 }
 
 /* flushes on|off: watch, and tell what was seen */
-int bench_flushes(struct bench *b, char **arg)
+static int bench_flushes(struct bench *b, char **arg)
 {
 	if (!strcmp(arg[0], "on"))
 		return flushes_start(b);
@@ -263,7 +264,7 @@ static void late_stop(struct bench *b)
 }
 
 /* late on|off: watch, and tell what was seen */
-int bench_late(struct bench *b, char **arg)
+static int bench_late(struct bench *b, char **arg)
 {
 	bool on = !strcmp(arg[0], "on");
 
@@ -281,3 +282,9 @@ void bench_watch_stop(struct bench *b)
 	flushes_stop(b);
 	late_stop(b);
 }
+
+const struct bench_command bench_watch_commands[] = {
+	{ "flushes", 1, bench_flushes },
+	{ "late", 1, bench_late },
+	{ }
+};

@@ -8,7 +8,8 @@
 #include <linux/sched.h>
 #include <linux/sizes.h>
 
-#include "dma_bench.h"
+#include "dma_bench_commands.h"
+#include "dma_bench_watch.h"
 
 /* Not the first: those find page tables and caches empty. */
 #define BENCH_WARM	256
@@ -19,28 +20,6 @@ static int parse_count_size(char **arg, u32 *count, u32 *size)
 	    !*size || *size > BENCH_BUFFER_SIZE)
 		return -EINVAL;
 	return 0;
-}
-
-/*
- * The page allocator gets its pages in bulk, up to two thousand at a time. When
- * a call needs a page for a table it must not be the one that pays for those:
- * see that some are at hand.
- */
-void bench_stock_up(unsigned int pages)
-{
-	struct page *page, *next;
-	LIST_HEAD(taken);
-
-	while (pages--) {
-		page = alloc_page(GFP_ATOMIC);
-		if (!page)
-			break;
-		list_add(&page->lru, &taken);
-	}
-	list_for_each_entry_safe(page, next, &taken, lru) {
-		list_del(&page->lru);
-		__free_page(page);
-	}
 }
 
 static int page_once(struct bench *b, u32 size)
@@ -70,7 +49,7 @@ static int page_once(struct bench *b, u32 size)
 }
 
 /* page COUNT SIZE: map and unmap, beside a neighbour that stays mapped */
-int bench_page(struct bench *b, char **arg)
+static int bench_page(struct bench *b, char **arg)
 {
 	dma_addr_t neighbour;
 	u32 count, size, i;
@@ -91,15 +70,6 @@ int bench_page(struct bench *b, char **arg)
 	bench_stat_say(b, 0, "map");
 	bench_stat_say(b, 1, "unmap");
 	return ret;
-}
-
-/* An address that the DMA API is not going to use: far from both its ends */
-unsigned long bench_floor_address(struct iommu_domain *domain)
-{
-	unsigned long end = min_t(u64, domain->geometry.aperture_end,
-				  DMA_BIT_MASK(48));
-
-	return ALIGN_DOWN(end / 2 + end / 8, SZ_1G);
 }
 
 static int floor_once(struct bench *b, struct iommu_domain *domain,
@@ -136,7 +106,7 @@ static int floor_once(struct bench *b, struct iommu_domain *domain,
 }
 
 /* floor COUNT SIZE: the same work done by the IOMMU API alone */
-int bench_floor(struct bench *b, char **arg)
+static int bench_floor(struct bench *b, char **arg)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(b->dev);
 	unsigned long iova = bench_floor_address(domain);
@@ -167,7 +137,7 @@ int bench_floor(struct bench *b, char **arg)
 }
 
 /* loop MILLISECONDS SIZE: map and unmap, with all that comes with it */
-int bench_loop(struct bench *b, char **arg)
+static int bench_loop(struct bench *b, char **arg)
 {
 	u64 start, end, done = 0;
 	u32 ms, size;
@@ -193,7 +163,7 @@ int bench_loop(struct bench *b, char **arg)
 }
 
 /* spin MILLISECONDS: nothing, for as long */
-int bench_spin(struct bench *b, char **arg)
+static int bench_spin(struct bench *b, char **arg)
 {
 	u64 start = ktime_get_ns();
 	u32 ms;
@@ -206,7 +176,7 @@ int bench_spin(struct bench *b, char **arg)
 }
 
 /* pages COUNT: what page tables need, with no DMA about it */
-int bench_pages(struct bench *b, char **arg)
+static int bench_pages(struct bench *b, char **arg)
 {
 	struct page *page, *next;
 	LIST_HEAD(pages);
@@ -230,7 +200,7 @@ int bench_pages(struct bench *b, char **arg)
 }
 
 /* trace COUNT SIZE: calls for somebody who looks on from outside (lab/trace) */
-int bench_trace(struct bench *b, char **arg)
+static int bench_trace(struct bench *b, char **arg)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(b->dev);
 	unsigned long iova = bench_floor_address(domain);
@@ -255,3 +225,13 @@ int bench_trace(struct bench *b, char **arg)
 		bench_unmap(b, neighbour, size);
 	return ret;
 }
+
+const struct bench_command bench_call_commands[] = {
+	{ "page", 2, bench_page },
+	{ "floor", 2, bench_floor },
+	{ "loop", 2, bench_loop },
+	{ "spin", 1, bench_spin },
+	{ "pages", 1, bench_pages },
+	{ "trace", 2, bench_trace },
+	{ }
+};

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the DMA API costs, measured inside the kernel. See dma_bench_core.c.
+ * A device, samples of what calls cost on it, and what a command has to say. See
+ * dma_bench_core.c.
  */
-#ifndef _DMA_BENCH_H
-#define _DMA_BENCH_H
+#ifndef _DMA_BENCH_CORE_H
+#define _DMA_BENCH_CORE_H
 
 #include <linux/device.h>
 #include <linux/dma-mapping.h>
@@ -11,6 +12,7 @@
 #include <linux/irqflags.h>
 #include <linux/ktime.h>
 #include <linux/prandom.h>
+#include <linux/sizes.h>
 #ifdef CONFIG_ARM64
 #include <asm/barrier.h>
 #include <asm/sysreg.h>
@@ -26,10 +28,13 @@
 /* More samples than this are measured, but only these are kept. */
 #define BENCH_SAMPLES		BIT(20)
 
+/* Bytes that a command may say */
+#define BENCH_OUT_SIZE		SZ_16K
+
 /* Pages that a call can need for page tables */
 #define BENCH_TABLES	4
 
-/* Room for a million that are live, and for more until addresses run out */
+/* A million that are live, and more until addresses run out */
 #define BENCH_SLOTS		(5 * BIT(18))
 
 /**
@@ -92,39 +97,12 @@ struct bench {
 	size_t out_len;
 };
 
-/* dma_bench_core.c */
 __printf(2, 3) void bench_say(struct bench *b, const char *fmt, ...);
 void bench_stat_reset(struct bench *b);
 void bench_stat_say(struct bench *b, unsigned int which, const char *name);
-
-/* dma_bench_ops.c */
-int bench_page(struct bench *b, char **arg);
-int bench_floor(struct bench *b, char **arg);
-int bench_loop(struct bench *b, char **arg);
-int bench_spin(struct bench *b, char **arg);
-int bench_pages(struct bench *b, char **arg);
-int bench_trace(struct bench *b, char **arg);
+void bench_calibrate(struct bench *b);
 void bench_stock_up(unsigned int pages);
 unsigned long bench_floor_address(struct iommu_domain *domain);
-
-/* dma_bench_lists.c */
-int bench_list(struct bench *b, char **arg);
-int bench_list_floor(struct bench *b, char **arg);
-int bench_list_trace(struct bench *b, char **arg);
-
-/* dma_bench_live.c */
-int bench_fill(struct bench *b, char **arg);
-int bench_replace(struct bench *b, char **arg);
-int bench_exhaust(struct bench *b, char **arg);
-int bench_drain(struct bench *b, char **arg);
-int bench_mask(struct bench *b, char **arg);
-
-/* dma_bench_watch.c */
-int bench_flushes(struct bench *b, char **arg);
-int bench_late(struct bench *b, char **arg);
-void bench_note_unmap(struct bench *b);
-bool bench_late_on(void);
-void bench_watch_stop(struct bench *b);
 
 /* Instructions (of an emulated machine that counts them), else about cycles */
 static inline u64 bench_now(void)
@@ -137,24 +115,6 @@ static inline u64 bench_now(void)
 #else
 	return ktime_get_ns();
 #endif
-}
-
-/*
- * A sample is the call alone, so interrupts are off. But not while they are what
- * is watched: then there are no samples worth looking at.
- */
-static inline bool bench_alone(unsigned long *flags)
-{
-	if (bench_late_on())
-		return false;
-	local_irq_save(*flags);
-	return true;
-}
-
-static inline void bench_alone_end(bool alone, unsigned long flags)
-{
-	if (alone)
-		local_irq_restore(flags);
 }
 
 static inline void bench_sample(struct bench *b, unsigned int which, u64 ticks)
@@ -173,15 +133,9 @@ static inline dma_addr_t bench_map(struct bench *b, size_t size)
 	return dma_map_page(b->dev, b->buffer, 0, size, DMA_BIDIRECTIONAL);
 }
 
-static inline void bench_unmap(struct bench *b, dma_addr_t addr, size_t size)
-{
-	dma_unmap_page(b->dev, addr, size, DMA_BIDIRECTIONAL);
-	bench_note_unmap(b);
-}
-
 static inline bool bench_bad(struct bench *b, dma_addr_t addr)
 {
 	return dma_mapping_error(b->dev, addr);
 }
 
-#endif /* _DMA_BENCH_H */
+#endif /* _DMA_BENCH_CORE_H */
