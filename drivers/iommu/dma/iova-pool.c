@@ -26,7 +26,6 @@
  */
 
 #include <kunit/visibility.h>
-#include <linux/cleanup.h>
 #include <linux/slab.h>
 
 #include "iova-pool.h"
@@ -81,8 +80,9 @@ bool iova_pool_low(const struct iova_pool *pool, unsigned int zone)
 void iova_pool_activate_zone(struct iova_pool *pool, unsigned int zone)
 {
 	unsigned int z, narrowest = IOVA_ZONES;
+	unsigned long flags;
 
-	guard(raw_spinlock_irqsave)(&pool->lock);
+	raw_spin_lock_irqsave(&pool->lock, flags);
 	WRITE_ONCE(pool->active_zones, pool->active_zones | BIT(zone));
 	for (z = IOVA_ZONES; z--; ) {
 		if (pool->active_zones & BIT(z))
@@ -90,6 +90,7 @@ void iova_pool_activate_zone(struct iova_pool *pool, unsigned int zone)
 		WRITE_ONCE(pool->zone_for[z],
 			   narrowest < IOVA_ZONES ? narrowest : z);
 	}
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
 }
 
 /*
@@ -259,8 +260,9 @@ static void chunk_destroy(struct iova_pool *pool, struct iova_chunk *c)
 	__xa_erase(&pool->chunks, c->extent.first >> IOVA_CHUNK_SHIFT);
 	xa_unlock_irqrestore(&pool->chunks, flags);
 
-	scoped_guard(raw_spinlock_irqsave, &pool->lock)
-		iova_pool_erase(pool, &c->extent);
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	iova_pool_erase(pool, &c->extent);
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	kfree_rcu(c, rcu);
 }
 
@@ -294,7 +296,9 @@ void iova_pool_reap_all(struct iova_pool *pool)
  */
 void iova_pool_sort(struct iova_pool *pool, struct iova_chunk *c)
 {
-	guard(raw_spinlock_irqsave)(&pool->lock);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&pool->lock, flags);
 	/*
 	 * Nothing to do if it is a CPU chunk, or dying: then it is on no
 	 * partial list.
@@ -303,6 +307,7 @@ void iova_pool_sort(struct iova_pool *pool, struct iova_chunk *c)
 		chunk_unlist(pool, c);
 		put_partial(pool, c);
 	}
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
 }
 
 /**
@@ -314,9 +319,12 @@ void iova_pool_sort(struct iova_pool *pool, struct iova_chunk *c)
  */
 void iova_pool_put_partial(struct iova_pool *pool, struct iova_chunk *c)
 {
-	guard(raw_spinlock_irqsave)(&pool->lock);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&pool->lock, flags);
 	chunk_unlist(pool, c);
 	put_partial(pool, c);
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
 }
 
 static int chunk_index(struct iova_pool *pool, struct iova_chunk *c)
@@ -349,6 +357,7 @@ struct iova_chunk *iova_pool_create_chunk(struct iova_pool *pool,
 	};
 	struct iova_chunk *c;
 	bool placed = false;
+	unsigned long flags;
 
 	if (limit < IOVA_CHUNK_GRANULES - 1)
 		return NULL;
@@ -358,8 +367,9 @@ struct iova_chunk *iova_pool_create_chunk(struct iova_pool *pool,
 	c->extent.kind = IOVA_KIND_CHUNK;
 
 	c->class = IOVA_CLASS_NONE;
-	scoped_guard(raw_spinlock_irqsave, &pool->lock)
-		placed = iova_pool_place(pool, &c->extent, &req);
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	placed = iova_pool_place(pool, &c->extent, &req);
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	if (!placed) {
 		kfree(c);
 		return NULL;
@@ -369,8 +379,9 @@ struct iova_chunk *iova_pool_create_chunk(struct iova_pool *pool,
 		chunk_destroy(pool, c);
 		return NULL;
 	}
-	scoped_guard(raw_spinlock_irqsave, &pool->lock)
-		chunk_to_cpu(pool, c);
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	chunk_to_cpu(pool, c);
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	return c;
 }
 
@@ -425,11 +436,13 @@ struct iova_chunk *iova_pool_get_partial(struct iova_pool *pool,
 					 unsigned long limit)
 {
 	struct iova_chunk *c;
+	unsigned long flags;
 
-	guard(raw_spinlock_irqsave)(&pool->lock);
+	raw_spin_lock_irqsave(&pool->lock, flags);
 	c = get_partial(pool, zone, class, limit);
 	if (c)
 		chunk_to_cpu(pool, c);
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	return c;
 }
 
@@ -457,10 +470,12 @@ static void shrink_zone(struct iova_pool *pool, unsigned int zone)
 bool iova_pool_shrink(struct iova_pool *pool)
 {
 	unsigned int zone;
+	unsigned long flags;
 
-	scoped_guard(raw_spinlock_irqsave, &pool->lock)
-		for (zone = 0; zone < IOVA_ZONES; zone++)
-			shrink_zone(pool, zone);
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	for (zone = 0; zone < IOVA_ZONES; zone++)
+		shrink_zone(pool, zone);
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	return iova_pool_reap(pool);
 }
 
@@ -481,13 +496,15 @@ bool iova_pool_take(struct iova_pool *pool, unsigned int zone,
 {
 	struct iova_chunk *c;
 	bool taken = false;
+	unsigned long flags;
 
-	guard(raw_spinlock_irqsave)(&pool->lock);
+	raw_spin_lock_irqsave(&pool->lock, flags);
 	c = get_partial(pool, zone, class, req->limit);
 	if (c) {
 		taken = iova_chunk_take(c, req, range);
 		put_partial(pool, c);
 	}
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	return taken;
 }
 
@@ -512,9 +529,10 @@ bool iova_pool_take_tight(struct iova_pool *pool, unsigned int zone,
 {
 	struct iova_chunk *c, *first = NULL;
 	bool taken = false, more = true;
+	unsigned long flags;
 
 	for (; *tries && more && !taken; --*tries) {
-		guard(raw_spinlock_irqsave)(&pool->lock);
+		raw_spin_lock_irqsave(&pool->lock, flags);
 		c = list_first_entry_or_null(&pool->partial[zone][class],
 					     struct iova_chunk, list);
 		more = c && c != first;
@@ -524,6 +542,7 @@ bool iova_pool_take_tight(struct iova_pool *pool, unsigned int zone,
 			chunk_unlist(pool, c);
 			put_partial_tail(pool, c);
 		}
+		raw_spin_unlock_irqrestore(&pool->lock, flags);
 		if (!first)
 			first = c;
 	}
@@ -548,16 +567,19 @@ bool iova_pool_take_cpu(struct iova_pool *pool,
 	unsigned int tries = READ_ONCE(pool->nr_cpu_chunks);
 	struct iova_chunk *c;
 	bool taken = false;
+	unsigned long flags;
 
 	while (!taken && tries--) {
-		scoped_guard(raw_spinlock_irqsave, &pool->lock) {
-			if (list_empty(&pool->cpu_chunks))
-				return false;
-			c = list_first_entry(&pool->cpu_chunks,
+		raw_spin_lock_irqsave(&pool->lock, flags);
+		c = list_first_entry_or_null(&pool->cpu_chunks,
 					     struct iova_chunk, list);
+		if (c) {
 			list_move_tail(&c->list, &pool->cpu_chunks);
 			taken = iova_chunk_take(c, req, range);
 		}
+		raw_spin_unlock_irqrestore(&pool->lock, flags);
+		if (!c)
+			break;
 	}
 	return taken;
 }
@@ -593,19 +615,22 @@ static unsigned long partial_largest(struct iova_pool *pool,
  */
 unsigned long iova_pool_largest(struct iova_pool *pool, unsigned long limit)
 {
-	unsigned long least = 0, most, size;
+	unsigned long least = 0, most, size, flags;
 
 	most = min(limit, pool->extents.ceiling.first - 1);
 	while (least < most) {
 		size = least + (most - least + 1) / 2;
-		guard(raw_spinlock_irqsave)(&pool->lock);
+		raw_spin_lock_irqsave(&pool->lock, flags);
 		if (iova_extents_have_gap(&pool->extents, size, limit))
 			least = size;
 		else
 			most = size - 1;
+		raw_spin_unlock_irqrestore(&pool->lock, flags);
 	}
-	guard(raw_spinlock_irqsave)(&pool->lock);
-	return max(least, partial_largest(pool, limit));
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	least = max(least, partial_largest(pool, limit));
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
+	return least;
 }
 EXPORT_SYMBOL_IF_KUNIT(iova_pool_largest);
 

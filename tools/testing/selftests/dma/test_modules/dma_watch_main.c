@@ -41,12 +41,11 @@ static struct dentry *watch_dir;
 
 static int watch_op_info(struct watch *watch, int argc, char **argv)
 {
-	watch_note(
-		"device %s mode %s granule %zu watched up to %#llx mapped %ld guard %u\n",
-		dev_name(watch->dev),
-		watch_deferred(watch) ? "deferred" : "strict",
-		watch_granule(watch), (u64)watch->granules << watch->shift,
-		atomic_long_read(&watch->mapped), watch->guard);
+	watch_note("device %s mode %s granule %zu watched up to %#llx mapped %ld guard %u\n",
+		   dev_name(watch->dev),
+		   watch_deferred(watch) ? "deferred" : "strict",
+		   watch_granule(watch), (u64)watch->granules << watch->shift,
+		   atomic_long_read(&watch->mapped), watch->guard);
 	return 0;
 }
 
