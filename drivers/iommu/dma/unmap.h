@@ -54,7 +54,7 @@ size_t iommu_dma_unmap_granules(struct iommu_dma_unmap *unmap, dma_addr_t addr,
 void iommu_dma_unmap_end_slow(struct device *dev,
 			      struct iommu_dma_unmap *unmap);
 
-/* The first byte behind the mapping; space_init() sees to it that it fits. */
+/* The first byte behind the mapping; space_init() has made it fit. */
 static inline u64 iommu_dma_unmap_iova_end(const struct iommu_dma_unmap *unmap)
 {
 	return ((u64)unmap->range.last + 1 - unmap->cookie->guard)
