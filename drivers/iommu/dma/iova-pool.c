@@ -204,7 +204,8 @@ static void chunk_die(struct iova_pool *pool, struct iova_chunk *c)
  * Set the class of @c, which is on no list, by its free granules.
  * Return: the list to put it on; NULL if it is full or dying.
  */
-static struct list_head *classify(struct iova_pool *pool, struct iova_chunk *c)
+static noinline struct list_head *classify(struct iova_pool *pool,
+					    struct iova_chunk *c)
 {
 	u8 class;
 

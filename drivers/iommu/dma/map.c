@@ -223,10 +223,9 @@ dma_addr_t iommu_dma_alloc_iova_phys(struct device *dev,
 	return alloc_iova_phys(dev, cookie, phys, size, &req, range);
 }
 
-static __always_inline int map_range(struct device *dev, phys_addr_t phys,
-				     size_t size, int prot,
-				     struct iommu_dma_iova_req *req,
-				     dma_addr_t *addr)
+static noinline int map_range(struct device *dev, phys_addr_t phys,
+			      size_t size, int prot,
+			      struct iommu_dma_iova_req *req, dma_addr_t *addr)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	size_t offset = cookie_granule_offset(cookie, phys);

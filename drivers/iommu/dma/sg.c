@@ -370,8 +370,8 @@ static int write_segments(struct iommu_dma_sg *map)
 }
 
 /* Sync the caches for a list without bounces, and wait once for all entries. */
-static void sync_entries_for_cpu(struct scatterlist *sgl, int nents,
-				 enum dma_data_direction dir)
+static noinline void sync_entries_for_cpu(struct scatterlist *sgl, int nents,
+					  enum dma_data_direction dir)
 {
 	struct scatterlist *sg;
 	int i;
@@ -383,8 +383,8 @@ static void sync_entries_for_cpu(struct scatterlist *sgl, int nents,
 	arch_sync_dma_flush();
 }
 
-static void sync_entries_for_device(struct scatterlist *sgl, int nents,
-				    enum dma_data_direction dir)
+static noinline void sync_entries_for_device(struct scatterlist *sgl, int nents,
+					     enum dma_data_direction dir)
 {
 	struct scatterlist *sg;
 	int i;
@@ -409,8 +409,8 @@ static __always_inline struct scatterlist *segment_from(struct scatterlist *sg,
 	for ((left) = (nents), (sg) = segment_from(sgl, &(left)); (sg);	\
 	     (sg) = segment_from(sg_entry_next(sg), &(left)))
 
-static bool segments_have_bounces(struct device *dev, struct scatterlist *sgl,
-				  int nents)
+static noinline bool segments_have_bounces(struct device *dev,
+					   struct scatterlist *sgl, int nents)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	struct scatterlist *sg;
