@@ -70,14 +70,14 @@ same_room() {
 refusals() {
 	# First: afterwards the kernel may be silent for having said it often.
 	try "refused in silence" quiet
-	try "no bytes in an entry" said "DMA map.*no bytes" op "$edu" refuse length
-	try "no bytes at all" said "DMA map.*no bytes" op "$edu" refuse empty
+	try "no bytes in an entry" said "DMA map.*is empty" op "$edu" refuse length
+	try "no bytes at all" said "DMA map.*is empty" op "$edu" refuse empty
 	try "an entry without a page" said "DMA map.*not memory" op "$edu" refuse page
 	try "an entry that is not memory" said "DMA map.*not memory" op "$edu" refuse ram
-	try "more bytes than 32 bits count" said "DMA map.*as one segment" op "$edu" refuse overflow
+	try "more bytes than 32 bits count" said "DMA map.*cannot be one segment" op "$edu" refuse overflow
 	try "more than the address space" said "no DMA address for" op "$edu" refuse space
-	try "longer than a segment may be" said "DMA map.*as one segment" op "$edu" refuse max
-	try "across a boundary" said "DMA map.*as one segment" op "$edu" refuse boundary
+	try "longer than a segment may be" said "DMA map.*cannot be one segment" op "$edu" refuse max
+	try "across a boundary" said "DMA map.*cannot be one segment" op "$edu" refuse boundary
 }
 
 # packet BYTES: write and read back
