@@ -205,7 +205,7 @@ static void chunk_die(struct iova_pool *pool, struct iova_chunk *c)
  * Return: the list to put it on; NULL if it is full or dying.
  */
 static noinline struct list_head *classify(struct iova_pool *pool,
-					    struct iova_chunk *c)
+					   struct iova_chunk *c)
 {
 	u8 class;
 
