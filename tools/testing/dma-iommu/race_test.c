@@ -22,6 +22,7 @@ static u8 *owners;			/* per granule: TAKEN or not */
 static unsigned int *reserved_at;	/* per granule: tick, or 0 */
 static unsigned int tick;
 static unsigned int steps, running;
+static unsigned int waiting;		/* granules, at least, for a flush */
 static int epoch;
 static long successes;
 static bool in_turns;
@@ -56,6 +57,7 @@ static void begin(const char *name, unsigned long first, unsigned long last)
 	reserved_at = calloc(last + 1, sizeof(*reserved_at));
 	tick = 0;
 	epoch = 0;
+	waiting = 0;
 	successes = 0;
 	FAIL_IF(iova_space_init(&space, first, last, 12));
 }
@@ -118,10 +120,12 @@ static void put(const struct iova_range *expected, bool retire)
 	FAIL_IF(iova_space_claim(&space, expected->first, &range));
 	range.last = expected->last;
 	own(&range, TAKEN, 0);
-	if (retire)
+	if (retire) {
+		add(waiting, range.last - range.first + 1);
 		iova_space_retire(&space, expected, load(epoch));
-	else
+	} else {
 		iova_space_release(&space, expected);
+	}
 }
 
 /* Everything has been given back, and nothing was lost: all of it can be had again. */
@@ -208,6 +212,7 @@ static void recycle_once(unsigned int budget)
 	int old = epoch;
 
 	__atomic_store_n(&epoch, old ^ 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&waiting, 0, __ATOMIC_RELAXED);
 	iova_space_recycle_start(&space, old);
 	while (iova_space_recycle(&space, budget))
 		;
@@ -219,6 +224,8 @@ static void recycle_once(unsigned int budget)
  */
 
 #define MINE	24
+/* More than half of the space taken, and there would be large ranges. */
+#define WAITING	(MAX_LAST / 8)
 
 static void churn(unsigned int me)
 {
@@ -232,7 +239,8 @@ static void churn(unsigned int me)
 			n += get(size, 1, space_last, &mine[n]);
 		} else if (n) {
 			k = shim_below(n);
-			put(&mine[k], shim_one_in(4));
+			put(&mine[k], shim_one_in(4) &&
+				      load(waiting) < WAITING);
 			mine[k] = mine[--n];
 		}
 	}
