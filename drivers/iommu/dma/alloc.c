@@ -113,8 +113,7 @@ static unsigned long block_orders(const struct iommu_dma_cookie *cookie,
 	unsigned long orders = cookie->domain->pgsize_bitmap >> PAGE_SHIFT;
 	/* A granule above the page size cannot be allocated in parts. */
 	unsigned int least = cookie->granule_shift > PAGE_SHIFT ?
-				     cookie->granule_shift - PAGE_SHIFT :
-				     0;
+			     cookie->granule_shift - PAGE_SHIFT : 0;
 
 	orders = (orders | BIT(least)) & GENMASK(MAX_PAGE_ORDER, least);
 	return attrs & DMA_ATTR_ALLOC_SINGLE_PAGES ? BIT(least) : orders;

@@ -57,8 +57,8 @@ void iommu_dma_unmap_end_slow(struct device *dev,
 /* The first byte behind the mapping; space_init() has made it fit. */
 static inline u64 iommu_dma_unmap_iova_end(const struct iommu_dma_unmap *unmap)
 {
-	return ((u64)unmap->range.last + 1 - unmap->cookie->guard)
-	       << unmap->cookie->granule_shift;
+	return ((u64)unmap->range.last + 1 - unmap->cookie->guard) <<
+	       unmap->cookie->granule_shift;
 }
 
 /* Bytes of the mapping, whole granules */
