@@ -4,9 +4,9 @@
  * may go.
  *
  * Three granules are taken, each in a word of its own. Two are retired, the third
- * is released at once, the recycler takes what waits, the owner parks the chunk,
- * somebody trims. There are empty chunks enough, so this one is to go when it is
- * empty, if it can.
+ * is released at once, the recycler takes what waits, the CPU puts its chunk on a
+ * partial list, somebody shrinks the pool. There are empty chunks enough, so this one
+ * is to go when it is empty, if it can.
  *
  *   dirty     nothing dirty is left behind that no list leads to
  *   dead      a chunk that goes is on no list and gets on none
@@ -22,10 +22,10 @@
  *   NO_DEAD        retiring does not look whether the chunk is dead
  *   NO_RCU         retiring is no reader of RCU
  *   NO_E           freeing reads the class before the bits are clear
- *   NO_F           parking reads the bits before the class is seen
+ *   NO_F           putting it reads the bits before the class is seen
  */
 
-#define OWNED	0
+#define CPU	0
 #define FULL	1
 #define SOME	2
 #define EMPTY	3
@@ -35,18 +35,18 @@
 #define DEAD	2
 
 byte used = 7, dirty, queued;
-byte class = OWNED;
-bit parking;		/* the class is FULL, but nobody sees it yet */
+byte class = CPU;
+bit putting;		/* the class is FULL, but nobody sees it yet */
 bit listed;		/* on the epoch's list */
 bit recycling;		/* popped, and not done with */
 bit freed;
 byte readers;		/* of RCU, that began while the chunk was there */
 bit locked;
 byte running = 3;	/* two who retire, one who releases */
-bit parked;
+bit has_put;
 
 inline lock() { atomic { !locked -> locked = 1 } }
-inline unlock() { atomic { !parking -> locked = 0 } }
+inline unlock() { atomic { !putting -> locked = 0 } }
 
 /* What list it belongs on; words are read one after the other. */
 inline classify(is)
@@ -97,33 +97,33 @@ inline gone(is)
 }
 
 /* With the lock held, on no list */
-inline park(is)
+inline put_partial(is)
 {
-	parking = 1;
+	putting = 1;
 #ifndef NO_F
-	!parking;
+	!putting;
 #endif
 	classify(is);
 	if
 	:: is == EMPTY -> kill(is)
 	:: else
 	fi;
-	atomic { !parking -> class = is };
+	atomic { !putting -> class = is };
 	gone(is)
 }
 
-inline relist(is)
+inline sort(is)
 {
 	lock();
 	if
-	:: class != OWNED && class != GONE -> park(is)
+	:: class != CPU && class != GONE -> put_partial(is)
 	:: else
 	fi;
 	unlock()
 }
 
-/* chunk_clear_bits() of @bits, chunk_outgrew(), chunk_relist() */
-inline put(bits, was, is)
+/* chunk_clear_bits() of @bits, iova_chunk_outgrew(), iova_pool_sort() */
+inline free_bits(bits, was, is)
 {
 	assert(!freed);
 #ifdef NO_E
@@ -134,12 +134,12 @@ inline put(bits, was, is)
 	was = class;
 #endif
 	if
-	:: was == OWNED || was == EMPTY || was == GONE
-	:: was == FULL -> relist(is)
+	:: was == CPU || was == EMPTY || was == GONE
+	:: was == FULL -> sort(is)
 	:: was == SOME ->
 		classify(is);
 		if
-		:: is != SOME -> relist(is)
+		:: is != SOME -> sort(is)
 		:: else
 		fi
 	fi;
@@ -192,21 +192,21 @@ active proctype releaser()
 	byte was, is;
 
 	readers++;
-	put(4, was, is);
+	free_bits(4, was, is);
 	atomic { readers--; running-- }
 }
 
-active proctype owner()
+active proctype cpu()
 {
 	byte is;
 
 	lock();
-	park(is);
-	parked = 1;
+	put_partial(is);
+	has_put = 1;
 	unlock()
 }
 
-active proctype trimmer()
+active proctype shrinker()
 {
 	byte is;
 
@@ -237,7 +237,7 @@ end:	do
 		atomic { bits = dirty; dirty = 0 };
 #endif
 		if
-		:: bits -> put(bits, was, is)
+		:: bits -> free_bits(bits, was, is)
 		:: else
 		fi;
 		atomic {
@@ -251,7 +251,7 @@ end:	do
 active proctype memory()
 {
 end:	do
-	:: atomic { parking -> class = FULL; parking = 0 }
+	:: atomic { putting -> class = FULL; putting = 0 }
 	od
 }
 
@@ -265,7 +265,7 @@ end:	do
 active proctype judge()
 {
 	atomic {
-		!running && parked && !listed && !recycling && !locked ->
+		!running && has_put && !listed && !recycling && !locked ->
 		assert(!dirty);
 		assert(!used);
 		assert(class == EMPTY || class == GONE)

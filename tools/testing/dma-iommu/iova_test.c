@@ -127,15 +127,15 @@ static struct iova_gaps check_subtree(const struct rb_node *node)
 	return most;
 }
 
-/* Whether a CPU owns @c; and the granules of it that CPUs have in hand */
+/* Whether @c is a CPU chunk; and its granules that are in the caches of CPUs */
 static bool chunk_is_cpu_chunk(struct iova_space *space,
-			       const struct iova_chunk *c, u64 *in_hand)
+			       const struct iova_chunk *c, u64 *cached)
 {
 	const struct iova_cpu_word *word;
 	const struct iova_cpu *of;
-	unsigned int cpu, i, w, owners = 0;
+	unsigned int cpu, i, w, cpus = 0;
 
-	memset(in_hand, 0, IOVA_WORDS * sizeof(*in_hand));
+	memset(cached, 0, IOVA_WORDS * sizeof(*cached));
 	for_each_possible_cpu(cpu) {
 		bool mine = false;
 
@@ -144,7 +144,7 @@ static bool chunk_is_cpu_chunk(struct iova_space *space,
 			if (of->chunk[i] != c)
 				continue;
 			mine = true;
-			owners++;
+			cpus++;
 		}
 		FAIL_IF(of->recent == c && !mine);
 		for (i = 0; i < IOVA_CPU_WORDS; i++) {
@@ -155,13 +155,13 @@ static bool chunk_is_cpu_chunk(struct iova_space *space,
 			FAIL_IF(word->base < c->extent.first ||
 				word->base > c->extent.last);
 			w = base_word(word->base);
-			FAIL_IF(in_hand[w] & word->free);
+			FAIL_IF(cached[w] & word->free);
 			FAIL_IF(word->free & ~c->used[w].counter);
-			in_hand[w] |= word->free;
+			cached[w] |= word->free;
 		}
 	}
-	FAIL_IF(owners > 1);
-	return owners;
+	FAIL_IF(cpus > 1);
+	return cpus;
 }
 
 static bool chunk_listed(struct iova_space *space, const struct iova_chunk *c)
@@ -195,8 +195,8 @@ static bool retired_listed(struct iova_space *space, struct iova_extent *x,
 static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 {
 	unsigned int i, epoch, left = 0;
-	u64 in_hand[IOVA_WORDS];
-	bool owned = chunk_is_cpu_chunk(space, c, in_hand);
+	u64 cached[IOVA_WORDS];
+	bool of_cpu = chunk_is_cpu_chunk(space, c, cached);
 
 	FAIL_IF(c->extent.first % IOVA_CHUNK_GRANULES);
 	FAIL_IF(c->extent.last != c->extent.first + IOVA_CHUNK_GRANULES - 1);
@@ -205,7 +205,7 @@ static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 	FAIL_IF(c->zone != iova_pool_zone(&space->pool, c->extent.last));
 	FAIL_IF(c->class == IOVA_CLASS_NONE);
 	FAIL_IF(c->queued.counter & IOVA_QUEUED_DEAD);
-	FAIL_IF((c->class == IOVA_CLASS_CPU) != owned);
+	FAIL_IF((c->class == IOVA_CLASS_CPU) != of_cpu);
 	if (c->class != IOVA_CLASS_CPU)
 		FAIL_IF(c->class != iova_chunk_class(c));
 	if (c->class != IOVA_CLASS_FULL)
@@ -225,7 +225,7 @@ static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 		bool used = c->used[i / 64].counter & bit;
 		u8 s = *state(c->extent.first + i) & ~LATER;
 
-		if (in_hand[i / 64] & bit)
+		if (cached[i / 64] & bit)
 			used = false;
 		FAIL_IF(c->size[i] && left);
 		left += c->size[i];
@@ -245,9 +245,9 @@ static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 	FAIL_IF(left);
 }
 
-static void check_lists(struct iova_space *space, unsigned int parked)
+static void check_lists(struct iova_space *space, unsigned int partial)
 {
-	unsigned int zone, class, found = 0, empty = 0, owned = 0;
+	unsigned int zone, class, found = 0, empty = 0, cpu_chunks = 0;
 	struct iova_chunk *c;
 
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
@@ -262,17 +262,17 @@ static void check_lists(struct iova_space *space, unsigned int parked)
 				(space->pool.classes[zone] >> class & 1));
 		}
 	}
-	FAIL_IF(found != parked);
+	FAIL_IF(found != partial);
 	FAIL_IF(empty != space->pool.nr_empty || empty > IOVA_EMPTY_MAX);
 	list_for_each_entry(c, &space->pool.cpu_chunks, list)
-		owned++;
-	FAIL_IF(owned != space->pool.nr_cpu_chunks);
+		cpu_chunks++;
+	FAIL_IF(cpu_chunks != space->pool.nr_cpu_chunks);
 }
 
 static void check_space(struct iova_space *space)
 {
 	struct iova_extent *x, *before = NULL;
-	unsigned int parked = 0;
+	unsigned int partial = 0;
 	struct rb_node *node;
 
 	check_subtree(space->pool.extents.root.rb_node);
@@ -283,7 +283,7 @@ static void check_space(struct iova_space *space)
 		FAIL_IF(!before && x != &space->pool.extents.floor);
 		if (x->kind == IOVA_KIND_CHUNK) {
 			check_chunk(space, to_chunk(x));
-			parked += to_chunk(x)->class < IOVA_CLASSES;
+			partial += to_chunk(x)->class < IOVA_CLASSES;
 		} else if (x->kind == IOVA_KIND_LARGE) {
 			FAIL_IF(x->mapped != (*state(x->first) == LIVE));
 			FAIL_IF(*state(x->first) != *state(x->last));
@@ -291,7 +291,7 @@ static void check_space(struct iova_space *space)
 		before = x;
 	}
 	FAIL_IF(before != &space->pool.extents.ceiling || before->last != ULONG_MAX);
-	check_lists(space, parked);
+	check_lists(space, partial);
 }
 
 /* By looking at all gaps */
@@ -320,8 +320,8 @@ static void check_largest(struct iova_space *space, unsigned long limit)
 	FAIL_IF(iova_pool_largest(&space->pool, limit) != most);
 }
 
-/* Give back what CPUs keep at hand. */
-static void settle(struct iova_space *space)
+/* Drain the caches of all CPUs. */
+static void drain_all(struct iova_space *space)
 {
 	struct iova_cpu *of;
 	unsigned int cpu, zone;
@@ -571,7 +571,7 @@ static void end_empty(const struct setup *setup, struct iova_space *space)
 		iova_space_release(space, &range);
 	}
 	recycle_all(space);
-	settle(space);
+	drain_all(space);
 	check_space(space);
 	if (setup->reserve)
 		return;
@@ -917,7 +917,7 @@ struct item {
 };
 
 static struct iova_space shared;
-static u8 *owners;
+static u8 *cpus;
 static struct item *boxes[BOXES];
 static int shared_epoch, shared_stop;
 static unsigned int shared_steps;
@@ -929,7 +929,7 @@ static void own(const struct iova_range *range, u8 from, u8 to)
 	unsigned long g;
 
 	for (g = range->first; g <= range->last; g++)
-		FAIL_IF(__atomic_exchange_n(&owners[g], to, __ATOMIC_RELAXED) !=
+		FAIL_IF(__atomic_exchange_n(&cpus[g], to, __ATOMIC_RELAXED) !=
 		       from);
 }
 
@@ -1061,7 +1061,7 @@ static void thread_test(unsigned int bits, unsigned int steps,
 	shared_stop = 0;
 	shared_epoch = 0;
 	shared_allocs = 0;
-	owners = calloc(1, shared_last + 1);
+	cpus = calloc(1, shared_last + 1);
 	FAIL_IF(iova_space_init(&shared, 1, shared_last, 12));
 	shim_fail_one_in = fail_one_in;
 	for (i = 0; i < THREADS; i++)
@@ -1078,15 +1078,15 @@ static void thread_test(unsigned int bits, unsigned int steps,
 	recycling = -1;
 	recycle_all(&shared);
 	for (i = 1; i <= shared_last; i++) {
-		FAIL_IF(owners[i] == 1);
-		*state(i) = owners[i] || reserved_later(&shared, i) ?
+		FAIL_IF(cpus[i] == 1);
+		*state(i) = cpus[i] || reserved_later(&shared, i) ?
 			    RESERVED : FREE;
 	}
-	settle(&shared);
+	drain_all(&shared);
 	check_space(&shared);
 	iova_space_destroy(&shared);
 	oracle_clear();
-	free(owners);
+	free(cpus);
 	shim_rcu_barrier();
 	FAIL_IF(shim_live());
 	shim_report("threads: %u bits, %d allocations by %u threads", bits,

@@ -75,7 +75,7 @@ static void flush(void)
 }
 
 /* What cannot be had gives back the empty chunks. */
-static void trim(void)
+static void shrink(void)
 {
 	struct iova_request req = { .size = LAST - FIRST + 1, .align = 1, .limit = LAST };
 	struct iova_range range;
@@ -85,7 +85,7 @@ static void trim(void)
 }
 
 /*
- * Two chunks: one that is parked, of pieces 0 to 3, and that of piece 4, CPU 0's.
+ * Two chunks: a partial one, of pieces 0 to 3, and that of piece 4, CPU 0's.
  */
 static void two_chunks(void)
 {
@@ -95,7 +95,7 @@ static void two_chunks(void)
 		FAIL_IF(!get(i, PIECE));
 }
 
-/* The parked one waits for a flush, and is in use by piece 3 alone. */
+/* The partial one waits for a flush, and is in use by piece 3 alone. */
 static void nearly_empty(void)
 {
 	two_chunks();
@@ -136,17 +136,17 @@ static void release_last(void)
 	release(3);
 }
 
-static void flush_and_trim(void)
+static void flush_and_shrink(void)
 {
 	flush();
-	trim();
+	shrink();
 	shim_rcu_barrier();
 	flush();
-	trim();
+	shrink();
 	shim_rcu_barrier();
 }
 
-/* CPU 0 owns a chunk that is full. */
+/* CPU 0 has a CPU chunk that is full. */
 static void full(void)
 {
 	unsigned int i;
@@ -170,8 +170,8 @@ static void get_one(void)
 	get(7, 1);
 }
 
-/* All are owned, and only the first has room, of pieces 1 and 2. */
-static void crowded(void)
+/* All are CPU chunks, and only the first has free granules, of pieces 1 and 2. */
+static void low(void)
 {
 	unsigned int i;
 
@@ -239,19 +239,19 @@ static const struct pair {
 	void (*prepare)(void), (*first)(void), (*second)(void), (*after)(void);
 } pairs[] = {
 	{ "retiring the last of a chunk, flushing", nearly_empty, retire_last,
-	  flush_and_trim },
+	  flush_and_shrink },
 	{ "releasing the last of a chunk, flushing", nearly_empty, release_last,
-	  flush_and_trim },
-	{ "parking a chunk, releasing its last", full, get_piece,
+	  flush_and_shrink },
+	{ "putting a partial chunk, releasing its last", full, get_piece,
 	  release_last },
-	{ "parking a chunk, retiring its last", full, get_piece, retire_last },
-	{ "filling a word, taking what others own", crowded, get_one,
+	{ "putting a partial chunk, retiring its last", full, get_piece, retire_last },
+	{ "filling a word, taking from others' CPU chunks", low, get_one,
 	  get_other_piece },
-	{ "taking of the own, taking what others own", crowded, get_piece,
+	{ "taking from a CPU chunk, likewise from others'", low, get_piece,
 	  get_other_piece },
-	{ "taking of a chunk, trimming", nearly_empty, get_piece, trim },
-	{ "adopting an empty chunk, trimming", empty, get_piece, trim },
-	{ "reserving of an empty chunk, trimming", empty, reserve_first, trim },
+	{ "taking of a chunk, shrinking", nearly_empty, get_piece, shrink },
+	{ "getting an empty chunk, shrinking", empty, get_piece, shrink },
+	{ "reserving of an empty chunk, shrinking", empty, reserve_first, shrink },
 	{ "retiring two at once", half_empty, retire_third, retire_last },
 	{ "flushing, handing out", nearly_empty, flush, get_piece },
 	{ "making two chunks", NULL, get_piece, get_other_piece },

@@ -357,7 +357,7 @@ static void claim_test(unsigned int count)
 
 /*
  * Each thread gives what it gets to the next, which frees it, in a space that is
- * always used up, for limits of several widths: chunks change hands all the time.
+ * always used up, for limits of several widths: chunks go from CPU to CPU all the time.
  */
 
 #define PIPE		512
@@ -430,8 +430,8 @@ static void relay_test(unsigned int bits, unsigned int count)
 }
 
 /*
- * Chunks that run empty go, at the hands of whoever frees last, recycles or finds
- * no room for something large, while others retire into them.
+ * Chunks that run empty go, by whoever frees last, recycles or finds
+ * no gap for something large, while others retire into them.
  */
 
 static void fill_and_empty(unsigned int me)
@@ -452,13 +452,13 @@ static void fill_and_empty(unsigned int me)
 	}
 }
 
-static void trim_and_flush(unsigned int me)
+static void shrink_and_flush(unsigned int me)
 {
 	struct iova_range range;
 
 	while (load(running)) {
 		recycle_once(1 + shim_below(4));
-		/* Can be had only when nothing else is taken; trims, then. */
+		/* Can be had only when nothing else is taken; shrinks the pool, then. */
 		if (get(space_last - space_first, 1, space_last, &range))
 			put(&range, false);
 		shim_rcu_barrier();
@@ -469,15 +469,15 @@ static void death_test(unsigned int count)
 {
 	begin("chunks that go", 1, BIT(20) - 1);
 	steps = count;
-	run(fill_and_empty, trim_and_flush);
+	run(fill_and_empty, shrink_and_flush);
 	shim_report("race%s: chunks that go: %ld ranges", how(), successes);
 	end();
 }
 
 /*
  * Short rounds in little room: what is lost in a race shows only until something else
- * of the same chunk is freed. Up to one chunk each, nothing is parked, and all take
- * from chunks that others own, and fill their hands from, at that moment.
+ * of the same chunk is freed. Up to one chunk each, none is partial, and all take
+ * from chunks of other CPUs, which fill their caches from them at that moment.
  */
 static void rounds_test(unsigned int count)
 {
@@ -490,7 +490,7 @@ static void rounds_test(unsigned int count)
 		      BIT(20) - 1);
 		steps = 1 + shim_below(60);
 		run(shim_one_in(2) ? churn : fill_and_empty,
-		    shim_one_in(2) ? flusher : trim_and_flush);
+		    shim_one_in(2) ? flusher : shrink_and_flush);
 		total += successes;
 		end();
 	}
