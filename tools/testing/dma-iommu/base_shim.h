@@ -7,33 +7,17 @@
 #ifndef _BASE_SHIM_H
 #define _BASE_SHIM_H
 
-typedef u64 dma_addr_t;
+#include <linux/mutex.h>
+#include <linux/workqueue.h>
 
-#define PAGE_SIZE		4096UL
-#define IS_REACHABLE(option)	1
-#define static_assert		_Static_assert
-#define BUG_ON(cond)		FAIL_IF(cond)
-#define WARN_ON(cond)		({ bool warn_ = (cond); FAIL_IF(warn_); warn_; })
-#define swap(a, b) \
-	do { typeof(a) swap_ = (a); (a) = (b); (b) = swap_; } while (0)
-#define __ffs(x)		((unsigned int)__builtin_ctzl(x))
-#define is_power_of_2(x)	((x) && !((x) & ((x) - 1)))
 #define cache_line_size()	64
-#define ERR_PTR(err)		((void *)(long)(err))
 #define pr_err(fmt, ...)	printf(fmt, ##__VA_ARGS__)
 #define kmemleak_transient_leak(p)
 #define MODULE_AUTHOR(text)	extern int shim_module
 #define MODULE_DESCRIPTION(text) extern int shim_module
 #define MODULE_LICENSE(text)	extern int shim_module
 
-#define spin_lock(l)		raw_spin_lock(l)
-#define spin_unlock(l)		raw_spin_unlock(l)
 #define assert_spin_locked(l)	((void)(l))
-
-struct mutex {
-	int unused;
-};
-
 #define DEFINE_MUTEX(name)	struct mutex name
 #define mutex_lock(m)		((void)(m))
 #define mutex_unlock(m)		((void)(m))
@@ -70,17 +54,13 @@ kmem_cache_create(const char *name, size_t size, size_t align, int flags,
 #define cpuhp_state_add_instance_nocalls(state, node)	((void)(node), 0)
 #define cpuhp_state_remove_instance_nocalls(state, node) ((void)(node))
 
-struct work_struct {
-	void (*func)(struct work_struct *work);
-};
-
 struct delayed_work {
 	struct work_struct work;
 };
 
 #define INIT_DELAYED_WORK(w, f)		((w)->work.func = (f))
 #define msecs_to_jiffies(ms)		(ms)
-#define schedule_delayed_work(w, delay)	((void)WRITE_ONCE((w)->work.func, (w)->work.func))
+#define schedule_delayed_work(w, delay)	do { WRITE_ONCE((w)->work.due, 1); } while (0)
 #define cancel_delayed_work_sync(w)	((void)(w))
 
 #endif /* _BASE_SHIM_H */
