@@ -60,7 +60,7 @@ static size_t unmap(struct iommu_domain *domain, u64 addr, size_t size)
 	for (left = size; left; left -= granule(), addr += granule()) {
 		slot = machine_slot(addr);
 		FAIL_IF(!slot->mapped && !machine.holes);
-		if (!slot->mapped)
+		if (!slot->mapped || (machine.sticks && addr == machine.sticks))
 			break;
 		if (machine.stick_nth && machine.unmaps == machine.stick_nth &&
 		    left == granule()) {
@@ -329,6 +329,7 @@ void machine_setup(unsigned int granule_shift, bool sync)
 	machine.fail_nth = 0;
 	machine.error = 0;
 	machine.stick_nth = 0;
+	machine.sticks = 0;
 }
 
 /* Nothing has been called yet. */

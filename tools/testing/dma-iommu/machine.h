@@ -56,6 +56,7 @@ struct machine_slot {		/* of a granule of the range */
  * @unmaps: calls of the IOMMU core to unmap something
  * @stick_nth: this one of them leaves a granule mapped; 0: none
  * @stuck: one has been left
+ * @sticks: the granule there stays mapped, whoever tries; 0: none
  * @waits: for caches
  * @messages: about the device
  * @holes: unmapping may come to what is not mapped, and stops there
@@ -86,6 +87,7 @@ struct machine {
 	unsigned int unmaps;
 	unsigned int stick_nth;
 	bool stuck;
+	u64 sticks;
 	unsigned int waits;
 	unsigned int messages;
 	bool holes;

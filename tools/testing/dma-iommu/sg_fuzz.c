@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzzing of sg.c, with sg-layout.c and batch.c as they are. The input is a
- * device, an IOMMU, a range of addresses, and a scatterlist, of three bytes
- * an entry, with chains, memory of other devices, and an entry that is refused.
+ * Fuzzing of sg.c, with sg-layout.c, batch.c and unmap.c as they are. The input is
+ * a device, an IOMMU in strict or deferred mode, a range of addresses, and a
+ * scatterlist, of three bytes an entry, with chains, memory of other devices, and an
+ * entry that is refused.
  *
  * A machine records what is mapped (see machine.h). The oracle has the list as a
  * driver has it, and reads its segments as the device does:
@@ -14,7 +15,8 @@
  *   - after an error, also if any call fails, the list is bit for bit what it
  *     was, nothing is mapped and no address is taken;
  *   - caches are told of all bytes, and waited for once;
- *   - after unmapping all is as if it had never been.
+ *   - after unmapping all is as if it had never been;
+ *   - the range and its pages are free only when the IOTLB has nothing of them.
  */
 
 #include "fuzz.h"
@@ -771,6 +773,21 @@ static void unmap_spoilt(u8 how)
 	FAIL_IF(range_taken);
 }
 
+/* What cannot be unmapped is told of, and neither it nor its pages are used again. */
+static void check_stuck(void)
+{
+	u64 addr = machine.start;
+
+	while (!machine_slot(addr)->mapped)
+		addr += granule();
+	machine.waits = 0;
+	machine.sticks = addr;
+	iommu_dma_unmap_sg(dev, list, nr_entries, dir, attrs);
+	FAIL_IF(!machine.messages || !range_taken || !machine_nothing_stale());
+	machine.sticks = 0;
+	range_taken = false;
+}
+
 static void check_failure(unsigned int nth)
 {
 	/* One that callers may try again, one that the layer has itself, and another */
@@ -875,5 +892,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		check_failure(calls);
 	if (size && data[0] & 8 && map() > 0 && range_taken)
 		unmap_spoilt(data[size - 1]);
+	if (map() > 0 && range_taken)
+		check_stuck();
 	return 0;
 }
