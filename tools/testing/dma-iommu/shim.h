@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the layer's sources need of the kernel, in user space.
+ * What the layer's sources need of the kernel beyond tools/include, in user space.
  *
- * Included before anything else in every file, in place of most of <linux/...>;
- * sg.h, llist.h, rbtree*.h and cleanup.h are the kernel's own (see Makefile).
+ * Included before anything else in every file. Numbers, bits, lists, trees, scoped
+ * guards and the XArray are the kernel's own, from its tools/include or, where that
+ * has none or a copy only, from the kernel itself (see the Makefile). What is here
+ * the kernel has for user space, too, but not so that it finds mistakes:
  *
- *   locks     spin, know their holder and check the order in which classes nest
+ *   locks     spin, know their holder and check the order in which classes nest;
+ *             those of tools/include are mutexes that check nothing
+ *   atomics   are the compiler's: ThreadSanitizer does not see the volatile
+ *             accesses and the assembler lines of tools/include
  *   CPUs      a thread "is on" a CPU from local_irq_save() to _restore(), nobody
- *             else is on it then, and it migrates at random in between
+ *             else is on it then, and it migrates at random in between; in
+ *             tools/testing/shared there is one CPU, which all threads are on
  *   RCU       readers hold a lock that freeing waits for, so that the sanitizers
- *             see what is freed too early
- *   memory    allocations fail at random if asked to
- *   turns     if asked to, threads run one at a time, and where they hand over
- *             follows from a seed
+ *             see what is freed too early; liburcu, which tools/testing/shared
+ *             takes, frees late and in a thread of its own, which takes no turns
+ *   memory    allocations fail at random or at a given one if asked to; those of
+ *             tools/testing/shared fail by their flags
+ *   turns     if asked to, threads run one at a time, and which runs when follows
+ *             from a seed
  *
  * With SHIM_PERF all of that costs about what it costs in a kernel without
  * debugging: a thread is a CPU for good, disabling interrupts is a load and a
@@ -62,7 +70,7 @@ void shim_die(const char *file, int line, const char *what);
 #undef clamp
 #define is_signed_type(type)	((type)-1 < (type)1)
 #define statically_true(x)	(__builtin_constant_p(x) && (x))
-/* The kernel's own, as that of tools/include takes no two types for one number */
+/* The kernel's own: those of tools/include take no two types. */
 #include <linux/minmax.h>
 
 #undef noinline
@@ -124,6 +132,7 @@ static inline void shim_step(void)
 #define smp_load_acquire(p)	shim_load(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, v)	shim_store(p, v, __ATOMIC_RELEASE)
 #define rcu_assign_pointer(p, v) smp_store_release(&(p), v)
+/* lib/xarray.c moves what readers know already: ThreadSanitizer does not know that. */
 #define RCU_INIT_POINTER(p, v)	rcu_assign_pointer(p, v)
 #define rcu_dereference_raw(p)	READ_ONCE(p)
 #define rcu_dereference_check(p, cond)		READ_ONCE(p)
