@@ -13,7 +13,7 @@
  *   - wherever the range may begin, no segment of several entries is longer than
  *     the device allows or crosses a boundary; one that is a single entry does
  *     so only if that would anywhere;
- *   - what could have joined has joined, and nothing could begin lower;
+ *   - what can be merged is merged, and nothing could begin lower;
  *   - one segment, if asked for, is gapless, and refused if and only if the
  *     device could not use it;
  *   - the same list gives the same places again, also in the short way that
@@ -46,7 +46,7 @@ static struct sg_cursor cursor;
 static unsigned int nr_entries;
 
 static const char *trace;
-static unsigned long long nr_joined, nr_moved, nr_alone, nr_bus, nr_whole,
+static unsigned long long nr_merged, nr_moved, nr_alone, nr_bus, nr_whole,
 			  nr_refused, nr_dense;
 
 /*
@@ -234,7 +234,7 @@ static void check_start(const struct entry *entry, u64 start, u64 end)
 }
 
 /* Whether it could go on where @len bytes of a segment end */
-static bool could_join(const struct entry *entry, u64 end, u64 len)
+static bool can_merge(const struct entry *entry, u64 end, u64 len)
 {
 	return end % layout.granule == 0 && entry->phys % layout.granule == 0 &&
 	       len + entry->len <= layout.max_segment &&
@@ -314,11 +314,11 @@ static void check_any(void)
 		FAIL_IF(start % layout.granule != entry->phys % layout.granule);
 		if (places[i].merged) {
 			FAIL_IF(!segment || start != end);
-			FAIL_IF(!could_join(entry, end, segment));
+			FAIL_IF(!can_merge(entry, end, segment));
 			segment += entry->len;
-			nr_joined++;
+			nr_merged++;
 		} else {
-			FAIL_IF(segment && could_join(entry, end, segment));
+			FAIL_IF(segment && can_merge(entry, end, segment));
 			check_start(entry, start, end);
 			segment = entry->len;
 			segments++;
@@ -452,7 +452,7 @@ static void show(void)
 static void fuzz_report(void)
 {
 	printf("%llu operations in %llu inputs: ", nr_ops, nr_inputs);
-	printf("%llu entries joined, %llu moved to a boundary, ", nr_joined,
+	printf("%llu entries merged, %llu moved to a boundary, ", nr_merged,
 	       nr_moved);
 	printf("%llu by themselves too long, %llu bus addresses, ", nr_alone,
 	       nr_bus);

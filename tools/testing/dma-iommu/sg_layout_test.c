@@ -88,7 +88,7 @@ static bool crossing(u64 boundary, u64 first, u64 last)
 }
 
 /* Could this entry go on where the segment before it ends? */
-static bool could_join(const struct sg_layout *layout,
+static bool can_merge(const struct sg_layout *layout,
 		       const struct entry *entry, u64 start, u64 end)
 {
 	return entry->phys % layout->granule == 0 && end % layout->granule == 0 &&
@@ -128,7 +128,7 @@ static void check(const struct sg_layout *layout, const struct list *list)
 			FAIL_IF(end && (end - 1) / layout->granule ==
 				      at->start / layout->granule);
 			/* Not more segments than have to be */
-			FAIL_IF(open && could_join(layout, entry, start, end));
+			FAIL_IF(open && can_merge(layout, entry, start, end));
 			/* Not more space than a unit and a boundary cost */
 			FAIL_IF(at->start - end >= layout->granule + layout->unit &&
 				!crossing(layout->boundary, end, at->start) &&
