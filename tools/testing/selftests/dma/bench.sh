@@ -105,7 +105,7 @@ mode_is_told() {
 }
 
 # Behind an IOMMU a list of whole pages is one segment; else as many as there are
-# entries, or fewer if the core has joined those that are adjacent.
+# entries, or fewer if the core has merged those that are adjacent.
 list_run() {
 	run_well -e 64 "$@" || return 1
 	echo "segments: $(value segments_least) to $(value segments_most)"

@@ -211,7 +211,7 @@ static void check_mapped(const unsigned char *map, size_t count)
 		expect(bytes == count * page, "the segments are the whole buffer");
 	if (behind_iommu)
 		expect(n <= (count * page + SEGMENT - 1) / SEGMENT,
-		       "the IOMMU joins pages");
+		       "the IOMMU merges pages");
 	known = debug_list(&listed);
 	if (known >= 0)
 		expect(known == (int)n && listed == count * page,

@@ -306,12 +306,18 @@ static bool video_dequeue(int fd, struct v4l2_buffer *v)
 	return !ioctl(fd, VIDIOC_DQBUF, v);
 }
 
-static void video_stream(int fd, bool on)
+static void video_start(int fd)
 {
 	int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
 
-	must(!ioctl(fd, on ? VIDIOC_STREAMON : VIDIOC_STREAMOFF, &type),
-	     on ? "VIDIOC_STREAMON" : "VIDIOC_STREAMOFF");
+	must(!ioctl(fd, VIDIOC_STREAMON, &type), "VIDIOC_STREAMON");
+}
+
+static void video_stop(int fd)
+{
+	int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+
+	must(!ioctl(fd, VIDIOC_STREAMOFF, &type), "VIDIOC_STREAMOFF");
 }
 
 /* ---- what is asked for ------------------------------------------------------- */
@@ -345,14 +351,14 @@ static void capture(int fd, bool scattered)
 		if (scattered)
 			check_scattered(buffers[i].map, buffers[i].size);
 	}
-	video_stream(fd, true);
+	video_start(fd);
 	for (i = 0; i < frames; i++) {
 		must(video_dequeue(fd, &v), "VIDIOC_DQBUF");
 		check_buffer(&v, i);
 		poison(&buffers[v.index]);
 		must(!video_queue(fd, v.index), "VIDIOC_QBUF");
 	}
-	video_stream(fd, false);
+	video_stop(fd);
 	printf("%d frames of %dx%d, each byte as it should be%s\n", frames, width,
 	       height, scattered ? ", no two pages neighbours" : "");
 }
@@ -401,9 +407,9 @@ static void capture_stop(int fd)
 		poison(&buffers[i]);
 		must(!video_queue(fd, i), "VIDIOC_QBUF");
 	}
-	video_stream(fd, true);
+	video_start(fd);
 	usleep(150000);
-	video_stream(fd, false);
+	video_stop(fd);
 	if (buffers[0].map[0] != pattern_at(0, 0)) {
 		printf("nothing was written before the stop\n");
 		exit(1);
@@ -431,7 +437,7 @@ static void capture_forever(int fd)
 		poison(&buffers[i]);
 		must(!video_queue(fd, i), "VIDIOC_QBUF");
 	}
-	video_stream(fd, true);
+	video_start(fd);
 	for (i = 0; video_dequeue(fd, &v); i++) {
 		/* What was under way when the driver went is no frame. */
 		if (v.flags & V4L2_BUF_FLAG_ERROR)

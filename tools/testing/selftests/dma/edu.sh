@@ -15,7 +15,7 @@ page=$(page_size)
 ktap_print_header
 ktap_set_plan 25
 try_op "what the device is" "$edu" info
-try_op "a list is one segment, moved across its joins" "$edu" contig 16
+try_op "a list is one segment, moved across its boundaries" "$edu" contig 16
 try_op "segments of two pages at most" "$edu" contig 5 $((2 * page))
 try_op "no segment crosses two pages" "$edu" contig 4 0xffffffff $((2 * page - 1))
 try_op "64 pages, one segment" "$edu" list 64

@@ -185,14 +185,14 @@ echo 1 > /proc/sys/kernel/panic_on_warn
 rmmod dma_edu
 load_module dma_edu mask_bits=24
 before=$(room)
-try_op "a list as one segment, with copies" "$edu" fail list mixed one
+try_op "a list as one segment, with bounces" "$edu" fail list mixed one
 try_op "the same, at odd addresses" "$edu" fail list odd one
 try_op "coherent memory" "$edu" fail coherent
 try_op "coherent memory, page by page" "$edu" fail pagewise
 try_op "coherent memory that is contiguous" "$edu" fail contiguous
 try_op "memory that is not contiguous" "$edu" fail noncontiguous
 try_op "pages" "$edu" fail pages
-try_op "unmapping a list with copies" "$edu" failunmap list odd one
+try_op "unmapping a list with bounces" "$edu" failunmap list odd one
 try "no address is lost" same_room "$before"
 rmmod dma_edu
 
@@ -225,7 +225,7 @@ load_module dma_edu managed=1
 try_all "the first page after another mask" cold mask
 try_all "the first list" cold list mixed plain
 try_all "the first list as one segment" cold list whole one
-try_all "the first list with copies" cold list odd one
+try_all "the first list with bounces" cold list odd one
 try_all "identity to strict" switch identity DMA
 try_all "identity to deferred" switch identity DMA-FQ
 try_all "strict to identity" switch DMA identity

@@ -20,7 +20,7 @@
 NIGHT=$((8 * 3600))	# seconds
 WANTED=50000000		# maps and unmaps in a night
 NET_BYTES=1048576	# of a file that are received in a round
-LOST_KB=2048		# what CPUs may keep at hand in the end, and threads take
+LOST_KB=2048		# what caches of CPUs may keep in the end, and threads take
 SLABS_KB=16384		# what slabs may have grown by
 
 need_root
