@@ -10,10 +10,12 @@
 #include <linux/cpu.h>
 #include <linux/delay.h>
 #include <linux/gfp.h>
+#include <linux/jiffies.h>
 #include <linux/kmsg_dump.h>
 #include <linux/kthread.h>
 #include <linux/log2.h>
 #include <linux/moduleparam.h>
+#include <linux/ratelimit.h>
 
 #include "test_device.h"
 
@@ -336,13 +338,31 @@ void test_device_all_free(struct kunit *test, const struct test_device *td,
 		dma_unmap_resource(td->dev, addr, size, DMA_TO_DEVICE, 0);
 }
 
+/* When lines were last found that test_said() was asked for */
+static unsigned long said_at;
+
+/**
+ * test_log_wait - wait until the log takes lines of any sort again
+ *
+ * It takes ten of a sort in five seconds, and a test before may have had them.
+ *
+ * Context: Process; may sleep for five seconds.
+ */
+void test_log_wait(void)
+{
+	if (said_at)
+		while (time_is_after_eq_jiffies(said_at +
+						DEFAULT_RATELIMIT_INTERVAL))
+			msleep(20);
+}
+
 /**
  * test_said - lines in the log about a device
  * @td: the device
  * @what: how they begin, after its name
  *
- * That is since it was made. There are few of each sort in a while: the log has a
- * limit.
+ * That is since it was made. The log takes ten of a sort in five seconds:
+ * test_log_wait().
  *
  * Context: Process; the caller serialises.
  * Return: how many there are so far.
@@ -363,6 +383,8 @@ unsigned int test_said(const struct test_device *td, const char *what)
 		line[len] = '\0';
 		count += !!strstr(line, want);
 	}
+	if (count)
+		said_at = jiffies;
 	return count;
 }
 

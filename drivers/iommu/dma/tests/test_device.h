@@ -103,6 +103,7 @@ void test_device_settled(struct kunit *test, const struct test_device *td,
 			 unsigned long mapped);
 void test_device_all_free(struct kunit *test, const struct test_device *td,
 			  unsigned int granules);
+void test_log_wait(void);
 unsigned int test_said(const struct test_device *td, const char *what);
 void test_fill(void *buf, size_t len, u64 *seed);
 void test_on_cpus(struct kunit *test, void (*work)(void *data, unsigned int i),
