@@ -21,28 +21,29 @@
 #include "bounce.h"
 #include "unmap.h"
 
-/* Bytes from @start to the first granule that is mapped, or to @end */
-static u64 unmapped_bytes(const struct iommu_dma_cookie *cookie, u64 start,
+/**
+ * iommu_dma_next_mapped - find the first granule that the IOMMU has mapped
+ * @cookie: cookie of the domain
+ * @addr: DMA address of a granule
+ * @end: DMA address behind the last granule
+ *
+ * Context: Any.
+ * Return: its DMA address, or @end.
+ */
+u64 iommu_dma_next_mapped(const struct iommu_dma_cookie *cookie, u64 addr,
 			  u64 end)
 {
-	u64 addr;
-
-	for (addr = start; addr < end; addr += cookie_granule(cookie))
-		if (iommu_iova_to_phys(cookie->domain, addr))
-			break;
-	return addr - start;
+	while (addr < end && !iommu_iova_to_phys(cookie->domain, addr))
+		addr += cookie_granule(cookie);
+	return addr;
 }
 
-/* Bytes from @start to the first granule that is not mapped, or to @end */
-static u64 mapped_bytes(const struct iommu_dma_cookie *cookie, u64 start,
-			u64 end)
+static u64 next_unmapped(const struct iommu_dma_cookie *cookie, u64 addr,
+			 u64 end)
 {
-	u64 addr;
-
-	for (addr = start; addr < end; addr += cookie_granule(cookie))
-		if (!iommu_iova_to_phys(cookie->domain, addr))
-			break;
-	return addr - start;
+	while (addr < end && iommu_iova_to_phys(cookie->domain, addr))
+		addr += cookie_granule(cookie);
+	return addr;
 }
 
 /**
@@ -73,8 +74,8 @@ int iommu_dma_unmap_claim_slow(struct device *dev,
 		return -ENOENT;
 	}
 	start = iommu_dma_iova_addr(unmap->cookie, &unmap->range);
-	start += unmapped_bytes(unmap->cookie, start,
-				iommu_dma_unmap_iova_end(unmap));
+	start = iommu_dma_next_mapped(unmap->cookie, start,
+				      iommu_dma_unmap_iova_end(unmap));
 	if (addr - start < cookie_granule(unmap->cookie))
 		return 0;
 	dev_err_ratelimited(dev, "DMA unmap of %pad: size %zu, but the mapping begins at %pad; unmapping all of it\n",
@@ -140,15 +141,14 @@ size_t iommu_dma_unmap_granules(struct iommu_dma_unmap *unmap, dma_addr_t addr,
  */
 static void unmap_remains(struct device *dev, struct iommu_dma_unmap *unmap)
 {
-	u64 addr = iommu_dma_iova_addr(unmap->cookie, &unmap->range), size;
+	u64 addr = iommu_dma_iova_addr(unmap->cookie, &unmap->range), next;
 	u64 end = iommu_dma_unmap_iova_end(unmap);
 
 	unmap->failed = false;
-	for (; addr < end; addr += size) {
-		addr += unmapped_bytes(unmap->cookie, addr, end);
-		size = mapped_bytes(unmap->cookie, addr, end);
-		if (size)
-			iommu_dma_unmap_range(dev, unmap, addr, size);
+	while ((addr = iommu_dma_next_mapped(unmap->cookie, addr, end)) < end) {
+		next = next_unmapped(unmap->cookie, addr, end);
+		iommu_dma_unmap_range(dev, unmap, addr, next - addr);
+		addr = next;
 	}
 }
 
@@ -207,11 +207,11 @@ int iommu_dma_drop_iova(struct device *dev, struct iommu_dma_cookie *cookie,
 {
 	u64 start = iommu_dma_iova_addr(cookie, range);
 	u64 end = ((u64)range->last + 1) << cookie->granule_shift;
-	u64 gone = unmapped_bytes(cookie, start, end);
+	u64 left = iommu_dma_next_mapped(cookie, start, end);
 	LIST_HEAD(pages);
 
-	if (start + gone < end) {
-		iommu_dma_report_unmap(dev, start, end - start, gone);
+	if (left < end) {
+		iommu_dma_report_unmap(dev, start, end - start, left - start);
 		return -EBUSY;
 	}
 	if (!iommu_dma_no_bounces(cookie))

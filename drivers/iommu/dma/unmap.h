@@ -41,6 +41,8 @@ struct iommu_dma_unmap {
 	bool failed;
 };
 
+u64 iommu_dma_next_mapped(const struct iommu_dma_cookie *cookie, u64 addr,
+			  u64 end);
 int iommu_dma_unmap_claim_slow(struct device *dev,
 			       struct iommu_dma_unmap *unmap, dma_addr_t addr,
 			       size_t size);
