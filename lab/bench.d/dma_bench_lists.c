@@ -49,11 +49,11 @@ struct list_kind {
 static const struct list_kind list_kinds[] = {
 	{ "scattered", 2, 0, PAGE_SIZE, .spread = true },
 	{ "adjacent", 1, 0, PAGE_SIZE },
-	{ "joins", 5, PAGE_SIZE / 8, 2 * PAGE_SIZE + PAGE_SIZE / 4,
+	{ "merged", 5, PAGE_SIZE / 8, 2 * PAGE_SIZE + PAGE_SIZE / 4,
 	  .spread = true },
 	{ "scattered-contiguous", 2, 0, PAGE_SIZE, .spread = true,
 	  .contiguous = true },
-	{ "joins-contiguous", 5, PAGE_SIZE / 8, 2 * PAGE_SIZE + PAGE_SIZE / 4,
+	{ "merged-contiguous", 5, PAGE_SIZE / 8, 2 * PAGE_SIZE + PAGE_SIZE / 4,
 	  .spread = true, .contiguous = true },
 };
 

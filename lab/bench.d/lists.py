@@ -124,11 +124,11 @@ class Contiguous(Part):
     name = "contiguous"
 
     def script(self, mode, kernel):
-        script = f"b joins list joins 16 {COUNT}\n"
+        script = f"b merged list merged 16 {COUNT}\n"
         if kernel == "lean":
             script += f"b pages list scattered-contiguous 256 {COUNT}\n" \
                 f"b pages listfloor scattered 256 {COUNT}\n" \
-                f"b one list joins-contiguous 16 {COUNT}\n"
+                f"b one list merged-contiguous 16 {COUNT}\n"
         return script
 
     def rows(self, table):
@@ -142,9 +142,9 @@ class Contiguous(Part):
             text = "list of 16 entries that meet inside granules"
             for call in "map", "unmap":
                 table.row(self.name, mode, f"{text}, {call}", "instructions",
-                          checked("joins", 0, mean("joins", call)))
+                          checked("merged", 0, mean("merged", call)))
             table.row(self.name, mode, f"{text}, segments", "segments",
-                      segments("joins"))
+                      segments("merged"))
             for call in "map", "unmap":
                 table.row(self.name, mode, f"{text}, as one segment, {call}",
                           "instructions",

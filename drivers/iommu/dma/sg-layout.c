@@ -81,9 +81,9 @@ struct sg_place iommu_dma_layout_next(const struct sg_layout *layout,
 		place.merged = true;
 		cursor->segment += len;
 	} else {
-		offset = phys & (layout->unit - 1);
+		offset = phys & (layout->min_align - 1);
 		place.start = ALIGN(cursor->end, layout->granule);
-		place.start += (offset - place.start) & (layout->unit - 1);
+		place.start += (offset - place.start) & (layout->min_align - 1);
 		if (crosses(layout->boundary, place.start, len))
 			place.start = ALIGN(place.start - offset,
 					    layout->boundary) + offset;

@@ -10,7 +10,7 @@
 /**
  * struct sg_layout - what a device and its IOMMU ask of a list
  * @granule: smallest IOMMU page, bytes
- * @unit: minimum alignment in bytes, a power of two of at least @granule; an
+ * @min_align: minimum alignment in bytes, a power of two of at least @granule; an
  *	entry that begins a segment keeps its offset in it
  * @boundary: no segment crosses a multiple of this many bytes; a power of two,
  *	or 0 for none
@@ -20,7 +20,7 @@
  */
 struct sg_layout {
 	u64 granule;
-	u64 unit;
+	u64 min_align;
 	u64 boundary;
 	u64 max_segment;
 	bool contiguous;
@@ -75,16 +75,16 @@ bool iommu_dma_layout_fits(const struct sg_layout *layout,
 static inline bool iommu_dma_layout_is_dense(const struct sg_layout *layout,
 					     u64 phys, u64 bits, u64 bytes)
 {
-	return !(bits & (layout->unit - 1)) &&
+	return !(bits & (layout->min_align - 1)) &&
 	       (!layout->boundary ||
-		(phys & (layout->unit - 1)) + bytes <= layout->boundary);
+		(phys & (layout->min_align - 1)) + bytes <= layout->boundary);
 }
 
 /* The cursor at the beginning of a dense list whose memory begins at @phys */
 static inline struct sg_cursor
 iommu_dma_layout_dense_start(const struct sg_layout *layout, u64 phys)
 {
-	return (struct sg_cursor){ .end = phys & (layout->unit - 1) };
+	return (struct sg_cursor){ .end = phys & (layout->min_align - 1) };
 }
 
 /* iommu_dma_layout_next() of a dense list */

@@ -63,7 +63,7 @@ static struct sg_layout device_layout(struct device *dev,
 {
 	return (struct sg_layout) {
 		.granule = cookie_granule(cookie),
-		.unit = iommu_dma_min_align(dev, cookie),
+		.min_align = iommu_dma_min_align(dev, cookie),
 		.boundary = iommu_dma_boundary(dev),
 		.max_segment = dma_get_max_seg_size(dev),
 		.contiguous = dma_sg_contiguous(dev, attrs),
@@ -313,7 +313,7 @@ static int map_range(struct iommu_dma_sg *map)
 {
 	struct iommu_dma_iova_req req = {
 		.size = map->size,
-		.align = map->layout.unit,
+		.align = map->layout.min_align,
 		.boundary = map->layout.boundary,
 		.mask = dma_get_mask(map->batch.dev),
 		.nowarn = map->nowarn,
@@ -539,15 +539,6 @@ segment_granules(const struct iommu_dma_cookie *cookie, struct scatterlist *sg)
 	return cookie_granules(cookie, sg_dma_address(sg), sg_dma_len(sg));
 }
 
-static bool nothing_mapped(const struct iommu_dma_unmap *unmap,
-			   dma_addr_t start, dma_addr_t end)
-{
-	for (; start < end; start += cookie_granule(unmap->cookie))
-		if (iommu_iova_to_phys(unmap->cookie->domain, start))
-			return false;
-	return true;
-}
-
 /* Whether the segments can be all of what has been claimed, and nothing else */
 static bool segments_match(const struct iommu_dma_unmap *unmap,
 			   struct scatterlist *sgl, int nents)
@@ -561,7 +552,9 @@ static bool segments_match(const struct iommu_dma_unmap *unmap,
 	for_each_sg_segment(sgl, sg, nents, left) {
 		span = segment_granules(unmap->cookie, sg);
 		if (span.start < addr || span.end <= span.start ||
-		    span.end > end || !nothing_mapped(unmap, addr, span.start))
+		    span.end > end ||
+		    iommu_dma_next_mapped(unmap->cookie, addr, span.start) <
+		    span.start)
 			return false;
 		addr = span.end;
 	}

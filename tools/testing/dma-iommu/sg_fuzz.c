@@ -28,7 +28,7 @@
 #define BEHIND		2		/* entries that are not to be mapped */
 
 struct header {
-	u8 granule, unit, boundary, segment, flags, more, base, fault;
+	u8 granule, min_align, boundary, segment, flags, more, base, fault;
 };
 
 struct record {
@@ -48,10 +48,10 @@ static unsigned long attrs;
 static enum dma_data_direction dir;
 static u64 base;
 static bool too_short;	/* the list ends before its last entry */
-static bool meet;	/* all its entries do, at units, as in most lists */
+static bool meet;	/* all its entries do, aligned, as in most lists */
 
 /* What the device can do, as the oracle knows it */
-static u64 unit, boundary, mask = 0x123456789;
+static u64 min_align, boundary, mask = 0x123456789;
 static unsigned int max_segment;
 static bool always_contiguous;
 
@@ -147,7 +147,7 @@ bool iommu_dma_alloc_iova(struct device *d, struct iommu_dma_cookie *cookie,
 
 	FAIL_IF(d != dev || cookie != &machine.cookie || range_taken);
 	FAIL_IF(!req->size || req->size % granule());
-	FAIL_IF(req->align != unit || req->boundary != boundary ||
+	FAIL_IF(req->align != min_align || req->boundary != boundary ||
 		req->mask != mask ||
 		req->nowarn != !!(attrs & DMA_ATTR_NO_WARN));
 	if (machine_call_fails() ||
@@ -291,14 +291,14 @@ void __wrap_iommu_dma_unmap_end_slow(struct device *d,
 
 static void decode_device(const struct header *h)
 {
-	unit = granule() << (h->unit < 160 ? 0 : h->unit % 8);
+	min_align = granule() << (h->min_align < 160 ? 0 : h->min_align % 8);
 	boundary = h->boundary < 96 ? 0 : granule() / 4 << h->boundary % 16;
 	max_segment = h->segment < 96 ? UINT_MAX :
 		      granule() / 4 * (1 + h->segment % 64);
 	always_contiguous = (h->flags & 3) == 1;
 	machine.parms = (struct device_dma_parameters) {
 		.max_segment_size = max_segment,
-		.min_align_mask = unit - 1,
+		.min_align_mask = min_align - 1,
 		.segment_boundary_mask = boundary - 1,
 		.contiguous = always_contiguous,
 	};
@@ -353,7 +353,7 @@ static u64 decode_len(const struct record *r, u64 phys)
 	case 2:
 		return (1 + n) * granule() - phys % granule();
 	case 3:
-		return (1 + n % 8) * unit;
+		return (1 + n % 8) * min_align;
 	case 4:
 		return max_segment / (1 + n);
 	case 5:
@@ -369,7 +369,7 @@ static void decode_record(const struct record *r)
 {
 	struct entry *entry = &entries[nr_entries];
 	u64 last = nr_entries ? entry[-1].phys + entry[-1].len : 0x7654000;
-	u64 some = (0x10000 + r->phys * 7919ULL) * unit, phys = last;
+	u64 some = (0x10000 + r->phys * 7919ULL) * min_align, phys = last;
 
 	switch (r->what % 8) {
 	case 2:
@@ -388,7 +388,7 @@ static void decode_record(const struct record *r)
 		phys = ALIGN(last, granule());
 		break;
 	case 7:
-		phys = ALIGN(last, unit) + r->phys % 16;
+		phys = ALIGN(last, min_align) + r->phys % 16;
 		break;
 	}
 	/* All of it is of one kind. */
@@ -396,11 +396,11 @@ static void decode_record(const struct record *r)
 	if (r->what >= 0xe0)
 		phys += (r->what / 8 % 4 ? BUS : BRIDGE) * BIT_ULL(KIND_SHIFT);
 	if (meet)
-		phys = ALIGN(phys, unit);
+		phys = ALIGN(phys, min_align);
 	entry->phys = phys;
 	entry->len = max_t(u64, decode_len(r, phys), 1);
 	if (meet)
-		entry->len = ALIGN(entry->len, unit);
+		entry->len = ALIGN(entry->len, min_align);
 	entry->len = min_t(u64, entry->len, UINT_MAX);
 	nr_entries++;
 }
@@ -493,7 +493,7 @@ static bool crossing(u64 first, u64 last)
 /* Whether the device could use it, wherever it is */
 static bool fits(u64 phys, u64 len)
 {
-	u64 offset = phys % unit;
+	u64 offset = phys % min_align;
 
 	return len <= max_segment && !crossing(offset, offset + len - 1);
 }
@@ -575,11 +575,11 @@ static void check_segment(struct scatterlist *sg, unsigned int *entry)
 		nr_bus++;
 		return;
 	}
-	FAIL_IF((addr - first->phys) % unit);
+	FAIL_IF((addr - first->phys) % min_align);
 	if (len > first->len || contiguous()) {
 		FAIL_IF(len > max_segment);
 		FAIL_IF(crossing(addr, addr + len - 1));
-	} else if (crossing(0, first->phys % unit + len - 1) == 0) {
+	} else if (crossing(0, first->phys % min_align + len - 1) == 0) {
 		FAIL_IF(crossing(addr, addr + len - 1));
 	}
 	while (len) {
@@ -813,8 +813,8 @@ static void show(void)
 {
 	unsigned int i;
 
-	printf("granule %#lx unit %#lx boundary %#lx segment %#x%s%s\n",
-	       granule(), unit, boundary, max_segment,
+	printf("granule %#lx alignment %#lx boundary %#lx segment %#x%s%s\n",
+	       granule(), min_align, boundary, max_segment,
 	       contiguous() ? " contiguous" : "", machine.bounce ? " bounce" : "");
 	for (i = 0; i < nr_entries; i++)
 		printf("%u: %#lx bytes at %#lx\n", i, entries[i].len,

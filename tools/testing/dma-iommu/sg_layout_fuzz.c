@@ -8,8 +8,9 @@
  * the layout masks, and looks at each entry's bytes and granules:
  *
  *   - all bytes are there, once, in order, and nothing else is;
- *   - each segment begins at its memory's offset in a unit, and each granule of
- *     the range is one of memory, if one segment was not asked for;
+ *   - each segment begins at its memory's offset from an aligned address, and
+ *     each granule of the range is one of memory, if one segment was not asked
+ *     for;
  *   - wherever the range may begin, no segment of several entries is longer than
  *     the device allows or crosses a boundary; one that is a single entry does
  *     so only if that would anywhere;
@@ -17,7 +18,7 @@
  *   - one segment, if asked for, is gapless, and refused if and only if the
  *     device could not use it;
  *   - the same list gives the same places again, also in the short way that
- *     there is for lists whose entries meet at units.
+ *     there is for lists whose entries meet aligned.
  */
 
 #include "fuzz.h"
@@ -31,7 +32,7 @@ struct entry {
 };
 
 struct header {
-	u8 granule, unit, boundary, segment;
+	u8 granule, min_align, boundary, segment;
 	u8 base;
 };
 
@@ -61,8 +62,9 @@ static void decode_layout(const struct header *h)
 
 	layout = (struct sg_layout) {
 		.granule = 1ULL << granule_shift,
-		.unit = 1ULL
-			<< (granule_shift + (h->unit < 128 ? 0 : h->unit % 12)),
+		.min_align = 1ULL
+			<< (granule_shift +
+			    (h->min_align < 128 ? 0 : h->min_align % 12)),
 		.contiguous = h->granule & 0x80,
 	};
 	/* Usual ones, and some below the granule */
@@ -81,7 +83,7 @@ static void decode_layout(const struct header *h)
 		segment = layout.granule * (1 + h->segment % 32);
 		break;
 	case 3:
-		segment = layout.unit * (1 + h->segment % 32);
+		segment = layout.min_align * (1 + h->segment % 32);
 		break;
 	case 4:
 		segment = layout.granule / 8 * (1 + h->segment % 8);
@@ -108,13 +110,13 @@ static u64 decode_phys(const struct record *r, u64 before)
 	case 2:
 		return (before / layout.granule + 1) * layout.granule;
 	case 3:
-		return (before / layout.unit + 1) * layout.unit;
+		return (before / layout.min_align + 1) * layout.min_align;
 	case 4:
 		return some;
 	case 5:
 		return some - some % layout.granule;
 	case 6:
-		return some - some % layout.unit + r->phys;
+		return some - some % layout.min_align + r->phys;
 	default:
 		return (1ULL << 52) - (some % 1024 + (1ULL << 22)) * layout.granule;
 	}
@@ -136,7 +138,7 @@ static u64 decode_len(const struct record *r, u64 phys)
 		len = n * layout.granule + layout.granule - phys % layout.granule;
 		break;
 	case 4:
-		len = (1 + n) * layout.unit;
+		len = (1 + n) * layout.min_align;
 		break;
 	case 5:
 		len = layout.max_segment / (1 + n);
@@ -144,7 +146,7 @@ static u64 decode_len(const struct record *r, u64 phys)
 	case 6:
 		len = layout.boundary ? layout.boundary / 4 * (n + 1) :
 					(n + 1) << 20;
-		len -= n & 1 ? phys % layout.unit : 0;
+		len -= n & 1 ? phys % layout.min_align : 0;
 		break;
 	default:
 		len = n < 16 ? UINT_MAX - n :
@@ -187,8 +189,8 @@ static bool crossing(u64 first, u64 last)
 /* Whether there is a place for it where it does not cross a boundary */
 static bool can_be_inside(const struct entry *entry)
 {
-	return !crossing(entry->phys % layout.unit,
-			 entry->phys % layout.unit + entry->len - 1);
+	return !crossing(entry->phys % layout.min_align,
+			 entry->phys % layout.min_align + entry->len - 1);
 }
 
 /* First granule behind what ends at @end */
@@ -197,12 +199,13 @@ static u64 next_granule(u64 end)
 	return (end + layout.granule - 1) / layout.granule * layout.granule;
 }
 
-/* The lowest address not below @from with this entry's offset in a unit */
+/* The lowest address not below @from with this entry's offset */
 static u64 congruent(const struct entry *entry, u64 from)
 {
-	u64 start = from / layout.unit * layout.unit + entry->phys % layout.unit;
+	u64 start = from / layout.min_align * layout.min_align +
+		    entry->phys % layout.min_align;
 
-	return start < from ? start + layout.unit : start;
+	return start < from ? start + layout.min_align : start;
 }
 
 static u64 crossings(u64 start, u64 len)
@@ -220,16 +223,16 @@ static void check_start(const struct entry *entry, u64 start, u64 end)
 {
 	u64 here = congruent(entry, next_granule(end)), there;
 
-	FAIL_IF(start % layout.unit != entry->phys % layout.unit);
+	FAIL_IF(start % layout.min_align != entry->phys % layout.min_align);
 	if (start == here &&
 	    crossings(here, entry->len) ==
-	    crossings(entry->phys % layout.unit, entry->len))
+	    crossings(entry->phys % layout.min_align, entry->len))
 		return;
 	FAIL_IF(!crossings(here, entry->len));
 	there = congruent(entry, (here / layout.boundary + 1) * layout.boundary);
 	FAIL_IF(start != there);
 	FAIL_IF(crossings(there, entry->len) !=
-		crossings(entry->phys % layout.unit, entry->len));
+		crossings(entry->phys % layout.min_align, entry->len));
 	nr_moved++;
 }
 
@@ -250,7 +253,7 @@ struct segment {
 /* As the device sees it, from each of some places where the range may be */
 static void check_segment(const struct segment *segment, u64 size, u64 base)
 {
-	u64 align = layout.unit;
+	u64 align = layout.min_align;
 
 	if (layout.boundary && size > layout.boundary)
 		align = max(align, layout.boundary);
@@ -258,8 +261,8 @@ static void check_segment(const struct segment *segment, u64 size, u64 base)
 	/* The allocator's promise */
 	if (layout.boundary && size <= layout.boundary && crossing(base, base + size - 1))
 		return;
-	FAIL_IF((base + segment->start) % layout.unit !=
-		segment->first->phys % layout.unit);
+	FAIL_IF((base + segment->start) % layout.min_align !=
+		segment->first->phys % layout.min_align);
 	if (crossing(base + segment->start,
 		     base + segment->start + segment->len - 1))
 		FAIL_IF(segment->count > 1 || can_be_inside(segment->first));
@@ -332,7 +335,7 @@ static void check_any(void)
 
 static void check_contiguous(void)
 {
-	u64 offset = entries[0].phys % layout.unit, end = offset;
+	u64 offset = entries[0].phys % layout.min_align, end = offset;
 	bool bus = false;
 	unsigned int i;
 
@@ -406,14 +409,14 @@ static void place_dense(void)
 			return;
 		if (i) {
 			bits |= before | entries[i].phys;
-			meet &= before % layout.unit == 0 &&
-				entries[i].phys % layout.unit == 0;
+			meet &= before % layout.min_align == 0 &&
+				entries[i].phys % layout.min_align == 0;
 		}
 		before = entries[i].phys + entries[i].len;
 		bytes += entries[i].len;
 	}
 	if (meet && layout.boundary &&
-	    phys % layout.unit + bytes > layout.boundary)
+	    phys % layout.min_align + bytes > layout.boundary)
 		meet = false;
 	FAIL_IF(iommu_dma_layout_is_dense(&layout, phys, bits, bytes) != meet);
 	if (!meet || (layout.contiguous && bytes > layout.max_segment))
@@ -434,9 +437,9 @@ static void show(void)
 {
 	unsigned int i;
 
-	printf("granule %#llx unit %#llx boundary %#llx segment %#llx%s\n",
+	printf("granule %#llx alignment %#llx boundary %#llx segment %#llx%s\n",
 	       (unsigned long long)layout.granule,
-	       (unsigned long long)layout.unit,
+	       (unsigned long long)layout.min_align,
 	       (unsigned long long)layout.boundary,
 	       (unsigned long long)layout.max_segment,
 	       layout.contiguous ? " contiguous" : "");

@@ -34,7 +34,7 @@ static struct sg_layout random_layout(void)
 		.max_segment = segments[shim_below(ARRAY_SIZE(segments))],
 	};
 
-	layout.unit = layout.granule << (shim_one_in(4) ? shim_below(4) : 0);
+	layout.min_align = layout.granule << (shim_one_in(4) ? shim_below(4) : 0);
 	if (shim_one_in(2))
 		layout.boundary = random_pow2(9, 32);
 	if (shim_one_in(8))
@@ -55,11 +55,11 @@ static void random_list(const struct sg_layout *layout, struct list *list)
 		if (shim_one_in(3))
 			phys = shim_below(1ULL << 44);
 		if (!shim_one_in(3))
-			phys = ALIGN(phys, layout->unit);
+			phys = ALIGN(phys, layout->min_align);
 		entry->phys = phys;
 		entry->len = 1 + shim_below(random_pow2(0, 20));
 		if (!shim_one_in(3))
-			entry->len = ALIGN(entry->len, layout->unit);
+			entry->len = ALIGN(entry->len, layout->min_align);
 		entry->apart = shim_one_in(50);
 		phys += entry->len;
 	}
@@ -115,9 +115,9 @@ static void check(const struct sg_layout *layout, const struct list *list)
 		FAIL_IF(at->start % layout->granule !=
 			entry->phys % layout->granule);
 		FAIL_IF(!at->merged &&
-			(at->start - entry->phys) % layout->unit);
+			(at->start - entry->phys) % layout->min_align);
 		/* The first begins as low as its offset allows. */
-		FAIL_IF(!end && at->start >= layout->unit);
+		FAIL_IF(!end && at->start >= layout->min_align);
 		if (at->merged) {
 			FAIL_IF(!open || at->start != end);
 			FAIL_IF(at->start % layout->granule);
@@ -129,11 +129,11 @@ static void check(const struct sg_layout *layout, const struct list *list)
 				      at->start / layout->granule);
 			/* Not more segments than have to be */
 			FAIL_IF(open && can_merge(layout, entry, start, end));
-			/* Not more space than a unit and a boundary cost */
-			FAIL_IF(at->start - end >= layout->granule + layout->unit &&
+			/* Not more space than an alignment and a boundary cost */
+			FAIL_IF(at->start - end >= layout->granule + layout->min_align &&
 				!crossing(layout->boundary, end, at->start) &&
 				!crossing(layout->boundary, end,
-					  end + layout->granule + layout->unit +
+					  end + layout->granule + layout->min_align +
 					  entry->len));
 			start = at->start;
 		}
@@ -144,7 +144,7 @@ static void check(const struct sg_layout *layout, const struct list *list)
 		 * would do so wherever it is.
 		 */
 		FAIL_IF(crossing(layout->boundary, at->start, end - 1) &&
-			entry->phys % layout->unit + entry->len <=
+			entry->phys % layout->min_align + entry->len <=
 		       layout->boundary);
 		FAIL_IF(at->merged && layout->boundary &&
 			at->start % layout->boundary == 0);
@@ -152,7 +152,7 @@ static void check(const struct sg_layout *layout, const struct list *list)
 	FAIL_IF(list->end != end);
 }
 
-/* A list that is all whole units and has no boundary has no holes. */
+/* A list of aligned entries of aligned lengths and no boundary has no holes. */
 static void check_dense(void)
 {
 	struct sg_layout layout = random_layout();
@@ -163,9 +163,9 @@ static void check_dense(void)
 	layout.boundary = 0;
 	layout.max_segment = U64_MAX;
 	for (i = 0; i < 20; i++) {
-		u64 len = layout.unit * (1 + shim_below(9));
+		u64 len = layout.min_align * (1 + shim_below(9));
 		struct sg_place at = iommu_dma_layout_next(
-			&layout, &cursor, layout.unit * shim_below(1000), len);
+			&layout, &cursor, layout.min_align * shim_below(1000), len);
 
 		FAIL_IF(at.start != sum || at.merged != !!i);
 		sum += len;
@@ -177,7 +177,7 @@ static void check_example(void)
 {
 	struct sg_layout layout = {
 		.granule = 4096,
-		.unit = 4096,
+		.min_align = 4096,
 		.max_segment = 65536,
 	};
 	struct sg_cursor cursor = {};
@@ -220,7 +220,7 @@ static struct sg_layout plain_layout(u64 granule)
 {
 	return (struct sg_layout) {
 		.granule = granule,
-		.unit = granule,
+		.min_align = granule,
 		.max_segment = UINT_MAX,
 	};
 }
@@ -242,7 +242,7 @@ static bool whole(const struct sg_layout *layout, u64 phys, u64 len)
 	struct sg_cursor cursor = place_many(layout, 1, phys, 0, len);
 
 	FAIL_IF(cursor.segments != 1 || cursor.segment != len);
-	FAIL_IF(cursor.end != phys % layout->unit + len);
+	FAIL_IF(cursor.end != phys % layout->min_align + len);
 	return iommu_dma_layout_fits(layout, &cursor);
 }
 
@@ -272,7 +272,7 @@ static void check_one(u64 granule)
 	FAIL_IF(whole(&layout, 1, 1 << 20));
 	FAIL_IF(whole(&layout, 0, (1 << 20) + 1));
 	/* The offset is the boundary's then. */
-	layout.unit = 8 << 20;
+	layout.min_align = 8 << 20;
 	FAIL_IF(!whole(&layout, 5 << 20, 1 << 20));
 	FAIL_IF(whole(&layout, (5 << 20) + 4, 1 << 20));
 	/* In a granule, a boundary is where memory has it. */
@@ -421,7 +421,7 @@ static void check_short(u64 granule)
 	FAIL_IF(!iommu_dma_layout_is_dense(&layout, 1, 3 * granule, LONGEST));
 	FAIL_IF(iommu_dma_layout_is_dense(&layout, 0, 3 * granule + 512,
 					  granule));
-	layout.unit = 4 * granule;
+	layout.min_align = 4 * granule;
 	FAIL_IF(iommu_dma_layout_is_dense(&layout, 0, 2 * granule,
 					  8 * granule));
 	layout.boundary = 16 * granule;

@@ -19,7 +19,7 @@
 /**
  * struct layout_row - a list and its places
  * @what: to be printed
- * @layout: what is asked for; zero is no boundary, a unit of one granule and
+ * @layout: what is asked for; zero is no boundary, alignment to one granule and
  *	any length
  * @unfit: it does not become what is asked for
  * @count: entries
@@ -82,13 +82,13 @@ static const struct layout_row rows[] = {
 		"all ones are no boundary", { .boundary = U64_MAX + 1 }, false, 2,
 		{ { 0, SZ_4G - G, 0 }, { G, 2 * G, SZ_4G - G, true } },
 	}, {
-		"offsets in a unit", { .unit = 4 * G }, false, 2,
+		"offsets in an alignment", { .min_align = 4 * G }, false, 2,
 		{ { 6 * G + 8, 8, 2 * G + 8 }, { 5 * G + 8, 8, 5 * G + 8 } },
 	}, {
-		"an offset that comes round at once", { .unit = 4 * G }, false, 2,
+		"an offset that comes round at once", { .min_align = 4 * G }, false, 2,
 		{ { 4 * G, 8, 0 }, { 5 * G, 8, G } },
 	}, {
-		"pages meet whatever the unit", { .unit = 4 * G }, false, 2,
+		"pages meet whatever the alignment", { .min_align = 4 * G }, false, 2,
 		{ { 6 * G, G, 2 * G }, { 4 * G, G, 3 * G, true } },
 	}, {
 		"contiguous: pages", { .contiguous = true }, false, 2,
@@ -98,8 +98,8 @@ static const struct layout_row rows[] = {
 		{ { 7 * G + 8, 8, 8 }, { 3 * G + 9, 1, 16, true },
 		  { 5 * G, 2 * G, 17, true }, { G, 1, 2 * G + 17, true } },
 	}, {
-		"contiguous: an offset in a unit",
-		{ .unit = 4 * G, .contiguous = true }, false, 2,
+		"contiguous: an offset in an alignment",
+		{ .min_align = 4 * G, .contiguous = true }, false, 2,
 		{ { 6 * G + 8, 8, 2 * G + 8 }, { G, G, 2 * G + 16, true } },
 	}, {
 		"contiguous: the most", { .max_segment = 2 * G,
@@ -141,7 +141,7 @@ static void layout_places(struct kunit *test)
 	u64 end = 0;
 
 	layout.granule = G;
-	layout.unit = layout.unit ?: G;
+	layout.min_align = layout.min_align ?: G;
 	layout.max_segment = layout.max_segment ?: U64_MAX;
 	for (i = 0; i < row->count; i++) {
 		place = iommu_dma_layout_next(&layout, &cursor,
@@ -165,7 +165,7 @@ static void layout_elsewhere(struct kunit *test)
 {
 	struct sg_layout layout = {
 		.granule = G,
-		.unit = G,
+		.min_align = G,
 		.max_segment = U64_MAX,
 	};
 	struct sg_cursor cursor = {};
@@ -190,7 +190,7 @@ static void layout_long(struct kunit *test)
 {
 	struct sg_layout layout = {
 		.granule = G,
-		.unit = G,
+		.min_align = G,
 		.max_segment = U32_MAX,
 	};
 	unsigned int pass, i, wrong = 0;

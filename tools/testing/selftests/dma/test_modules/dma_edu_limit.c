@@ -56,7 +56,7 @@ static int edu_limits_set(struct device *dev, const struct edu_limits *limits)
 	return dma_set_mask(dev, limits->mask);
 }
 
-/* Does a range that begins at @off of a unit fit between two boundaries? */
+/* Does a range that begins at @off from an alignment fit between two boundaries? */
 static bool edu_fits(const struct edu_limits *limits, u64 off, u64 len)
 {
 	u64 boundary = (u64)limits->boundary + 1;
@@ -68,7 +68,7 @@ static bool edu_fits(const struct edu_limits *limits, u64 off, u64 len)
 static bool edu_possible(struct edu *edu, struct edu_sgl *list,
 			 const struct edu_limits *limits, bool one)
 {
-	u64 mask = edu_sgl_unit(edu, list) - 1;
+	u64 mask = edu_sgl_min_align(edu, list) - 1;
 	struct scatterlist *sg;
 	unsigned int i;
 
@@ -201,16 +201,16 @@ static int edu_single_check(struct edu *edu, const char *what, dma_addr_t addr,
 {
 	struct iommu_domain *domain = edu_domain(edu);
 	struct device *dev = edu_dev(edu);
-	u64 unit = max_t(u64, 1UL << __ffs(domain->pgsize_bitmap),
+	u64 min_align = max_t(u64, 1UL << __ffs(domain->pgsize_bitmap),
 			 (u64)dma_get_min_align_mask(dev) + 1);
 
 	if (addr + len - 1 >= addr && addr + len - 1 <= dma_get_mask(dev) &&
-	    !((addr ^ phys) & (unit - 1)) &&
+	    !((addr ^ phys) & (min_align - 1)) &&
 	    iommu_iova_to_phys(domain, addr) &&
 	    iommu_iova_to_phys(domain, addr + len - 1))
 		return 0;
-	edu_note(edu, "%s: %zu bytes of %pa at %pad, mask %#llx unit %#llx\n",
-		 what, len, &phys, &addr, dma_get_mask(dev), unit);
+	edu_note(edu, "%s: %zu bytes of %pa at %pad, mask %#llx alignment %#llx\n",
+		 what, len, &phys, &addr, dma_get_mask(dev), min_align);
 	return -ERANGE;
 }
 

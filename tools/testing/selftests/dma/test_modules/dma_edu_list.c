@@ -380,7 +380,7 @@ static int edu_segment_check(struct edu *edu, struct edu_sgl *list,
 			     const struct scatterlist *seg,
 			     const struct scatterlist *first, bool several)
 {
-	u64 unit = edu_sgl_unit(edu, list), boundary;
+	u64 min_align = edu_sgl_min_align(edu, list), boundary;
 	struct device *dev = edu_dev(edu);
 	dma_addr_t start = sg_dma_address(seg);
 	dma_addr_t last = start + sg_dma_len(seg) - 1;
@@ -394,14 +394,14 @@ static int edu_segment_check(struct edu *edu, struct edu_sgl *list,
 		wrong = "larger than max_segment_size";
 	else if ((start ^ last) & ~boundary)
 		wrong = "across segment_boundary_mask";
-	else if (edu_domain(edu) && (start ^ phys) & (unit - 1))
+	else if (edu_domain(edu) && (start ^ phys) & (min_align - 1))
 		wrong = "at another offset than in memory";
 	if (!wrong)
 		return 0;
 	edu_note(edu, "segment at %pad, %u bytes of %pa: %s\n", &start,
 		 sg_dma_len(seg), &phys, wrong);
-	edu_note(edu, "mask %#llx max %u boundary %#llx unit %#llx\n",
-		 dma_get_mask(dev), dma_get_max_seg_size(dev), boundary, unit);
+	edu_note(edu, "mask %#llx max %u boundary %#llx alignment %#llx\n",
+		 dma_get_mask(dev), dma_get_max_seg_size(dev), boundary, min_align);
 	return -ERANGE;
 }
 

@@ -115,7 +115,7 @@ int edu_sgl_use(struct edu *edu, struct edu_sgl *list,
 		enum dma_data_direction dir);
 
 /* Bits of an address that stay as they are in memory */
-static inline u64 edu_sgl_unit(struct edu *edu, const struct edu_sgl *list)
+static inline u64 edu_sgl_min_align(struct edu *edu, const struct edu_sgl *list)
 {
 	return max_t(u64, list->granule,
 		     (u64)dma_get_min_align_mask(edu_dev(edu)) + 1);

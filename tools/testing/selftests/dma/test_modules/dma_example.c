@@ -171,7 +171,7 @@ static int setup_dma(struct device *dev)
 	size_t most = sizeof(struct header) + MAX_DATA;
 	int ret;
 
-	/* Header and data are not next to each other: only an IOMMU joins them. */
+	/* Header and data are not next to each other: only an IOMMU merges them. */
 	if (!dma_get_merge_boundary(dev))
 		return dev_err_probe(dev, -EOPNOTSUPP, "its packets need an IOMMU\n");
 	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(28));

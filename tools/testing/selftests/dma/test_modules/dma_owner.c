@@ -29,7 +29,7 @@
 #include "dma_command.h"
 #include "edu_regs.h"
 
-/* Less than the device's buffer, and no divisor of a page: joins are crossed. */
+/* Less than the device's buffer, and no divisor of a page: page ends are crossed. */
 #define EDU_CHUNK	3072
 #define EDU_MASK_BITS	28
 
