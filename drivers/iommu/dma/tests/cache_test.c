@@ -10,7 +10,7 @@
  * And nothing outside: to invalidate what is not the device's loses others' data. What
  * the layer asks the architecture for is seen by probes of the kernel's, in the thread
  * of the test. Which memory that has to be, the IOMMU's table says, granule by granule:
- * a copy is maintained in place of what it stands for. What the architecture does with
+ * a bounce is maintained in place of what it stands for. What the architecture does with
  * lines that are cut, tools/testing/dma-iommu/cache_test.c looks at.
  */
 
@@ -236,7 +236,7 @@ static bool is_maintained(phys_addr_t byte, enum call_kind kind)
 }
 
 /*
- * Each call for bytes of the memory alone; to clean is harmless, and a copy is
+ * Each call for bytes of the memory alone; to clean is harmless, and a bounce is
  * cleaned as a whole, so for that all of the granules will do.
  */
 static bool is_within(const struct call *call, const struct memory *memory)
@@ -424,7 +424,7 @@ static void cache_parts(struct kunit *test)
 
 	test_device_init(test, test_iommu(test, 0), &td);
 	m = test_mapping_create(test, &td);
-	/* As it is, and with copies at its ends */
+	/* As it is, and with bounces at its ends */
 	for (i = 0; i < 2 * TEST_DIRS; i++) {
 		dir = test_dirs[i / 2];
 		KUNIT_ASSERT_TRUE(test, test_mapping_make(m, TEST_PAGE, dir,

@@ -31,11 +31,9 @@ static void sgt_make_cut(struct kunit *test, struct sg_table *sgt, u8 *memory,
 			       offset_in_page(memory + cuts[i]));
 }
 
-static void plain_run(struct kunit *test, bool coherent)
+static void plain_run(struct kunit *test, struct device *dev)
 {
 	const size_t size = 3 * PIECE;
-	struct device *dev = coherent ? mock_plain_device(test) :
-					mock_plain_device_noncoherent(test);
 	struct test_pool *pool = test_pool_create(test, 2 * PIECE);
 	u8 *memory = pool->blocks[0];
 	struct sg_table sgt;
@@ -45,8 +43,8 @@ static void plain_run(struct kunit *test, bool coherent)
 		memset(memory, FILL, pool->size);
 		sgt_make_cut(test, &sgt, memory, size);
 		KUNIT_ASSERT_EQ(test, 0,
-				test_sgt_map(dev, &sgt, test_dirs[i / 2], true,
-					     i & 1));
+				test_sgt_map(dev, &sgt, test_dirs[i / 2],
+					     test_sg_contiguous(i)));
 		KUNIT_EXPECT_EQ(test, 1, sgt.nents);
 		KUNIT_EXPECT_EQ(test, size, sg_dma_len(sgt.sgl));
 		KUNIT_EXPECT_EQ(test, phys_to_dma(dev, virt_to_phys(memory)),
@@ -63,8 +61,8 @@ static void plain_run(struct kunit *test, bool coherent)
 
 static void plain_contiguous(struct kunit *test)
 {
-	plain_run(test, true);
-	plain_run(test, false);
+	plain_run(test, mock_plain_device(test));
+	plain_run(test, mock_plain_device_noncoherent(test));
 }
 
 /* Its end shares a cache line with who knows what, so all of it is copied. */
@@ -84,7 +82,8 @@ static void plain_bounced(struct kunit *test)
 	memset(memory, FILL, pool->size);
 	sgt_make_cut(test, &sgt, memory, size);
 	KUNIT_ASSERT_EQ(test, 0,
-			test_sgt_map(dev, &sgt, DMA_BIDIRECTIONAL, true, true));
+			test_sgt_map(dev, &sgt, DMA_BIDIRECTIONAL,
+				     TEST_SG_CONTIGUOUS_DEVICE));
 	addr = sg_dma_address(sgt.sgl);
 	KUNIT_EXPECT_EQ(test, 1, sgt.nents);
 	KUNIT_EXPECT_EQ(test, size, sg_dma_len(sgt.sgl));
@@ -116,31 +115,36 @@ static void plain_refused(struct kunit *test)
 	for_each_sgtable_sg(&sgt, sg, i) {
 		good = *sg;
 		sg_assign_page(sg, virt_to_page(pool->blocks[1]));
-		test_sgt_refused(test, dev, &sgt, true, -EINVAL,
+		test_sgt_refused(test, dev, &sgt, TEST_SG_CONTIGUOUS, -EINVAL,
 				 "not contiguous");
 		*sg = good;
 		sg->length--;
 		if (i < 2)
-			test_sgt_refused(test, dev, &sgt, true, -EINVAL,
-					 "a byte is missing");
+			test_sgt_refused(test, dev, &sgt, TEST_SG_CONTIGUOUS,
+					 -EINVAL, "a byte is missing");
 		*sg = good;
 		sg->length = 0;
-		test_sgt_refused(test, dev, &sgt, true, -EINVAL, "no bytes");
+		test_sgt_refused(test, dev, &sgt, TEST_SG_CONTIGUOUS, -EINVAL,
+				 "no bytes");
 		*sg = good;
 		sg_assign_page(sg, NULL);
-		test_sgt_refused(test, dev, &sgt, true, -EINVAL, "no page");
+		test_sgt_refused(test, dev, &sgt, TEST_SG_CONTIGUOUS, -EINVAL,
+				 "no page");
 		*sg = good;
 	}
 	dma_set_max_seg_size(dev, 3 * PIECE - 1);
 	KUNIT_EXPECT_EQ(test, 3 * PIECE - 1, dma_max_contiguous_size(dev));
-	test_sgt_refused(test, dev, &sgt, true, -EINVAL, "above the limit");
+	test_sgt_refused(test, dev, &sgt, TEST_SG_CONTIGUOUS, -EINVAL,
+			 "above the limit");
 	dma_set_max_seg_size(dev, 3 * PIECE);
 	dma_set_seg_boundary(dev, PIECE - 1);
 	KUNIT_EXPECT_EQ(test, PIECE, dma_max_contiguous_size(dev));
-	test_sgt_refused(test, dev, &sgt, true, -EINVAL, "across a boundary");
+	test_sgt_refused(test, dev, &sgt, TEST_SG_CONTIGUOUS, -EINVAL,
+			 "across a boundary");
 	dma_set_seg_boundary(dev, ULONG_MAX);
 	KUNIT_EXPECT_EQ(test, 0,
-			test_sgt_map(dev, &sgt, DMA_TO_DEVICE, true, true));
+			test_sgt_map(dev, &sgt, DMA_TO_DEVICE,
+				     TEST_SG_CONTIGUOUS_DEVICE));
 	KUNIT_EXPECT_EQ(test, 1, sgt.nents);
 	dma_unmap_sgtable(dev, &sgt, DMA_TO_DEVICE, 0);
 	sg_free_table(&sgt);
@@ -148,7 +152,8 @@ static void plain_refused(struct kunit *test)
 	/* Small enough, but where it is */
 	sgt_make_cut(test, &sgt, pool->blocks[0] + PIECE, 2 * PIECE);
 	dma_set_seg_boundary(dev, 2 * PIECE - 1);
-	test_sgt_refused(test, dev, &sgt, true, -EINVAL, "over a boundary");
+	test_sgt_refused(test, dev, &sgt, TEST_SG_CONTIGUOUS, -EINVAL,
+			 "over a boundary");
 	sg_free_table(&sgt);
 }
 
@@ -205,10 +210,12 @@ static void ops_contiguous(struct kunit *test)
 	set_dma_ops(dev, &ops);
 	sgt_make_cut(test, &sgt, pool->blocks[0], 3 * PIECE);
 	ops_make = OPS_EACH;
-	test_sgt_refused(test, dev, &sgt, true, -EINVAL, "several segments");
+	test_sgt_refused(test, dev, &sgt, TEST_SG_CONTIGUOUS, -EINVAL,
+			 "several segments");
 	KUNIT_EXPECT_EQ(test, 0, ops_mapped);
 	ops_make = OPS_NOTHING;
-	test_sgt_refused(test, dev, &sgt, true, -ENOMEM, "an error");
+	test_sgt_refused(test, dev, &sgt, TEST_SG_CONTIGUOUS, -ENOMEM,
+			 "an error");
 	KUNIT_EXPECT_EQ(test, 0, ops_mapped);
 	ops_make = OPS_ONE;
 	KUNIT_EXPECT_EQ(test, 0, test_sgt_map(dev, &sgt, DMA_TO_DEVICE, true,

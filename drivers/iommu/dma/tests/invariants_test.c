@@ -45,10 +45,10 @@ static struct mock_iommu *small_iommu(struct kunit *test, unsigned int delay_us)
 	return mock_iommu_create(test, &options);
 }
 
-/* A kind for each number, of those that may be made in any context or of all */
-static enum test_kind kind_of(u32 number, bool streaming)
+/* A kind for each number, of those that may be made in any context */
+static enum test_kind streaming_kind(u32 number)
 {
-	return number % (streaming ? TEST_STREAMING : TEST_KINDS);
+	return number % TEST_STREAMING;
 }
 
 /*
@@ -83,7 +83,7 @@ static void reuse_run(void *data, unsigned int thread)
 		if (m->mapped)
 			test_mapping_undo(m);
 		number = prandom_u32_state(&rnd);
-		if (test_mapping_make(m, kind_of(number >> 8, true),
+		if (test_mapping_make(m, streaming_kind(number >> 8),
 				      test_dirs[number % TEST_DIRS], 0,
 				      (1 + number / 16 % 4) * granule))
 			reuse->made[thread]++;
@@ -190,7 +190,7 @@ static void invariant_2_unmap_never_fails(struct kunit *test)
 	test_device_limit(&td, &(struct test_limits) { .mask = 10 });
 	/* Whole granules, and what is copied for some devices */
 	for (i = 0; i < 4 * TEST_STREAMING; i++)
-		expect_no_memory(test, m, kind_of(i / 4, true), i & 2 ? 8 : 0,
+		expect_no_memory(test, m, streaming_kind(i / 4), i & 2 ? 8 : 0,
 				 i & 1 ? 100 : 3 * td.granule);
 	test_device_settled(test, &td, 0);
 }
@@ -339,7 +339,7 @@ static void expect_range(struct kunit *test, const struct test_mapping *m,
 	if (m->kind == TEST_LIST || m->kind == TEST_CONTIGUOUS)
 		KUNIT_EXPECT_LE_MSG(test, (u64)range->size, td->max_segment,
 				    "%s, %s", what, test_kinds[m->kind]);
-	/* What begins in a unit may have to cross what is no wider. */
+	/* A boundary no wider than the alignment may have to be crossed. */
 	if (td->boundary && (m->kind == TEST_LIST || m->kind == TEST_CONTIGUOUS))
 		KUNIT_EXPECT_FALSE_MSG(test, test_device_crosses(td, range->addr,
 								 range->size),
@@ -366,12 +366,12 @@ static void expect_limits(struct kunit *test, const struct test_mapping *m,
 				    (u64)phys);
 }
 
-/* Whether a list of one segment of that size can be had, if it begins a unit */
+/* Whether a list of one segment of that size can be had, if it begins aligned */
 static bool is_possible(const struct test_mapping *m, enum test_kind kind,
 			size_t size)
 {
 	const struct test_device *td = m->td;
-	u64 first = virt_to_phys(m->memory) & (td->unit - 1);
+	u64 first = virt_to_phys(m->memory) & (td->min_align - 1);
 
 	if (kind == TEST_RESOURCE || kind >= TEST_STREAMING)
 		return true;
@@ -484,7 +484,7 @@ static void contiguous_or_error(struct kunit *test, struct test_mapping *m,
 				unsigned int what)
 {
 	struct device *dev = m->td->dev;
-	/* Out of step, so that granules are copies that take memory */
+	/* Out of step, so that granules are bounces that take memory */
 	size_t size = 3 * m->td->granule + 200;
 	unsigned int nth = 0, errors = 0;
 	bool made, more;
@@ -561,7 +561,7 @@ static void expect_nothing_else(struct kunit *test, const struct test_mapping *m
 			    test_kinds[m->kind]);
 }
 
-/* What shares a granule with a small buffer, of a device that gets copies */
+/* What shares a granule with a small buffer, of a device whose buffers bounce */
 static void expect_no_neighbours(struct kunit *test, struct test_mapping *m,
 				 size_t offset, size_t size)
 {
@@ -589,7 +589,7 @@ static void invariant_6_nothing_outside(struct kunit *test)
 	m = test_mapping_create(test, &td);
 	m->direct = false;
 	for (i = 0; i < 4 * TEST_KINDS; i++) {
-		enum test_kind kind = kind_of(i / 4, false);
+		enum test_kind kind = i / 4 % TEST_KINDS;
 		size_t size = i & 1 ? 3 * td.granule : 700;
 		size_t offset = i & 2 && kind < TEST_STREAMING ? 512 : 0;
 
@@ -899,22 +899,22 @@ static void wrong_sizes(struct victims *v)
 	}
 }
 
-/* Bits above the granule are kept: a mapping may begin in the middle of a unit. */
+/* With an alignment above the granule a mapping keeps its memory's offset. */
 static void wrong_units(struct victims *v)
 {
 	size_t granule = v->td.granule;
 
-	v->td.unit = TEST_ROOM * granule;
+	v->td.min_align = TEST_ROOM * granule;
 	test_device_set(&v->td);
 	victim_make(v, TEST_PAGE);
 	victim_unmap(v, &v->td, v->victim.addr + granule, granule);
-	expect_complaint(v, &v->td, 0, "in the middle of what begins a unit");
+	expect_complaint(v, &v->td, 0, "in the middle of what begins aligned");
 	/* The log takes so many lines of a sort and no more. */
 	if (is_deferred(v->test)) {
 		victim_make(v, TEST_PAGE);
 		victim_unmap(v, &v->td, v->victim.addr + VICTIM_SIZE(v),
 			     granule);
-		expect_complaint(v, &v->td, 3, "behind it in its unit");
+		expect_complaint(v, &v->td, 3, "behind it in its alignment");
 		test_mapping_undo(&v->victim);
 	}
 
@@ -922,8 +922,8 @@ static void wrong_units(struct victims *v)
 						     DMA_TO_DEVICE, granule,
 						     2 * granule));
 	victim_unmap(v, &v->td, v->victim.addr - granule, 2 * granule);
-	expect_complaint(v, &v->td, 0, "before it in its unit");
-	v->td.unit = granule;
+	expect_complaint(v, &v->td, 0, "before it in its alignment");
+	v->td.min_align = granule;
 	test_device_set(&v->td);
 }
 
@@ -967,7 +967,7 @@ static void wrong_segments(struct victims *v)
 	struct scatterlist *sg;
 	unsigned int i;
 
-	v->td.unit = 2 * granule;
+	v->td.min_align = 2 * granule;
 	v->td.max_segment = granule;
 	test_device_set(&v->td);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -986,7 +986,7 @@ static void wrong_segments(struct victims *v)
 				       DMA_TO_DEVICE, 0);
 		expect_complaint(v, &v->td, 0, rows[i].what);
 	}
-	v->td.unit = granule;
+	v->td.min_align = granule;
 	v->td.max_segment = U32_MAX;
 	test_device_set(&v->td);
 }
@@ -998,9 +998,7 @@ static void invariant_8_wrong_unmap(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, v);
 	v->test = test;
-	/* All environments together keep within what the log takes. */
-	if (test_env_turn(test, 0, 100))
-		test_log_wait();
+	test_log_wait(test);
 	test_device_init(test, mock, &v->td);
 	test_device_init(test, mock, &v->other);
 	test_mapping_init(test, &v->td, &v->below);

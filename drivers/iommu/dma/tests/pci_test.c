@@ -252,7 +252,7 @@ static void untrusted(struct kunit *test)
 	test_device_settled(test, &pci->td, 0);
 }
 
-/* A driver goes without unmapping: its copies go with the domain. */
+/* A driver goes without unmapping: its bounces go with the domain. */
 static void untrusted_left(struct kunit *test)
 {
 	struct fake_pci *pci = pci_create_small(test, 64);
@@ -313,7 +313,7 @@ static void untrusted_refused(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, memchr_inv(m->memory, FILL, m->room));
 	test_device_settled(test, &pci->td, 0);
 
-	/* All of it can be had; and then there is no address for a copy. */
+	/* All of it can be had; and then there is no address for a bounce. */
 	addr = iommu_dma_ops.map_resource(dev, BIT_ULL(43),
 					  (63 - test_guard) * g, DMA_TO_DEVICE,
 					  DMA_ATTR_NO_WARN);

@@ -60,7 +60,7 @@ static void list_make_shape(struct test_sg *list, const struct shape *shape,
  * Every shape under every limit, in turn in all directions, and each in one of the
  * environments at least
  */
-static void shapes_run(struct kunit *test, bool contiguous)
+static void shapes_run(struct kunit *test, enum test_sg_how how)
 {
 	unsigned int i, j, fitted = 0;
 	struct test_device td;
@@ -80,7 +80,8 @@ static void shapes_run(struct kunit *test, bool contiguous)
 				 test_limits[i].name, shapes[j].name);
 			/* The DMA API's debugging would complain. */
 			if (!test_sg_is_absurd(list) &&
-			    test_sg_map(list, contiguous, (i + j) & 1, what)) {
+			    test_sg_map(list, how == TEST_SG_AS_IS ? how :
+					test_sg_contiguous(i + j), what)) {
 				test_sg_use(list);
 				test_sg_unmap(list);
 				fitted++;
@@ -97,12 +98,12 @@ static void shapes_run(struct kunit *test, bool contiguous)
 
 static void list_shapes(struct kunit *test)
 {
-	shapes_run(test, false);
+	shapes_run(test, TEST_SG_AS_IS);
 }
 
 static void list_shapes_contiguous(struct kunit *test)
 {
-	shapes_run(test, true);
+	shapes_run(test, TEST_SG_CONTIGUOUS);
 }
 
 /* Entries that meet at granules are one segment, unless they are too much. */
@@ -130,7 +131,7 @@ static void list_merges(struct kunit *test)
 			.boundary = rows[i].boundary,
 		});
 		test_sg_make(list, spans, TEST_ENTRIES, DMA_TO_DEVICE);
-		if (test_sg_map(list, false, false, "pages")) {
+		if (test_sg_map(list, TEST_SG_AS_IS, "pages")) {
 			KUNIT_EXPECT_EQ_MSG(test, rows[i].segments,
 					    list->sgt.nents,
 					    "at most %u, boundary %u",
@@ -164,7 +165,8 @@ static void list_counts(struct kunit *test)
 	for (i = 0; i < 2; i++) {
 		test_sg_make(list, spans, TEST_ENTRIES, DMA_TO_DEVICE);
 		before = mock_iommu_counts(td.dev);
-		KUNIT_ASSERT_TRUE(test, test_sg_map(list, i, false, "pages"));
+		KUNIT_ASSERT_TRUE(test, test_sg_map(list, i ? TEST_SG_CONTIGUOUS :
+						    TEST_SG_AS_IS, "pages"));
 		after = mock_iommu_counts(td.dev);
 		KUNIT_EXPECT_EQ(test, 1, after.sync_map - before.sync_map);
 		KUNIT_EXPECT_LE(test, after.map - before.map, TEST_ENTRIES);
@@ -189,15 +191,16 @@ static void list_counts(struct kunit *test)
  * any other reason than memory will be again, so that is another error.
  */
 static void failures_run(struct kunit *test, struct test_sg *list,
-			 bool contiguous, enum mock_iommu_fault fault)
+			 enum test_sg_how how, enum mock_iommu_fault fault)
 {
 	struct device *dev = list->td->dev;
 	int after, ret;
 
 	for (after = 0; ; after++) {
 		mock_iommu_fail(dev, fault, after);
-		ret = test_sgt_map(dev, &list->sgt, list->dir, contiguous,
-				   after & 1);
+		ret = test_sgt_map(dev, &list->sgt, list->dir,
+				   how == TEST_SG_AS_IS ? how :
+				   test_sg_contiguous(after));
 		mock_iommu_fail(dev, fault, -1);
 		if (!ret)
 			break;
@@ -226,11 +229,12 @@ static void list_failures(struct kunit *test)
 	     i++) {
 		list_make_shape(list, &shapes[i / (2 * MOCK_MAP_FAULTS)],
 				test_dirs[i % TEST_DIRS]);
-		failures_run(test, list, i & 1, i / 2 % MOCK_MAP_FAULTS);
+		failures_run(test, list, test_sg_any(i),
+			     i / 2 % MOCK_MAP_FAULTS);
 		test_sg_free(list);
 		list_make_shape(list, &shapes[i / (2 * MOCK_MAP_FAULTS)],
 				test_dirs[i % TEST_DIRS]);
-		failures_run(test, list, i & 1, MOCK_FAULT_REFUSE);
+		failures_run(test, list, test_sg_any(i), MOCK_FAULT_REFUSE);
 		test_sg_free(list);
 		test_device_settled(test, &td, 0);
 	}
@@ -256,16 +260,14 @@ static void list_make_granules(struct test_sg *list, unsigned int entries,
 	test_sg_make(list, spans, entries, DMA_BIDIRECTIONAL);
 }
 
-static void expect_no_room(struct test_sg *list, bool contiguous, bool quiet)
+static void expect_no_space(struct test_sg *list, enum test_sg_how how)
 {
 	struct device *dev = list->td->dev;
 	struct mock_iommu_counts counts = mock_iommu_counts(dev);
 	struct kunit *test = list->test;
 
 	KUNIT_EXPECT_EQ(test, -ENOMEM,
-			quiet ? test_sgt_map(dev, &list->sgt, list->dir,
-					     contiguous, false) :
-				dma_map_sgtable(dev, &list->sgt, list->dir, 0));
+			test_sgt_map(dev, &list->sgt, list->dir, how));
 	KUNIT_EXPECT_TRUE(test, test_sg_is_untouched(list));
 	KUNIT_EXPECT_EQ(test, counts.mapped, mock_iommu_counts(dev).mapped);
 }
@@ -282,6 +284,7 @@ static void list_space(struct kunit *test)
 
 	if (test_guard > 3)
 		kunit_skip(test, "so many guard granules are most of the space");
+	test_log_wait(test);
 	test_device_init(test, test_iommu(test, space - 1), &td);
 	td.last = space - 1;
 	large = test_sg_alloc(test, &td);
@@ -291,32 +294,35 @@ static void list_space(struct kunit *test)
 	for (i = 0; i < fit; i++) {
 		lists[i] = test_sg_alloc(test, &td);
 		list_make_granules(lists[i], 2, 2);
-		KUNIT_ASSERT_TRUE(test, test_sg_map(lists[i], i & 1, i & 2,
+		KUNIT_ASSERT_TRUE(test, test_sg_map(lists[i], test_sg_any(i),
 						    "filling"));
 	}
-	expect_no_room(more, true, true);
-	expect_no_room(more, false, true);
+	expect_no_space(more, TEST_SG_CONTIGUOUS);
+	expect_no_space(more, TEST_SG_AS_IS);
 
 	for (i = 0; i < fit; i += 2) {
 		test_sg_use(lists[i]);
 		test_sg_unmap(lists[i]);
 	}
-	/* Holes of 4, and what was never had: no room for 8 */
-	expect_no_room(large, true, true);
-	expect_no_room(large, false, true);
-	/* This time with a message, which kunit.sh looks for */
-	expect_no_room(large, false, false);
+	/* Holes of 4, and what was never had: no space for 8 */
+	/* The first time with a message, which kunit.sh looks for */
+	KUNIT_EXPECT_EQ(test, -ENOMEM,
+			dma_map_sgtable(td.dev, &large->sgt, large->dir, 0));
+	expect_no_space(large, TEST_SG_CONTIGUOUS);
+	expect_no_space(large, TEST_SG_AS_IS);
 
-	/* What waits for its flush is room: the pieces fit again. */
+	/* What waits for its flush is space: the pieces fit again. */
 	for (i = 0; i < fit; i += 2)
-		KUNIT_ASSERT_TRUE(test, test_sg_map(lists[i], true, i & 2,
+		KUNIT_ASSERT_TRUE(test, test_sg_map(lists[i],
+						    test_sg_contiguous(i / 2),
 						    "filling holes"));
 	for (i = 0; i < fit; i++) {
 		test_sg_use(lists[i]);
 		test_sg_unmap(lists[i]);
 		test_sg_free(lists[i]);
 	}
-	KUNIT_ASSERT_TRUE(test, test_sg_map(large, true, false, "all is free"));
+	KUNIT_ASSERT_TRUE(test, test_sg_map(large, TEST_SG_CONTIGUOUS,
+					    "all is free"));
 	test_sg_use(large);
 	test_sg_unmap(large);
 	test_sg_free(large);
@@ -346,16 +352,16 @@ static void list_bad_entry(struct kunit *test)
 	for_each_sgtable_sg(&list->sgt, sg, i) {
 		good = *sg;
 		sg->length = 0;
-		test_sgt_refused(test, td.dev, &list->sgt, false, -EINVAL,
-				 "no bytes");
-		test_sgt_refused(test, td.dev, &list->sgt, true, -EINVAL,
-				 "no bytes, contiguous");
+		test_sgt_refused(test, td.dev, &list->sgt, TEST_SG_AS_IS,
+				 -EINVAL, "no bytes");
+		test_sgt_refused(test, td.dev, &list->sgt, TEST_SG_CONTIGUOUS,
+				 -EINVAL, "no bytes, contiguous");
 		*sg = good;
 		sg_assign_page(sg, NULL);
-		test_sgt_refused(test, td.dev, &list->sgt, false, -EINVAL,
-				 "no page");
-		test_sgt_refused(test, td.dev, &list->sgt, true, -EINVAL,
-				 "no page, contiguous");
+		test_sgt_refused(test, td.dev, &list->sgt, TEST_SG_AS_IS,
+				 -EINVAL, "no page");
+		test_sgt_refused(test, td.dev, &list->sgt, TEST_SG_CONTIGUOUS,
+				 -EINVAL, "no page, contiguous");
 		*sg = good;
 	}
 	KUNIT_EXPECT_EQ(test, 0, dma_map_sg(td.dev, list->sgt.sgl, 0,
@@ -364,7 +370,8 @@ static void list_bad_entry(struct kunit *test)
 					    ARRAY_SIZE(spans) + 1,
 					    DMA_TO_DEVICE));
 	KUNIT_EXPECT_TRUE(test, test_sg_is_untouched(list));
-	KUNIT_ASSERT_TRUE(test, test_sg_map(list, true, false, "good again"));
+	KUNIT_ASSERT_TRUE(test, test_sg_map(list, TEST_SG_CONTIGUOUS,
+					    "good again"));
 	test_sg_use(list);
 	test_sg_unmap(list);
 	test_sg_free(list);
@@ -408,13 +415,13 @@ static void list_too_large(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		sgt_make_huge(test, &sgt, rows[i].count, rows[i].len,
 			      pool->blocks[0]);
-		test_sgt_refused(test, td.dev, &sgt, false, -ENOMEM,
+		test_sgt_refused(test, td.dev, &sgt, TEST_SG_AS_IS, -ENOMEM,
 				 rows[i].what);
-		test_sgt_refused(test, td.dev, &sgt, true, -EINVAL,
-				 rows[i].what);
-		/* Here there is room, but no segment can say how large it is. */
-		test_sgt_refused(test, wide.dev, &sgt, true, -EINVAL,
-				 rows[i].what);
+		test_sgt_refused(test, td.dev, &sgt, TEST_SG_CONTIGUOUS,
+				 -EINVAL, rows[i].what);
+		/* Here there is space, but no segment can say how large it is. */
+		test_sgt_refused(test, wide.dev, &sgt, TEST_SG_CONTIGUOUS,
+				 -EINVAL, rows[i].what);
 		sg_free_table(&sgt);
 	}
 	test_device_settled(test, &td, 0);
@@ -435,14 +442,16 @@ static void largest_run(struct test_sg *list, size_t size, const char *what)
 			.len = min(size - i * block, block),
 		};
 	test_sg_make(list, spans, count, DMA_BIDIRECTIONAL);
-	if (test_sg_map(list, true, size / list->td->granule & 1, what)) {
+	if (test_sg_map(list, test_sg_contiguous(size / list->td->granule),
+			what)) {
 		test_sg_use(list);
 		test_sg_unmap(list);
 	}
 	test_sg_free(list);
 	spans[count] = (struct test_span) { 0, 1 };
 	test_sg_make(list, spans, count + 1, DMA_BIDIRECTIONAL);
-	test_sgt_refused(test, list->td->dev, &list->sgt, true, -EINVAL, what);
+	test_sgt_refused(test, list->td->dev, &list->sgt, TEST_SG_CONTIGUOUS,
+			 -EINVAL, what);
 	test_sg_free(list);
 }
 
@@ -499,7 +508,7 @@ static void list_bounced(struct kunit *test)
 		for (j = 0; j < 2 * TEST_DIRS && !failed(test); j++) {
 			test_sg_make(list, rows[i], ARRAY_SIZE(rows[i]),
 				     test_dirs[j / 2]);
-			if (test_sg_map(list, j & 1, j & 2, "small")) {
+			if (test_sg_map(list, test_sg_any(j), "small")) {
 				test_sg_use(list);
 				test_sg_unmap(list);
 			}
@@ -530,7 +539,7 @@ static void random_limits(struct test_device *td, struct rnd_state *rnd)
 	if (prandom_u32_state(rnd) & 1)
 		limits.boundary = 1 << prandom_u32_state(rnd) % 6;
 	if (prandom_u32_state(rnd) & 1)
-		limits.unit = 1 << prandom_u32_state(rnd) % 5;
+		limits.min_align = 1 << prandom_u32_state(rnd) % 5;
 	else
 		limits.min_align_mask = (1 << prandom_u32_state(rnd) % 13) - 1;
 	if (prandom_u32_state(rnd) & 1)
@@ -593,8 +602,7 @@ static void list_random(struct kunit *test)
 			random_limits(&devices[i], &rnd);
 			random_list(lists[i], &rnd);
 			if (test_sg_is_absurd(lists[i]) ||
-			    !test_sg_map(lists[i], how & 1, how & 2,
-					 "random")) {
+			    !test_sg_map(lists[i], test_sg_any(how), "random")) {
 				test_sg_free(lists[i]);
 				continue;
 			}

@@ -122,7 +122,7 @@ static void expect_place(struct shadow *s, const struct test_mapping *m)
 	size_t granule = s->td.granule;
 	int prot;
 
-	/* A copy in its place is elsewhere. */
+	/* A bounce in its place is elsewhere. */
 	if (!want || ((m->addr | m->size) & (granule - 1)) ||
 	    !IS_ALIGNED(want, granule))
 		return;
@@ -222,7 +222,7 @@ static void shadow_run(void *data, unsigned int thread)
 				  1 + thread * SLOTS + i);
 }
 
-/* All that a processor can have, with what it has in hand */
+/* All that a processor can have, with what its cache has */
 static void shadow_fill(void *data, unsigned int thread)
 {
 	struct shadow *s = data;

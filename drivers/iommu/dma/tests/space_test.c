@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * KUnit suite of address spaces by themselves, as the kernel has them: with
- * processors that each have addresses in hand, interrupts off, RCU. In user space
+ * processors that each have addresses in a cache, interrupts off, RCU. In user space
  * the same sources are tested for longer, and under tools that the kernel lacks;
  * but there all of that is made up.
  *
@@ -274,7 +274,7 @@ static void space_random(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, bitmap_empty(w->map, GRANULES));
 	KUNIT_EXPECT_GE(test, atomic_read(&w->made[0]), ROUNDS / 4);
 	KUNIT_EXPECT_GE(test, atomic_read(&w->made[1]), ROUNDS / 50);
-	/* All of it can be had again, but for what processors have in hand. */
+	/* All of it can be had again, but for what processors have in their caches. */
 	KUNIT_EXPECT_GE(test, iova_pool_largest(&w->space.pool, GRANULES - 1),
 			GRANULES / 16);
 	while (iova_space_alloc(&w->space, &req, &range)) {

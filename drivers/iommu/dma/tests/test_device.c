@@ -136,16 +136,16 @@ const struct test_limits test_limits[] = {
 	{ "boundary of 4 granules", .boundary = 4 },
 	{ "boundary of 16 granules", .boundary = 16 },
 	{ "alignment below the granule", .min_align_mask = 0x1ff },
-	{ "alignment of 2 granules", .unit = 2 },
-	{ "alignment of 16 granules", .unit = 16 },
+	{ "alignment of 2 granules", .min_align = 2 },
+	{ "alignment of 16 granules", .min_align = 16 },
 	{ "mask of 10 bits of granules", .mask = 10 },
 	{ "mask of 20 bits of granules", .mask = 20 },
 	{ "bus of 10 bits of granules", .bus = 10 },
 	{ "bus below mask", .bus = 10, .mask = 20 },
-	{ "boundary below alignment", .boundary = 4, .unit = 16 },
-	{ "alignment below boundary", .boundary = 8, .unit = 2 },
+	{ "boundary below alignment", .boundary = 4, .min_align = 16 },
+	{ "alignment below boundary", .boundary = 8, .min_align = 2 },
 	{ "segments below boundary", .max_segment = 3, .boundary = 4 },
-	{ "all of them", .max_segment = 6, .boundary = 8, .unit = 4,
+	{ "all of them", .max_segment = 6, .boundary = 8, .min_align = 4,
 	  .mask = 20, .bus = 12 },
 };
 
@@ -229,12 +229,12 @@ static u64 reach(const struct test_device *td, unsigned int granules_shift)
  */
 void test_device_limit(struct test_device *td, const struct test_limits *limits)
 {
-	u64 align = (u64)td->granule * limits->unit ?:
+	u64 align = (u64)td->granule * limits->min_align ?:
 		    limits->min_align_mask + 1;
 
 	td->max_segment = (u64)td->granule * limits->max_segment ?: U32_MAX;
 	td->boundary = (u64)td->granule * limits->boundary;
-	td->unit = max_t(u64, align, td->granule);
+	td->min_align = max_t(u64, align, td->granule);
 	td->last = reach(td, limits->mask);
 	td->dev->bus_dma_limit = limits->bus ? reach(td, limits->bus) : 0;
 	test_device_set(td);
@@ -254,7 +254,7 @@ void test_device_set(struct test_device *td)
 	dma_set_max_seg_size(td->dev, td->max_segment);
 	/* 0 - 1 is all ones: none */
 	dma_set_seg_boundary(td->dev, td->boundary - 1);
-	dma_set_min_align_mask(td->dev, td->unit - 1);
+	dma_set_min_align_mask(td->dev, td->min_align - 1);
 }
 
 /**
@@ -338,22 +338,19 @@ void test_device_all_free(struct kunit *test, const struct test_device *td,
 		dma_unmap_resource(td->dev, addr, size, DMA_TO_DEVICE, 0);
 }
 
-/* When lines were last found that test_said() was asked for */
-static unsigned long said_at;
-
 /**
  * test_log_wait - wait until the log takes lines of any sort again
+ * @test: the test; nothing is done if its environment is not the first
  *
- * It takes ten of a sort in five seconds, and a test before may have had them.
+ * The log takes ten of a sort in five seconds, and a test before may have had
+ * them. All environments together must keep within what it takes.
  *
- * Context: Process; may sleep for five seconds.
+ * Context: Process; sleeps for five seconds.
  */
-void test_log_wait(void)
+void test_log_wait(const struct kunit *test)
 {
-	if (said_at)
-		while (time_is_after_eq_jiffies(said_at +
-						DEFAULT_RATELIMIT_INTERVAL))
-			msleep(20);
+	if (test->param_value == &envs[0])
+		msleep(jiffies_to_msecs(DEFAULT_RATELIMIT_INTERVAL + 1));
 }
 
 /**
@@ -383,8 +380,6 @@ unsigned int test_said(const struct test_device *td, const char *what)
 		line[len] = '\0';
 		count += !!strstr(line, want);
 	}
-	if (count)
-		said_at = jiffies;
 	return count;
 }
 

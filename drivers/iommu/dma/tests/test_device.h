@@ -35,8 +35,8 @@ bool test_env_turn(const struct kunit *test, unsigned int n, unsigned int of);
  * @name: to be printed
  * @max_segment: granules
  * @boundary: granules
- * @unit: granules; min_align_mask is that in bytes, less 1
- * @min_align_mask: below a granule, in place of @unit
+ * @min_align: granules; min_align_mask is that in bytes, less 1
+ * @min_align_mask: below a granule, in place of @min_align
  * @mask: log2 of the granules that the dma mask reaches
  * @bus: log2 of the granules that the bus reaches
  */
@@ -44,7 +44,7 @@ struct test_limits {
 	const char *name;
 	unsigned int max_segment;
 	unsigned int boundary;
-	unsigned int unit;
+	unsigned int min_align;
 	unsigned int min_align_mask;
 	unsigned int mask;
 	unsigned int bus;
@@ -67,7 +67,7 @@ extern const unsigned int test_limits_count;
  * @noncoherent: it does not snoop caches
  * @max_segment: U32_MAX is none
  * @boundary: a power of two, or 0 for none
- * @unit: bits of addresses below this are those of memory; at least @granule
+ * @min_align: bits of addresses below this are those of memory; at least @granule
  * @last: highest address for it
  * @log: where the kernel's log was before there was this device
  */
@@ -77,7 +77,7 @@ struct test_device {
 	bool noncoherent;
 	u64 max_segment;
 	u64 boundary;
-	u64 unit;
+	u64 min_align;
 	u64 last;
 	u64 log;
 };
@@ -103,7 +103,7 @@ void test_device_settled(struct kunit *test, const struct test_device *td,
 			 unsigned long mapped);
 void test_device_all_free(struct kunit *test, const struct test_device *td,
 			  unsigned int granules);
-void test_log_wait(void);
+void test_log_wait(const struct kunit *test);
 unsigned int test_said(const struct test_device *td, const char *what);
 void test_fill(void *buf, size_t len, u64 *seed);
 void test_on_cpus(struct kunit *test, void (*work)(void *data, unsigned int i),

@@ -265,20 +265,19 @@ void test_sg_free(struct test_sg *list)
  * @dev: device
  * @sgt: the list
  * @dir: direction of the transfer
- * @contiguous: it is to be one segment,
- * @by_device: for the device says that it needs that, not this mapping
+ * @how: whether it is to be one segment
  *
  * Context: Any.
  * Return: what the DMA API does.
  */
 int test_sgt_map(struct device *dev, struct sg_table *sgt,
-		 enum dma_data_direction dir, bool contiguous, bool by_device)
+		 enum dma_data_direction dir, enum test_sg_how how)
 {
 	int ret;
 
-	if (!contiguous)
+	if (how == TEST_SG_AS_IS)
 		return dma_map_sgtable(dev, sgt, dir, DMA_ATTR_NO_WARN);
-	if (!by_device)
+	if (how == TEST_SG_CONTIGUOUS)
 		return dma_map_sgtable_contiguous(dev, sgt, dir,
 						  DMA_ATTR_NO_WARN);
 	dma_set_contiguous(dev, true);
@@ -305,11 +304,11 @@ bool test_sg_is_untouched(struct test_sg *list)
 static bool list_can_be_one(const struct test_sg *list)
 {
 	const struct test_device *td = list->td;
-	u64 first = (td->unit - 1) & virt_to_phys(entry_memory(list, 0));
+	u64 first = (td->min_align - 1) & virt_to_phys(entry_memory(list, 0));
 
 	if (list->total > td->max_segment)
 		return false;
-	/* At a unit, or at a boundary if that is further apart */
+	/* At the minimum alignment, or at a boundary if that is further apart */
 	return !test_device_crosses(td, first, list->total);
 }
 
@@ -330,7 +329,7 @@ bool test_sg_is_absurd(const struct test_sg *list)
 	u64 first;
 
 	for (i = 0; i < list->sgt.orig_nents; i++) {
-		first = (td->unit - 1) & virt_to_phys(entry_memory(list, i));
+		first = (td->min_align - 1) & virt_to_phys(entry_memory(list, i));
 		if (list->spans[i].len > td->max_segment ||
 		    test_device_crosses(td, first, list->spans[i].len))
 			return true;
@@ -487,14 +486,14 @@ static void expect_granule(struct test_sg *list, dma_addr_t addr,
 			!!(prot & IOMMU_CACHE));
 	if (own) {
 		KUNIT_EXPECT_EQ_MSG(list->test, phys, got,
-				    "a granule that needs no copy is one");
+				    "a granule that needs no bounce is one");
 		return;
 	}
 	for (i = 0; i < list->sgt.orig_nents; i++) {
 		start = virt_to_phys(list->pool->blocks[i]);
 		KUNIT_EXPECT_FALSE_MSG(list->test, got >= start &&
 				       got < start + list->pool->size,
-				       "a granule that needs a copy is memory");
+				       "a granule that needs a bounce is memory");
 	}
 }
 
@@ -549,22 +548,21 @@ static void expect_nothing_around(struct test_sg *list)
 /**
  * test_sg_map - map a list, expect all that is to be expected
  * @list: the list
- * @contiguous: as in test_sgt_map()
- * @by_device: likewise
+ * @how: as in test_sgt_map()
  * @what: to be printed
  *
  * Context: Process; may sleep.
  * Return: whether it is mapped.
  */
-bool test_sg_map(struct test_sg *list, bool contiguous, bool by_device,
-		 const char *what)
+bool test_sg_map(struct test_sg *list, enum test_sg_how how, const char *what)
 {
+	bool contiguous = how != TEST_SG_AS_IS;
 	struct device *dev = list->td->dev;
 	unsigned long mapped = mock_iommu_counts(dev).mapped;
 	int want = contiguous && !list_can_be_one(list) ? -EINVAL : 0;
 	int ret;
 
-	ret = test_sgt_map(dev, &list->sgt, list->dir, contiguous, by_device);
+	ret = test_sgt_map(dev, &list->sgt, list->dir, how);
 	KUNIT_EXPECT_EQ_MSG(list->test, want, ret, "%s%s", what,
 			    contiguous ? ", contiguous" : "");
 	if (ret) {
@@ -649,14 +647,14 @@ void test_sg_use(struct test_sg *list)
  * @test: the test
  * @dev: device
  * @sgt: the list
- * @contiguous: it is to be one segment
+ * @how: as in test_sgt_map()
  * @error: the error
  * @what: to be printed
  *
  * Context: Process; may sleep.
  */
 void test_sgt_refused(struct kunit *test, struct device *dev,
-		      struct sg_table *sgt, bool contiguous, int error,
+		      struct sg_table *sgt, enum test_sg_how how, int error,
 		      const char *what)
 {
 	struct scatterlist *before;
@@ -666,7 +664,7 @@ void test_sgt_refused(struct kunit *test, struct device *dev,
 				     GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, before);
 	sgt_remember(sgt, before);
-	ret = test_sgt_map(dev, sgt, DMA_TO_DEVICE, contiguous, false);
+	ret = test_sgt_map(dev, sgt, DMA_TO_DEVICE, how);
 	KUNIT_EXPECT_EQ_MSG(test, error, ret, "%s", what);
 	if (!ret)
 		dma_unmap_sgtable(dev, sgt, DMA_TO_DEVICE, 0);

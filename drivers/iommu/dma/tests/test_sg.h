@@ -34,6 +34,30 @@ struct test_pool {
 };
 
 /**
+ * enum test_sg_how - whether a list is to be one segment
+ * @TEST_SG_AS_IS: no
+ * @TEST_SG_CONTIGUOUS: yes, says the mapping
+ * @TEST_SG_CONTIGUOUS_DEVICE: yes, says the device
+ */
+enum test_sg_how {
+	TEST_SG_AS_IS,
+	TEST_SG_CONTIGUOUS,
+	TEST_SG_CONTIGUOUS_DEVICE,
+};
+
+/* Both ways to be one segment in turn */
+static inline enum test_sg_how test_sg_contiguous(unsigned int n)
+{
+	return n & 1 ? TEST_SG_CONTIGUOUS_DEVICE : TEST_SG_CONTIGUOUS;
+}
+
+/* Each second time as it is */
+static inline enum test_sg_how test_sg_any(unsigned int n)
+{
+	return n & 1 ? test_sg_contiguous(n / 2) : TEST_SG_AS_IS;
+}
+
+/**
  * struct test_sg - a list and what it is to be
  * @test: the test
  * @td: device
@@ -70,8 +94,7 @@ void test_sg_make(struct test_sg *list, const struct test_span *spans,
 void test_sg_free(struct test_sg *list);
 bool test_sg_is_absurd(const struct test_sg *list);
 bool test_sg_is_untouched(struct test_sg *list);
-bool test_sg_map(struct test_sg *list, bool contiguous, bool by_device,
-		 const char *what);
+bool test_sg_map(struct test_sg *list, enum test_sg_how how, const char *what);
 void test_sg_use(struct test_sg *list);
 void test_sg_unmap(struct test_sg *list);
 
@@ -79,9 +102,9 @@ void test_entry_set(struct scatterlist *sg, struct page *page,
 		    unsigned int len, unsigned int offset);
 bool test_entry_is_untouched(struct scatterlist *sg);
 int test_sgt_map(struct device *dev, struct sg_table *sgt,
-		 enum dma_data_direction dir, bool contiguous, bool by_device);
+		 enum dma_data_direction dir, enum test_sg_how how);
 void test_sgt_refused(struct kunit *test, struct device *dev,
-		      struct sg_table *sgt, bool contiguous, int error,
+		      struct sg_table *sgt, enum test_sg_how how, int error,
 		      const char *what);
 
 #endif /* _DMA_TEST_SG_H */
