@@ -218,8 +218,8 @@ static void ops_contiguous(struct kunit *test)
 			 "an error");
 	KUNIT_EXPECT_EQ(test, 0, ops_mapped);
 	ops_make = OPS_ONE;
-	KUNIT_EXPECT_EQ(test, 0, test_sgt_map(dev, &sgt, DMA_TO_DEVICE, true,
-					      true));
+	KUNIT_EXPECT_EQ(test, 0, test_sgt_map(dev, &sgt, DMA_TO_DEVICE,
+					      TEST_SG_CONTIGUOUS_DEVICE));
 	KUNIT_EXPECT_EQ(test, 1, sgt.nents);
 	KUNIT_EXPECT_EQ(test, 3 * PIECE, sg_dma_len(sgt.sgl));
 	dma_unmap_sgtable(dev, &sgt, DMA_TO_DEVICE, 0);
