@@ -42,8 +42,8 @@ enum iommu_dma_cookie_type {
  * @deferrable: the IOMMU can defer invalidation
  * @msi_next: next free address in the window of an IOMMU_DMA_COOKIE_MSI
  * @msi_pages: doorbells mapped so far
- * @lock: protects all of the above while a device is added, and @msi_next and
- *	@msi_pages at all times
+ * @lock: serialises the first set-up; protects @msi_next and @msi_pages; not
+ *	held while regions are reserved
  *
  * Lock order: @lock; &iommu_dma_flush.lock; then these, of which no two are
  * held at once: the locks of @bounces and of &iova_pool.chunks,
@@ -122,14 +122,14 @@ cookie_limit_granule(const struct iommu_dma_cookie *cookie, u64 limit)
 	return end ? min_t(u64, end - 1, ULONG_MAX) : IOVA_NONE;
 }
 
-/* Whether no mapping of the domain is bounced */
-static inline bool iommu_dma_no_bounces(const struct iommu_dma_cookie *cookie)
+/* Whether any mapping of the domain is bounced */
+static inline bool iommu_dma_any_bounces(const struct iommu_dma_cookie *cookie)
 {
 	/*
 	 * Bounces of other mappings may be added and removed at any time. Those
 	 * of the caller's mapping were added before its address was known.
 	 */
-	return data_race(xa_empty(&cookie->bounces));
+	return !data_race(xa_empty(&cookie->bounces));
 }
 
 /* A device address and its memory agree in the bits below this power of two. */
@@ -141,8 +141,8 @@ static inline u64 iommu_dma_min_align(struct device *dev,
 }
 
 /*
- * No mapping that can avoid it crosses a multiple of this power of two. 0 is
- * for no boundary, as a mask of 64 ones wraps to it.
+ * A mapping crosses a multiple of this power of two only if it is longer. 0 is
+ * no boundary, as a mask of 64 ones wraps to it.
  */
 static inline u64 iommu_dma_boundary(struct device *dev)
 {
@@ -155,6 +155,7 @@ static inline u64 iommu_dma_boundary(struct device *dev)
  * @cookie: cookie of its domain
  * @mask: the limit that the driver told the DMA API
  *
+ * Context: Any.
  * Return: the lowest limit of mask, bus and IOMMU; inclusive, below U64_MAX.
  */
 static inline u64 iommu_dma_limit(struct device *dev,
@@ -170,6 +171,7 @@ static inline u64 iommu_dma_limit(struct device *dev,
  * @dir: direction of the transfer
  * @attrs: DMA_ATTR_*
  *
+ * Context: Any.
  * Return: IOMMU_* flags for iommu_map() of memory.
  */
 static inline int iommu_dma_prot(struct device *dev,

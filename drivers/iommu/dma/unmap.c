@@ -68,10 +68,12 @@ int iommu_dma_unmap_claim_slow(struct device *dev,
 	if (min_align <= cookie_granule(unmap->cookie) ||
 	    !iommu_iova_to_phys(unmap->cookie->domain, addr) ||
 	    !iommu_dma_claim_iova(unmap->cookie, ALIGN_DOWN(addr, min_align),
-				  size, &unmap->range)) {
-		dev_err_ratelimited(dev, "DMA unmap of %pad: size %zu, but no mapping begins there; unmapped twice?\n",
-				    &addr, size);
-		return -ENOENT;
+				  size, &unmap->range))
+		goto none;
+	/* What begins there may be another mapping, below that of @addr. */
+	if (addr >= iommu_dma_unmap_iova_end(unmap)) {
+		iova_space_unclaim(&unmap->cookie->space, &unmap->range);
+		goto none;
 	}
 	start = iommu_dma_iova_addr(unmap->cookie, &unmap->range);
 	start = iommu_dma_next_mapped(unmap->cookie, start,
@@ -81,6 +83,10 @@ int iommu_dma_unmap_claim_slow(struct device *dev,
 	dev_err_ratelimited(dev, "DMA unmap of %pad: size %zu, but the mapping begins at %pad; unmapping all of it\n",
 			    &addr, size, &start);
 	return 1;
+none:
+	dev_err_ratelimited(dev, "DMA unmap of %pad: size %zu, but no mapping begins there; unmapped twice?\n",
+			    &addr, size);
+	return -ENOENT;
 }
 
 /**
@@ -207,14 +213,15 @@ int iommu_dma_drop_iova(struct device *dev, struct iommu_dma_cookie *cookie,
 {
 	u64 start = iommu_dma_iova_addr(cookie, range);
 	u64 end = ((u64)range->last + 1) << cookie->granule_shift;
-	u64 left = iommu_dma_next_mapped(cookie, start, end);
+	dma_addr_t left = iommu_dma_next_mapped(cookie, start, end);
 	LIST_HEAD(pages);
 
 	if (left < end) {
-		iommu_dma_report_unmap(dev, start, end - start, left - start);
+		dev_err_ratelimited(dev, "DMA map failed, and %pad is still mapped; leaking %llu bytes\n",
+				    &left, end - start);
 		return -EBUSY;
 	}
-	if (!iommu_dma_no_bounces(cookie))
+	if (iommu_dma_any_bounces(cookie))
 		iommu_dma_bounce_drop(cookie, start, end - 1, &pages);
 	iommu_put_pages_list(&pages);
 	iova_space_release(&cookie->space, range);
@@ -274,7 +281,7 @@ int iommu_dma_unmap_alloc(struct device *dev, dma_addr_t addr, size_t size,
 	if (!page || iommu_iova_to_phys(unmap.cookie->domain, addr) !=
 		     page_to_phys(page)) {
 		iova_space_unclaim(&unmap.cookie->space, &unmap.range);
-		dev_err_ratelimited(dev, "DMA free of %pad: size %zu, but other memory is mapped there; freed twice?\n",
+		dev_err_ratelimited(dev, "DMA free of %pad: size %zu, but that memory is not mapped there; freed twice?\n",
 				    &addr, size);
 		return -ENOENT;
 	}

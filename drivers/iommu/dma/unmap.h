@@ -74,8 +74,8 @@ static inline u64 iommu_dma_unmap_iova_size(const struct iommu_dma_unmap *unmap)
  * iommu_dma_unmap_claim - claim a mapping in order to unmap it
  * @dev: device that the mapping was made for
  * @unmap: to be filled in
- * @addr: DMA address in the first granule of the mapping, or less than
- *	iommu_dma_min_align() above its range
+ * @addr: DMA address of the first byte of the mapping; it may be up to
+ *	iommu_dma_min_align() - 1 bytes above the start of the range
  * @size: bytes, as far as the caller knows
  *
  * Context: Any.
@@ -211,7 +211,7 @@ static __always_inline void iommu_dma_unmap_end(struct device *dev,
 	struct iommu_dma_cookie *cookie = unmap->cookie;
 	struct iommu_domain *domain = cookie->domain;
 
-	if (unlikely(unmap->failed || !iommu_dma_no_bounces(cookie))) {
+	if (unlikely(unmap->failed || iommu_dma_any_bounces(cookie))) {
 		iommu_dma_unmap_end_slow(dev, unmap);
 	} else if (unmap->gather.queued) {
 		iommu_dma_flush_retire(&cookie->flush, &unmap->range,

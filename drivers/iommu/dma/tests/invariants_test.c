@@ -899,6 +899,38 @@ static void wrong_sizes(struct victims *v)
 	}
 }
 
+/*
+ * In the middle of a mapping, where another one begins at the aligned address: that
+ * one does not reach so far.
+ */
+static void wrong_in_alignment(struct victims *v)
+{
+	size_t granule = v->td.granule;
+	struct device *dev = v->td.dev;
+	dma_addr_t others[2 * TEST_ROOM], addr;
+	unsigned int n = 0;
+
+	v->td.min_align = granule;
+	test_device_set(&v->td);
+	do {
+		KUNIT_ASSERT_LT(v->test, n, ARRAY_SIZE(others));
+		others[n] = dma_map_resource(dev, BIT_ULL(43), granule,
+					     DMA_TO_DEVICE, 0);
+	} while (others[n++] % (TEST_ROOM * granule));
+	victim_make(v, TEST_PAGE);
+	addr = v->victim.addr + granule;
+	KUNIT_EXPECT_EQ(v->test, others[n - 1],
+			ALIGN_DOWN(addr, TEST_ROOM * granule));
+
+	v->td.min_align = TEST_ROOM * granule;
+	test_device_set(&v->td);
+	victim_unmap(v, &v->td, addr, granule);
+	expect_complaint(v, &v->td, 3 + n, "where another one begins aligned");
+	test_mapping_undo(&v->victim);
+	while (n--)
+		dma_unmap_resource(dev, others[n], granule, DMA_TO_DEVICE, 0);
+}
+
 /* With an alignment above the granule a mapping keeps its memory's offset. */
 static void wrong_units(struct victims *v)
 {
@@ -910,7 +942,9 @@ static void wrong_units(struct victims *v)
 	victim_unmap(v, &v->td, v->victim.addr + granule, granule);
 	expect_complaint(v, &v->td, 0, "in the middle of what begins aligned");
 	/* The log takes so many lines of a sort and no more. */
-	if (is_deferred(v->test)) {
+	if (!is_deferred(v->test)) {
+		wrong_in_alignment(v);
+	} else {
 		victim_make(v, TEST_PAGE);
 		victim_unmap(v, &v->td, v->victim.addr + VICTIM_SIZE(v),
 			     granule);
