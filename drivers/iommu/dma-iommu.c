@@ -111,9 +111,8 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 }
 
 /*
- * Whether the end of a range is in memory where it would be if the range were
- * in one piece. A scatterlist is not, nor are mappings that happen to be
- * neighbours.
+ * Whether first and last byte are as far apart in memory as in the range. If
+ * not, it is a scatterlist or several mappings.
  */
 static bool ends_at(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 		    phys_addr_t phys, size_t size)
@@ -127,14 +126,14 @@ static bool ends_at(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 }
 
 /* What a sync of a part of a mapping has to do */
-enum sync {
+enum sync_kind {
 	SYNC_NOTHING,
 	SYNC_CACHES,	/* of memory in one piece */
 	SYNC_PIECES,	/* bounces, or granules anywhere in memory */
 };
 
 /* A coherent device needs no sync, and no page table walk, unless bounced. */
-static noinline enum sync sync_needed(struct device *dev,
+static noinline enum sync_kind sync_needed(struct device *dev,
 				      struct iommu_dma_cookie *cookie,
 				      dma_addr_t addr, size_t size,
 				      phys_addr_t *phys)
@@ -156,7 +155,7 @@ static void sync_for_cpu(struct device *dev, struct iommu_dma_cookie *cookie,
 			 dma_addr_t addr, size_t size,
 			 enum dma_data_direction dir)
 {
-	enum sync sync = SYNC_NOTHING;
+	enum sync_kind sync = SYNC_NOTHING;
 	phys_addr_t phys;
 
 	if (dir != DMA_TO_DEVICE)
@@ -186,7 +185,7 @@ void iommu_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 		return;
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 	    (!dev_is_dma_coherent(dev) ||
-	     unlikely(!iommu_dma_no_bounces(unmap.cookie))) &&
+	     unlikely(iommu_dma_any_bounces(unmap.cookie))) &&
 	    addr < iommu_dma_unmap_iova_end(&unmap))
 		sync_for_cpu(dev, unmap.cookie, addr,
 			     min_t(u64, size,
@@ -259,7 +258,7 @@ void iommu_dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr,
 void iommu_dma_sync_single_for_device(struct device *dev, dma_addr_t addr,
 				      size_t size, enum dma_data_direction dir)
 {
-	enum sync sync;
+	enum sync_kind sync;
 	phys_addr_t phys;
 
 	sync = sync_needed(dev, iommu_dma_dev_cookie(dev), addr, size, &phys);
@@ -323,27 +322,6 @@ size_t iommu_dma_max_mapping_size(struct device *dev)
 		 (u64)cookie->guard * cookie_granule(cookie);
 	return limit + 1 > unused ? limit + 1 - unused : 0;
 }
-
-/**
- * iommu_setup_dma_ops - make a device use this layer if its domain needs it
- * @dev: device whose default domain has been set or changed
- *
- * Context: Process; may sleep. The mutex of the device's group is held.
- */
-void iommu_setup_dma_ops(struct device *dev)
-{
-	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
-
-	if (dev_is_pci(dev))
-		dev->iommu->pci_32bit_workaround = !iommu_dma_forcedac;
-
-	dev->dma_iommu = iommu_is_dma_domain(domain);
-	if (!dev->dma_iommu || !iommu_dma_init_domain(dev, domain))
-		return;
-	dev->dma_iommu = false;
-	dev_warn(dev, "failed to set up IOMMU DMA; DMA may fail\n");
-}
-EXPORT_SYMBOL_IF_KUNIT(iommu_setup_dma_ops);
 
 const struct dma_map_ops iommu_dma_ops = {
 	.alloc			= iommu_dma_alloc,

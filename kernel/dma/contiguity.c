@@ -22,7 +22,7 @@ static int refuse(struct device *dev, u64 size, unsigned long attrs,
 		  const char *why)
 {
 	if (!(attrs & DMA_ATTR_NO_WARN))
-		dev_err_ratelimited(dev, "DMA map: list of %llu bytes cannot be one segment: %s\n",
+		dev_err_ratelimited(dev, "DMA map of %llu bytes refused: cannot be one segment: %s\n",
 				    size, why);
 	return -EINVAL;
 }

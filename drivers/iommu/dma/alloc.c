@@ -34,11 +34,6 @@
 #define IOMMU_DMA_ZONE_GFP	\
 	(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP)
 
-static unsigned long page_count_of(size_t size)
-{
-	return PAGE_ALIGN(size) >> PAGE_SHIFT;
-}
-
 /*
  * Arrays of pages.
  */
@@ -52,8 +47,8 @@ static void pages_free(struct page **pages, unsigned long count)
 
 /*
  * Allocate a block of at most @count pages, of the largest of @orders that is
- * available. An order that is not available is removed from @orders: to try it
- * again for each block would take long, and would take memory from others.
+ * available. An order that is not available is removed from @orders: retrying it
+ * for each block is slow, and takes memory from others.
  */
 static struct page *block_alloc(int nid, unsigned int count,
 				unsigned long *orders, gfp_t gfp,
@@ -155,7 +150,7 @@ static struct page **pages_create(struct device *dev, size_t size, u64 align,
 		.mask = dev->coherent_dma_mask,
 		.nowarn = attrs & DMA_ATTR_NO_WARN,
 	};
-	unsigned long count = page_count_of(req.size);
+	unsigned long count = PFN_UP(req.size);
 	struct scatterlist *sg;
 	struct page **pages;
 	unsigned int i;
@@ -197,7 +192,7 @@ static unsigned long pages_created(struct device *dev, size_t size)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 
-	return page_count_of(ALIGN(size, cookie_granule(cookie)));
+	return PFN_UP(ALIGN(size, cookie_granule(cookie)));
 }
 
 /*
@@ -264,18 +259,18 @@ static struct page *alloc_contiguous(struct device *dev, size_t size,
 }
 
 /**
- * struct backing - what is behind the CPU address of coherent memory
+ * struct alloc_backing - what is behind the CPU address of coherent memory
  * @pages: all pages if the memory is of the first kind, else NULL
  * @page: the first page; NULL if there is none, as the memory has been freed
  */
-struct backing {
+struct alloc_backing {
 	struct page **pages;
 	struct page *page;
 };
 
-static struct backing backing_of(void *cpu_addr)
+static struct alloc_backing backing_of(void *cpu_addr)
 {
-	struct backing b = {};
+	struct alloc_backing b = {};
 
 	if (!is_vmalloc_addr(cpu_addr)) {
 		b.page = virt_to_page(cpu_addr);
@@ -288,7 +283,7 @@ static struct backing backing_of(void *cpu_addr)
 
 /* Free memory of any kind, which has been unmapped. */
 static void memory_free(struct device *dev, size_t size, void *cpu_addr,
-			const struct backing *b)
+			const struct alloc_backing *b)
 {
 	if (IS_ENABLED(CONFIG_DMA_DIRECT_REMAP) &&
 	    dma_free_from_pool(dev, cpu_addr, PAGE_ALIGN(size)))
@@ -315,7 +310,7 @@ static void memory_free(struct device *dev, size_t size, void *cpu_addr,
 void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
 		      gfp_t gfp, unsigned long attrs)
 {
-	struct backing b = {};
+	struct alloc_backing b = {};
 	void *cpu_addr;
 	int ret;
 
@@ -353,7 +348,7 @@ void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
 void iommu_dma_free(struct device *dev, size_t size, void *cpu_addr,
 		    dma_addr_t handle, unsigned long attrs)
 {
-	struct backing b = backing_of(cpu_addr);
+	struct alloc_backing b = backing_of(cpu_addr);
 
 	if (!iommu_dma_unmap_alloc(dev, handle, size, b.page))
 		memory_free(dev, size, cpu_addr, &b);
@@ -375,8 +370,8 @@ int iommu_dma_mmap(struct device *dev, struct vm_area_struct *vma,
 		   void *cpu_addr, dma_addr_t dma_addr, size_t size,
 		   unsigned long attrs)
 {
-	unsigned long count = page_count_of(size);
-	struct backing b;
+	unsigned long count = PFN_UP(size);
+	struct alloc_backing b;
 	int ret;
 
 	vma->vm_page_prot = dma_pgprot(dev, vma->vm_page_prot, attrs);
@@ -409,12 +404,12 @@ int iommu_dma_get_sgtable(struct device *dev, struct sg_table *sgt,
 			  void *cpu_addr, dma_addr_t dma_addr, size_t size,
 			  unsigned long attrs)
 {
-	struct backing b = backing_of(cpu_addr);
+	struct alloc_backing b = backing_of(cpu_addr);
 	int ret;
 
 	if (b.pages)
 		return sg_alloc_table_from_pages(sgt, b.pages,
-						 page_count_of(size), 0, size,
+						 PFN_UP(size), 0, size,
 						 GFP_KERNEL);
 	ret = sg_alloc_table(sgt, 1, GFP_KERNEL);
 	if (!ret)
@@ -504,7 +499,7 @@ void iommu_dma_free_noncontiguous(struct device *dev, size_t size,
 void *iommu_dma_vmap_noncontiguous(struct device *dev, size_t size,
 				   struct sg_table *sgt)
 {
-	return vmap(to_noncontiguous(sgt)->pages, page_count_of(size), VM_MAP,
+	return vmap(to_noncontiguous(sgt)->pages, PFN_UP(size), VM_MAP,
 		    PAGE_KERNEL);
 }
 
@@ -521,7 +516,7 @@ void *iommu_dma_vmap_noncontiguous(struct device *dev, size_t size,
 int iommu_dma_mmap_noncontiguous(struct device *dev, struct vm_area_struct *vma,
 				 size_t size, struct sg_table *sgt)
 {
-	unsigned long count = page_count_of(size);
+	unsigned long count = PFN_UP(size);
 
 	if (vma->vm_pgoff >= count || vma_pages(vma) > count - vma->vm_pgoff)
 		return -ENXIO;

@@ -152,10 +152,9 @@ int iommu_dma_batch_finish(struct iommu_dma_batch *batch, dma_addr_t start,
 }
 
 /*
- * Unmap a span between holes. Pieces were mapped in runs, perhaps by pages
- * larger than one of them, and an IOMMU driver need not split a page to unmap a
- * part of it. As a run has no holes, a span consists of whole runs. If a span
- * cannot be unmapped, iommu_dma_drop_iova() notices.
+ * Unmap a span between holes, which consists of whole runs, as a run has no
+ * holes: pages may be larger than a piece, and IOMMU drivers need not split
+ * them. iommu_dma_drop_iova() finds what could not be unmapped.
  */
 static void undo_span(struct iommu_dma_batch *batch)
 {

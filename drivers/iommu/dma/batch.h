@@ -29,7 +29,7 @@ struct iommu_dma_piece {
  * @bounce: the device must not see what shares a granule with a piece
  * @share_granules: pieces may share a granule
  * @run: whole granules that are not mapped yet
- * @part: piece of the granule behind @run, while that is not complete
+ * @part: the piece, or the last of them, in the incomplete granule after @run
  * @bounced: that granule is bounced, with @part and all before it
  * @any_bounced: some granule is bounced
  * @done: all below this device address is mapped
@@ -37,7 +37,8 @@ struct iommu_dma_piece {
  * @undo_end: where that span ends
  * @not_memory: what was to be bounced is not memory
  *
- * All but the first five are zero to begin with.
+ * The caller sets @dev, @cookie, @prot, @bounce and @share_granules; the rest
+ * starts as zero.
  */
 struct iommu_dma_batch {
 	struct device *dev;
@@ -62,7 +63,6 @@ static inline bool iommu_dma_piece_follows(const struct iommu_dma_piece *piece,
 	       phys == piece->phys + piece->size;
 }
 
-/* Map the run, if there is one. */
 static __always_inline int iommu_dma_batch_flush(struct iommu_dma_batch *batch)
 {
 	struct iommu_dma_piece *run = &batch->run;

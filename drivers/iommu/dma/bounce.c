@@ -103,7 +103,7 @@ static void copy_in(const struct iommu_dma_bounce *bounce,
 	}
 }
 
-/* Copy the same bytes to memory. */
+/* Copy @len bytes of @part, from @offset of the granule on, back to memory. */
 static void copy_out(const struct iommu_dma_bounce *bounce,
 		     const struct iommu_dma_bounce_part *part, size_t offset,
 		     size_t len)
@@ -181,7 +181,7 @@ static struct iommu_dma_bounce *bounce_create(struct device *dev,
 	return bounce;
 }
 
-/* Get a new part of a bounce, which is the first one if there is none yet. */
+/* Return an unused part of @bounce: the embedded one first, then new ones. */
 static struct iommu_dma_bounce_part *
 part_create(struct iommu_dma_bounce *bounce)
 {
@@ -197,6 +197,13 @@ part_create(struct iommu_dma_bounce *bounce)
 	return part;
 }
 
+/* Whether it is memory of the system: no registers, no memory of a device */
+static bool is_memory(phys_addr_t phys)
+{
+	return pfn_valid(PHYS_PFN(phys)) &&
+	       !is_zone_device_page(pfn_to_page(PHYS_PFN(phys)));
+}
+
 /**
  * iommu_dma_bounce_add - let a bounce stand for memory
  * @dev: device
@@ -205,13 +212,14 @@ part_create(struct iommu_dma_bounce *bounce)
  * @phys: memory
  * @len: bytes, which do not leave the granule
  *
- * The bounce is created unless the granule has one. The bytes are copied in
- * whatever the direction: a device may write less than the mapping, and then
- * the rest of the memory has to stay what it was.
+ * The bounce is created unless the granule has one. The memory is always copied
+ * in, even for DMA_FROM_DEVICE: bytes that the device does not write must keep
+ * their value.
  *
  * Context: Any.
- * Return: 0; -EFAULT if it is not memory that the kernel can bounce; -ENOMEM,
- * and iommu_dma_bounce_drop() has to be called, as the bounce may exist.
+ * Return: 0; -EFAULT if it is not memory that the kernel can bounce; -ENOMEM.
+ * After an error the caller calls iommu_dma_bounce_drop(), as the bounce may
+ * exist.
  */
 int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
 			 dma_addr_t addr, phys_addr_t phys, size_t len)
@@ -219,8 +227,7 @@ int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
 	struct iommu_dma_bounce *bounce = bounce_find(cookie, addr);
 	struct iommu_dma_bounce_part *part;
 
-	if (!iommu_dma_is_memory(PHYS_PFN(phys)) ||
-	    !iommu_dma_is_memory(PHYS_PFN(phys + len - 1)))
+	if (!is_memory(phys) || !is_memory(phys + len - 1))
 		return -EFAULT;
 	if (!bounce)
 		bounce = bounce_create(dev, cookie, addr);
@@ -237,7 +244,7 @@ int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
 }
 
 /**
- * iommu_dma_bounce_phys - where a bounce is that has all of its parts
+ * iommu_dma_bounce_phys - get the address to map for a complete bounce
  * @dev: device
  * @cookie: cookie of its domain
  * @addr: device address in the granule
@@ -311,9 +318,7 @@ static void bounce_sync_for_cpu(struct device *dev,
 		n = part_overlap(part, offset, len, &start);
 		if (!n)
 			continue;
-		/*
-		 * The bytes are read at once, so this sync has to be complete.
-		 */
+		/* copy_out() reads the bytes next, so this sync has to wait. */
 		if (!dev_is_dma_coherent(dev))
 			arch_sync_dma_for_cpu(page_to_phys(bounce->page) + start,
 					      n, dir);
@@ -379,8 +384,8 @@ struct sync_ops {
 };
 
 /*
- * Sync from bounce to bounce. For a device that is not coherent, also sync what
- * is between, granule by granule, as it need not be contiguous in memory.
+ * Sync each bounce. For a device that is not coherent, also sync the memory in
+ * between, one granule at a time, as it may be scattered.
  */
 static __always_inline void sync_mapping(struct device *dev, dma_addr_t addr,
 					 size_t size,

@@ -4,7 +4,6 @@
 #define _IOMMU_DMA_BOUNCE_H
 
 #include <linux/dma-map-ops.h>
-#include <linux/memremap.h>
 #include <linux/pci.h>
 
 #include "cookie.h"
@@ -51,21 +50,13 @@ static inline bool iommu_dma_bounce_needed(struct device *dev, size_t size,
 	       dma_kmalloc_needs_bounce(dev, size, dir);
 }
 
-/*
- * Whether a page is memory of the system: no registers, no memory of a device
- */
-static inline bool iommu_dma_is_memory(unsigned long pfn)
-{
-	return pfn_valid(pfn) && !is_zone_device_page(pfn_to_page(pfn));
-}
-
 /* Whether a mapping has bounces; in almost all domains none has. */
 static inline bool iommu_dma_has_bounces(struct iommu_dma_cookie *cookie,
 					 dma_addr_t addr, size_t size)
 {
 	unsigned long index = addr >> cookie->granule_shift;
 
-	return unlikely(!iommu_dma_no_bounces(cookie)) && size &&
+	return unlikely(iommu_dma_any_bounces(cookie)) && size &&
 	       xa_find(&cookie->bounces, &index,
 		       (addr + size - 1) >> cookie->granule_shift, XA_PRESENT);
 }

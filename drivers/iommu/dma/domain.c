@@ -3,16 +3,19 @@
  * The life of an IOMMU domain that the DMA API uses.
  *
  *   iommu_get_dma_cookie()   the domain is created; it has no addresses yet
- *   iommu_dma_init_domain()  for each device: the first one sets up the
- *                            addresses, and each one reserves its regions
+ *   iommu_setup_dma_ops()    for each device, when its domain is set
+ *   iommu_dma_init_domain()  the first device sets up the addresses, and each
+ *                            one reserves its regions
  *   iommu_dma_init_fq()      at any time later: from strict to deferred mode
  *   iommu_put_dma_cookie()   no device is left, and the domain is freed
  */
 
+#define pr_fmt(fmt) "iommu: " fmt
+
 #include <kunit/visibility.h>
 #include <linux/device.h>
 #include <linux/dma-direct.h>
-#include <linux/dma-map-ops.h>
+#include <linux/pci.h>
 #include <linux/slab.h>
 
 #include "../dma-iommu.h"
@@ -32,7 +35,7 @@ static int __init iommu_dma_forcedac_setup(char *str)
 	int ret = kstrtobool(str, &iommu_dma_forcedac);
 
 	if (!ret && iommu_dma_forcedac)
-		pr_info("iommu: Forcing DAC for PCI devices\n");
+		pr_info("Forcing DAC for PCI devices\n");
 	return ret;
 }
 early_param("iommu.forcedac", iommu_dma_forcedac_setup);
@@ -46,7 +49,7 @@ static int __init iommu_dma_guard_setup(char *str)
 	int ret = kstrtouint(str, 0, &guard);
 
 	if (ret || guard > IOMMU_DMA_GUARD_MAX) {
-		pr_err("iommu: dma_guard=%s: not a number from 0 to %u, using no guard granules\n",
+		pr_err("dma_guard=%s: not a number from 0 to %u, ignored\n",
 		       str, IOMMU_DMA_GUARD_MAX);
 		return ret ?: -ERANGE;
 	}
@@ -232,10 +235,33 @@ int iommu_dma_init_domain(struct device *dev, struct iommu_domain *domain)
 	if (!cookie->granule_shift) {
 		ret = space_init(dev, cookie);
 	} else if (cookie->granule_shift != __ffs(domain->pgsize_bitmap)) {
-		dev_err(dev, "IOMMU domain is in use with another page size\n");
+		dev_err(dev, "IOMMU page size changed from %zu to %lu bytes while in use\n",
+			cookie_granule(cookie),
+			BIT(__ffs(domain->pgsize_bitmap)));
 		ret = -EFAULT;
 	}
 	mutex_unlock(&cookie->lock);
 	return ret ?: iommu_dma_reserve_regions(dev, cookie);
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_dma_init_domain);
+
+/**
+ * iommu_setup_dma_ops - make a device use this layer if its domain needs it
+ * @dev: device whose default domain has been set or changed
+ *
+ * Context: Process; may sleep. The mutex of the device's group is held.
+ */
+void iommu_setup_dma_ops(struct device *dev)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+
+	if (dev_is_pci(dev))
+		dev->iommu->pci_32bit_workaround = !iommu_dma_forcedac;
+
+	dev->dma_iommu = iommu_is_dma_domain(domain);
+	if (!dev->dma_iommu || !iommu_dma_init_domain(dev, domain))
+		return;
+	dev->dma_iommu = false;
+	dev_warn(dev, "failed to set up IOMMU DMA; DMA may fail\n");
+}
+EXPORT_SYMBOL_IF_KUNIT(iommu_setup_dma_ops);

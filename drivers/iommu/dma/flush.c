@@ -14,9 +14,9 @@
  *
  * An unmap clears the translation before it reads the epoch. If it reads the
  * old one, it did so before step 1, so step 2 covers it, no matter how late it
- * puts its range on the list: then the range is merely recycled by the next
- * flush of that epoch, and for pages the timer is armed once more. If it reads
- * the new one, its range waits for the next flush.
+ * puts its range on the list. A late range stays listed until the next flush of
+ * that epoch. Late pages arm the timer again, so that they are freed soon. If
+ * the unmap reads the new epoch, its range waits for the next flush.
  *
  *   unmap                         flush
  *   clear translation             switch the epoch
@@ -24,16 +24,16 @@
  *   read the epoch                invalidate (sees the cleared translation)
  *
  * Step 3 is done in portions, the first by the timer and the rest by a worker,
- * and while it lasts the epochs cannot switch again. Should a window end then,
- * the domain is invalidated all the same, so that the window holds whatever the
- * load; the ranges just wait for another flush.
+ * and while it lasts the epochs cannot switch again. If a window ends
+ * meanwhile, the domain is still invalidated in time; its ranges wait for one
+ * more flush.
  *
- * Nothing is kept per unmap but bits in the chunk, and unmapping never waits,
- * allocates or fails.
+ * Ranges wait in the space, not here: iova_space_retire() sets a bit per granule
+ * in the chunk, or queues a large extent. Unmapping never waits, allocates or
+ * fails.
  */
 
 #include <linux/ktime.h>
-#include <linux/mm.h>
 
 #include "../iommu-pages.h"
 #include "flush.h"
@@ -68,8 +68,8 @@ static void flush_arm(struct iommu_dma_flush *flush)
 	if (atomic_read(&flush->armed))
 		return;
 	/*
-	 * Once armed is set, others rely on the timer: start it without
-	 * preemption.
+	 * Unmaps skip arming once @armed is set, so interrupts stay off until
+	 * the timer has started.
 	 */
 	local_irq_save(flags);
 	if (!atomic_xchg(&flush->armed, 1))
@@ -136,8 +136,8 @@ static bool flush_has_pages(struct iommu_dma_flush *flush,
 }
 
 /*
- * Whether a late unmap has put pages on the list of the current epoch, before
- * that became current
+ * Whether the new epoch already has pages: a late unmap has added them while it
+ * was the old one.
  */
 static bool flush_is_late(struct iommu_dma_flush *flush)
 {
@@ -185,7 +185,7 @@ static enum hrtimer_restart flush_timer(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
-static void flush_rest(struct work_struct *work)
+static void flush_worker(struct work_struct *work)
 {
 	struct iommu_dma_flush *flush =
 		container_of(work, struct iommu_dma_flush, work);
@@ -223,9 +223,10 @@ void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
 }
 
 /**
- * iommu_dma_flush_more - free some of the ranges that wait for a flush
+ * iommu_dma_flush_reclaim - free some of the ranges that wait for a flush
  * @flush: deferred invalidation of the domain
- * @flushes: 0 before the first call, and not to be changed between calls
+ * @flushes: flushes done for this caller; starts at 0, and each call gets the
+ *	same variable
  *
  * For a caller that is short of addresses, which calls this until it finds
  * some.
@@ -233,17 +234,20 @@ void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
  * Context: Any. Does a bounded portion of work.
  * Return: false if nothing is left to wait for, or the domain is strict.
  */
-bool iommu_dma_flush_more(struct iommu_dma_flush *flush, unsigned int *flushes)
+bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush,
+			     unsigned int *flushes)
 {
 	if (!iommu_dma_flush_enabled(flush))
 		return false;
 	/*
-	 * First the rest of a flush, then the current epoch, then late ranges
+	 * Finish a flush under way first. Two more flushes then cover the
+	 * current epoch and late ranges.
 	 */
 	if (!READ_ONCE(flush->recycling)) {
 		if (*flushes == IOVA_EPOCHS)
 			return false;
-		*flushes += flush_switch(flush);
+		if (flush_switch(flush))
+			++*flushes;
 		if (flush_has_pages(flush, &flush->released))
 			queue_work(system_unbound_wq, &flush->work);
 	}
@@ -273,13 +277,12 @@ void iommu_dma_flush_init(struct iommu_dma_flush *flush,
 		INIT_LIST_HEAD(&flush->pages[epoch]);
 	INIT_LIST_HEAD(&flush->released);
 	/*
-	 * The timer runs in interrupt context, except on PREEMPT_RT: a softirq
-	 * may be deferred to a thread, and then run later than the window
-	 * allows.
+	 * The timer expires in hard interrupt context, as a softirq may run
+	 * after the window. PREEMPT_RT uses a softirq anyway.
 	 */
 	hrtimer_init(&flush->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
 	flush->timer.function = flush_timer;
-	INIT_WORK(&flush->work, flush_rest);
+	INIT_WORK(&flush->work, flush_worker);
 }
 
 /**

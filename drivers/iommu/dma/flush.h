@@ -8,6 +8,8 @@
 #include <linux/atomic.h>
 #include <linux/hrtimer.h>
 #include <linux/iommu.h>
+#include <linux/ktime.h>
+#include <linux/list.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
@@ -15,10 +17,11 @@
 
 /**
  * struct iommu_dma_flush - deferred invalidation of one domain
- * @domain: domain whose IOTLB entries are invalidated; NULL while it is strict
+ * @domain: domain whose IOTLB entries are invalidated; NULL while it is strict;
+ *	set once, by iommu_dma_flush_enable()
  * @space: where ranges wait for a flush
- * @lock: serialises flushes; protects all fields without a note. Not raw, as
- *	IOMMU drivers take locks of their own to invalidate
+ * @lock: serialises flushes and recycling; taken to write @epoch and
+ *	@recycling. Not raw, as IOMMU drivers take spinlocks to invalidate
  * @epoch: the epoch that ranges retire into; written under @lock
  * @recycling: the other epoch has been flushed and is being recycled; written
  *	under @lock
@@ -29,7 +32,7 @@
  * @pages_lock: innermost lock
  * @window: the longest time from retiring to invalidation
  * @timer: ends the window
- * @armed: whether @timer is about to run
+ * @armed: 1 from starting @timer until it expires
  * @work: does what would take @timer too long
  */
 struct iommu_dma_flush {
@@ -55,12 +58,14 @@ void iommu_dma_flush_destroy(struct iommu_dma_flush *flush);
 void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
 			    const struct iova_range *range,
 			    struct list_head *pages);
-bool iommu_dma_flush_more(struct iommu_dma_flush *flush, unsigned int *flushes);
+bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush,
+			     unsigned int *flushes);
 
 /**
  * iommu_dma_flush_enabled - whether the domain is in deferred mode
  * @flush: deferred invalidation of the domain
  *
+ * Context: Any.
  * Return: true from iommu_dma_flush_enable() on.
  */
 static inline bool iommu_dma_flush_enabled(const struct iommu_dma_flush *flush)

@@ -22,6 +22,7 @@
  * @base: first granule of the word
  * @align: granules, a power of two
  *
+ * Context: Any.
  * Return: the bits of the granules that are multiples of @align.
  */
 u64 iova_aligned_starts(unsigned long base, unsigned long align)
@@ -40,6 +41,7 @@ u64 iova_aligned_starts(unsigned long base, unsigned long align)
  * iova_run_class - the class of a free run
  * @n: granules of the run, 1 to IOVA_WORD
  *
+ * Context: Any.
  * Return: the class, rounded down.
  */
 unsigned int iova_run_class(unsigned int n)
@@ -51,6 +53,7 @@ unsigned int iova_run_class(unsigned int n)
  * iova_class_granules - the longest range that is certain to fit in a class
  * @class: below IOVA_CLASSES
  *
+ * Context: Any.
  * Return: granules.
  */
 unsigned long iova_class_granules(unsigned int class)
@@ -115,12 +118,13 @@ static bool take_run(struct iova_chunk *c, const struct iova_request *req,
 	u64 starts;
 
 	for (w = 0; w < IOVA_WORDS; w++, first += IOVA_WORD) {
-		starts = request_starts(chunk_free_mask(c, w), first, req);
+		starts = iova_request_starts(iova_chunk_free_mask(c, w), first,
+					     req);
 		if (!starts)
 			continue;
 		bit = __ffs64(starts);
-		if (chunk_take_bits(c, w, word_bits(bit, req->size))) {
-			chunk_set_range(c, first + bit, req->size, range);
+		if (chunk_take_bits(c, w, iova_word_bits(bit, req->size))) {
+			iova_chunk_set_range(c, first + bit, req->size, range);
 			return true;
 		}
 	}
@@ -131,7 +135,7 @@ static bool take_run(struct iova_chunk *c, const struct iova_request *req,
 static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
 		      struct iova_range *range)
 {
-	u64 rest = word_bits(0, req->size - IOVA_WORD);
+	u64 rest = iova_word_bits(0, req->size - IOVA_WORD);
 	unsigned int w;
 
 	for (w = 0; w + 1 < IOVA_WORDS; w++) {
@@ -139,19 +143,19 @@ static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
 		    !chunk_take_bits(c, w, ~0ULL))
 			continue;
 		if (chunk_take_bits(c, w + 1, rest)) {
-			chunk_set_range(c, c->extent.first + w * IOVA_WORD,
-					req->size, range);
+			iova_chunk_set_range(c, c->extent.first + w * IOVA_WORD,
+					     req->size, range);
 			return true;
 		}
-		chunk_clear_bits(c, w, ~0ULL);
+		iova_chunk_clear_bits(c, w, ~0ULL);
 	}
 	return false;
 }
 
 /**
  * iova_chunk_take - take a range of a chunk
- * @c: a CPU chunk of this CPU; or the caller holds &iova_pool.lock, so that the
- *	chunk stays
+ * @c: a CPU chunk that is this CPU's or that the caller has just created; or the
+ *	caller holds &iova_pool.lock, so that the chunk stays
  * @req: what the range has to satisfy; up to IOVA_SMALL_MAX granules
  * @range: where to store it
  *
@@ -171,6 +175,7 @@ bool iova_chunk_take(struct iova_chunk *c, const struct iova_request *req,
  * iova_chunk_class - the partial list that a chunk belongs on
  * @c: the chunk
  *
+ * Context: Any.
  * Return: the class of its longest free run, or IOVA_CLASS_FULL.
  */
 u8 iova_chunk_class(const struct iova_chunk *c)
@@ -179,13 +184,13 @@ u8 iova_chunk_class(const struct iova_chunk *c)
 	u64 free, all = ~0ULL, any = 0, before = 0;
 
 	for (w = 0; w < IOVA_WORDS; w++) {
-		free = chunk_free_mask(c, w);
+		free = iova_chunk_free_mask(c, w);
 		all &= free;
 		any |= free;
 		if (!~(free & before))
 			best = IOVA_CLASS_PAIR;
 		else if (best < IOVA_CLASS_WORD &&
-			 run_starts(free, iova_class_granules(best + 1)))
+			 iova_run_starts(free, iova_class_granules(best + 1)))
 			best = word_class(free);
 		before = free;
 	}
@@ -198,6 +203,7 @@ u8 iova_chunk_class(const struct iova_chunk *c)
  * iova_request_class - the class that is certain to have a place for a request
  * @req: up to IOVA_SMALL_MAX granules
  *
+ * Context: Any.
  * Return: the lowest class whose chunks all have one.
  */
 unsigned int iova_request_class(const struct iova_request *req)
@@ -219,6 +225,7 @@ unsigned int iova_request_class(const struct iova_request *req)
  *
  * If two CPUs free at once, the second sees the granules of both.
  *
+ * Context: Any.
  * Return: true if the caller has to call iova_pool_sort().
  */
 bool iova_chunk_outgrew(const struct iova_chunk *c, unsigned int w)
@@ -230,9 +237,9 @@ bool iova_chunk_outgrew(const struct iova_chunk *c, unsigned int w)
 		return false;
 	if (class == IOVA_CLASS_FULL)
 		return true;
-	free = chunk_free_mask(c, w);
+	free = iova_chunk_free_mask(c, w);
 	if (!~free)
 		return iova_chunk_class(c) != class;
 	return class < IOVA_CLASS_WORD &&
-	       run_starts(free, iova_class_granules(class + 1));
+	       iova_run_starts(free, iova_class_granules(class + 1));
 }

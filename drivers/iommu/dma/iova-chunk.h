@@ -91,19 +91,19 @@ bool iova_chunk_take(struct iova_chunk *c, const struct iova_request *req,
 u8 iova_chunk_class(const struct iova_chunk *c);
 bool iova_chunk_outgrew(const struct iova_chunk *c, unsigned int w);
 
-static inline unsigned int base_word(unsigned long base)
+static inline unsigned int iova_base_word(unsigned long base)
 {
 	return base % IOVA_CHUNK_GRANULES / IOVA_WORD;
 }
 
 /* @n bits (1 to 64) from that of granule @first on */
-static inline u64 word_bits(unsigned int first, unsigned int n)
+static inline u64 iova_word_bits(unsigned int first, unsigned int n)
 {
 	return (~0ULL >> (IOVA_WORD - n)) << (first % IOVA_WORD);
 }
 
 /* The bits at which @n (up to 64) set bits of @free begin */
-static __always_inline u64 run_starts(u64 free, unsigned int n)
+static __always_inline u64 iova_run_starts(u64 free, unsigned int n)
 {
 	unsigned int have, step;
 
@@ -120,29 +120,30 @@ static __always_inline u64 run_starts(u64 free, unsigned int n)
 }
 
 /* The bits of @free at which @req can begin */
-static __always_inline u64 request_starts(u64 free, unsigned long base,
+static __always_inline u64 iova_request_starts(u64 free, unsigned long base,
 					  const struct iova_request *req)
 {
-	free = run_starts(free, req->size);
+	free = iova_run_starts(free, req->size);
 	if (req->align > 1)
 		free &= iova_aligned_starts(base, req->align);
 	return free;
 }
 
 /* The free granules of word @w */
-static inline u64 chunk_free_mask(const struct iova_chunk *c, unsigned int w)
+static inline u64 iova_chunk_free_mask(const struct iova_chunk *c,
+				       unsigned int w)
 {
 	u64 free = ~atomic64_read_acquire(&c->used[w]);
 	const u64 *reserved = READ_ONCE(c->reserved);
 
-	/* A granule that was freed a moment ago may be free and reserved. */
+	/* iova_chunk_clear_bits() clears reserved bits for a moment. */
 	if (unlikely(reserved))
 		free &= ~READ_ONCE(reserved[w]);
 	return free;
 }
 
 /* Free granules of word @w that were in use. */
-static inline void chunk_clear_bits(struct iova_chunk *c, unsigned int w,
+static inline void iova_chunk_clear_bits(struct iova_chunk *c, unsigned int w,
 				    u64 bits)
 {
 	const u64 *reserved;
@@ -155,7 +156,7 @@ static inline void chunk_clear_bits(struct iova_chunk *c, unsigned int w,
 }
 
 /* Make granules from @first on, which have been taken, a mapped range. */
-static __always_inline void chunk_set_range(struct iova_chunk *c,
+static __always_inline void iova_chunk_set_range(struct iova_chunk *c,
 					    unsigned long first,
 					    unsigned long size,
 					    struct iova_range *range)

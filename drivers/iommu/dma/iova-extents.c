@@ -93,7 +93,7 @@ void iova_extents_insert(struct iova_extents *extents, struct iova_extent *x,
 	above->gap_first = x->last + 1;
 	rb_link_node(&x->node, parent, link);
 	x->below = extent_gap(x);
-	/* Each call stops at a node that stays as it is, so both are needed. */
+	/* propagate() stops at the first unchanged node: both paths need one. */
 	extent_callbacks.propagate(parent, NULL);
 	extent_callbacks.propagate(&above->node, NULL);
 	rb_insert_augmented(&x->node, &extents->root, &extent_callbacks);
@@ -252,7 +252,7 @@ bool iova_extents_place(struct iova_extents *extents, struct iova_extent *x,
 				 (req->boundary ? req->size : 0);
 
 	above = gap_find(extents, req, &roomy, IOVA_TIGHT_TRIES);
-	/* The tree counts whole chunks exactly, so no other gap will do. */
+	/* Whole chunks are counted exactly: a second search finds nothing. */
 	if (!above && !roomy.chunks)
 		above = gap_find(extents, req, &tight, IOVA_TIGHT_TRIES);
 	if (!above)

@@ -5,9 +5,9 @@
  * A CPU chunk is one from which a CPU refills its cache (iova-space.c). A chunk
  * that is no CPU chunk is partial if it has free granules: it is on a list by
  * the length of its longest free run, from which a CPU gets a chunk when it
- * needs one. Requests with limits in the narrow zones, up to IOVA_ZONE_SCARCE,
- * take ranges of partial chunks under the lock. A partial chunk with no granule
- * in use goes back to the extents.
+ * needs one. Requests with limits in the narrow zones, up to
+ * IOVA_ZONE_UNCACHED, take ranges of partial chunks under the lock. A partial
+ * chunk with no granule in use goes back to the extents.
  *
  * Any CPU may free into any chunk, by clearing bits of @used without the lock.
  * The lock is only needed to move a chunk to another list. If one CPU frees
@@ -26,6 +26,7 @@
  */
 
 #include <kunit/visibility.h>
+#include <linux/lockdep.h>
 #include <linux/slab.h>
 
 #include "iova-pool.h"
@@ -172,7 +173,8 @@ static void chunk_unlist(struct iova_pool *pool, struct iova_chunk *c)
 	else if (list_empty(&pool->partial[c->zone][c->class]))
 		WRITE_ONCE(pool->classes[c->zone],
 			   pool->classes[c->zone] & ~BIT(c->class));
-	pool->nr_empty -= c->class == IOVA_CLASS_EMPTY;
+	if (c->class == IOVA_CLASS_EMPTY)
+		pool->nr_empty--;
 }
 
 static void chunk_to_cpu(struct iova_pool *pool, struct iova_chunk *c)
@@ -214,7 +216,7 @@ static noinline struct list_head *classify(struct iova_pool *pool,
 	 * A CPU that frees from now on finds this class and waits for the lock.
 	 */
 	WRITE_ONCE(c->class, IOVA_CLASS_FULL);
-	smp_mb(); /* [F] pairs with [E] in chunk_clear_bits() */
+	smp_mb(); /* [F] pairs with [E] in iova_chunk_clear_bits() */
 	class = iova_chunk_class(c);
 	if (class == IOVA_CLASS_EMPTY && pool->nr_empty >= IOVA_EMPTY_MAX &&
 	    chunk_kill(c)) {
@@ -224,7 +226,8 @@ static noinline struct list_head *classify(struct iova_pool *pool,
 	WRITE_ONCE(c->class, class);
 	if (class >= IOVA_CLASSES)
 		return NULL;
-	pool->nr_empty += class == IOVA_CLASS_EMPTY;
+	if (class == IOVA_CLASS_EMPTY)
+		pool->nr_empty++;
 	WRITE_ONCE(pool->classes[c->zone], pool->classes[c->zone] | BIT(class));
 	return &pool->partial[c->zone][class];
 }
@@ -237,7 +240,7 @@ static void put_partial(struct iova_pool *pool, struct iova_chunk *c)
 		list_add(&c->list, list);
 }
 
-/* The same at the tail, so that other chunks are looked at first */
+/* Like put_partial(), but at the tail, so that others are tried first */
 static void put_partial_tail(struct iova_pool *pool, struct iova_chunk *c)
 {
 	struct list_head *list = classify(pool, c);
@@ -254,8 +257,8 @@ static void chunk_destroy(struct iova_pool *pool, struct iova_chunk *c)
 	unsigned long flags;
 
 	/*
-	 * The index comes first: the next chunk at this address stores itself
-	 * there.
+	 * Clear the index first: once the extent is erased, a new chunk may
+	 * store itself there.
 	 */
 	xa_lock_irqsave(&pool->chunks, flags);
 	__xa_erase(&pool->chunks, c->extent.first >> IOVA_CHUNK_SHIFT);
@@ -357,8 +360,8 @@ struct iova_chunk *iova_pool_create_chunk(struct iova_pool *pool,
 		.limit = limit,
 	};
 	struct iova_chunk *c;
-	bool placed = false;
 	unsigned long flags;
+	bool placed;
 
 	if (limit < IOVA_CHUNK_GRANULES - 1)
 		return NULL;

@@ -7,6 +7,7 @@
 #define _IOVA_POOL_H
 
 #include <linux/bitops.h>
+#include <linux/gfp.h>
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/spinlock.h>
@@ -26,7 +27,7 @@
  * The zones up to this one are too small for a chunk per CPU, so requests with
  * a limit in them take ranges of partial chunks under the lock.
  */
-#define IOVA_ZONE_SCARCE	1
+#define IOVA_ZONE_UNCACHED	1
 
 /* Most partial chunks to try that may have a place, when none is certain to */
 #define IOVA_TIGHT_CHUNKS	64

@@ -41,10 +41,10 @@
  *     is not dead: put it on
  *     the list
  *
- * Allocating, claiming and freeing take O(log n) steps, and allocating one more
- * for each CPU chunk when addresses have run out. Claiming and freeing never
- * allocate memory or fail. Only iova_space_init(), iova_space_destroy() and
- * iova_space_reserve() sleep.
+ * Each operation takes O(log n) steps. An allocation that finds nothing also
+ * looks at every CPU chunk once. Claiming and freeing never allocate memory or
+ * fail. Only iova_space_init(), iova_space_destroy() and iova_space_reserve()
+ * sleep.
  */
 
 #include <kunit/visibility.h>
@@ -116,7 +116,7 @@ struct iova_cpu {
  * The cache of a CPU, accessed with interrupts off.
  */
 
-static __always_inline bool cpu_word_alloc(struct iova_cpu_word *word,
+static __always_inline bool iova_cpu_word_alloc(struct iova_cpu_word *word,
 					   const struct iova_request *req,
 					   struct iova_range *range)
 {
@@ -124,15 +124,15 @@ static __always_inline bool cpu_word_alloc(struct iova_cpu_word *word,
 	unsigned int bit;
 	u64 starts;
 
-	starts = request_starts(word->free, word->base, req);
+	starts = iova_request_starts(word->free, word->base, req);
 	if (unlikely(!starts))
 		return false;
 	bit = __ffs64(starts);
 	first = word->base + bit;
 	if (unlikely(first + size - 1 > req->limit))
 		return false;
-	word->free &= ~word_bits(bit, size);
-	chunk_set_range(word->chunk, first, size, range);
+	word->free &= ~iova_word_bits(bit, size);
+	iova_chunk_set_range(word->chunk, first, size, range);
 	return true;
 }
 
@@ -140,23 +140,25 @@ static __always_inline bool cpu_word_alloc(struct iova_cpu_word *word,
 static void free_word(struct iova_space *space, struct iova_chunk *c,
 		      unsigned int w, u64 bits)
 {
-	chunk_clear_bits(c, w, bits);
+	iova_chunk_clear_bits(c, w, bits);
 	if (unlikely(iova_chunk_outgrew(c, w)))
 		iova_pool_sort(&space->pool, c);
 }
 
 /* Give the free granules of a cached word back to its chunk. */
-static void cpu_word_drain(struct iova_space *space, struct iova_cpu_word *word)
+static void iova_cpu_word_drain(struct iova_space *space,
+				struct iova_cpu_word *word)
 {
 	if (word->free)
-		free_word(space, word->chunk, base_word(word->base),
+		free_word(space, word->chunk, iova_base_word(word->base),
 			  word->free);
 	word->free = 0;
 }
 
 /* The cached word at @base, or one that can be filled with it */
 static struct iova_cpu_word *
-cpu_word_for(struct iova_space *space, struct iova_cpu *cpu, unsigned long base)
+iova_cpu_word_for(struct iova_space *space, struct iova_cpu *cpu,
+		  unsigned long base)
 {
 	unsigned int i;
 
@@ -172,12 +174,12 @@ cpu_word_for(struct iova_space *space, struct iova_cpu *cpu, unsigned long base)
 	if (i >= IOVA_CPU_WORDS) {
 		i = cpu->victim;
 		cpu->victim = (i + 1) % IOVA_CPU_WORDS;
-		cpu_word_drain(space, &cpu->word[i]);
+		iova_cpu_word_drain(space, &cpu->word[i]);
 	}
 	return &cpu->word[i];
 }
 
-static void cpu_word_fill(struct iova_space *space, struct iova_cpu *cpu,
+static void iova_cpu_word_fill(struct iova_space *space, struct iova_cpu *cpu,
 			  struct iova_cpu_word *word, struct iova_chunk *c,
 			  unsigned long base, u64 bits)
 {
@@ -189,17 +191,17 @@ static void cpu_word_fill(struct iova_space *space, struct iova_cpu *cpu,
 	cpu->filled |= BIT(cpu->at);
 }
 
-static void cpu_drain(struct iova_space *space, struct iova_cpu *cpu,
+static void iova_cpu_drain(struct iova_space *space, struct iova_cpu *cpu,
 		      const struct iova_chunk *c)
 {
 	struct iova_cpu_word *word;
 
 	for (word = cpu->word; word < cpu->word + IOVA_CPU_WORDS; word++)
 		if (!c || word->chunk == c)
-			cpu_word_drain(space, word);
+			iova_cpu_word_drain(space, word);
 }
 
-static bool cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
+static bool iova_cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
 		      const struct iova_request *req, struct iova_range *range)
 {
 	unsigned long filled = cpu->filled;
@@ -212,7 +214,7 @@ static bool cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
 			if (i != cpu->at)
 				cpu->filled &= ~BIT(i);
 		} else if (word->zone == zone &&
-			   cpu_word_alloc(word, req, range)) {
+			   iova_cpu_word_alloc(word, req, range)) {
 			cpu->at = i;
 			return true;
 		}
@@ -221,7 +223,7 @@ static bool cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
 }
 
 /* Move the free granules of word @w of the CPU chunk @c into the cache. */
-static void cpu_word_refill(struct iova_space *space, struct iova_cpu *cpu,
+static void iova_cpu_word_refill(struct iova_space *space, struct iova_cpu *cpu,
 			    struct iova_chunk *c, unsigned int w,
 			    unsigned int zone)
 {
@@ -231,17 +233,17 @@ static void cpu_word_refill(struct iova_space *space, struct iova_cpu *cpu,
 
 	if (unlikely(reserved))
 		free &= ~READ_ONCE(reserved[w]);
-	cpu_word_fill(space, cpu, cpu_word_for(space, cpu, base), c, base,
-		      free);
+	iova_cpu_word_fill(space, cpu, iova_cpu_word_for(space, cpu, base), c,
+			   base, free);
 	cpu->word[cpu->at].zone = zone;
 }
 
 /*
  * Refill the cache from the CPU chunk, word after word, until one has a place
- * for @req. Each word is looked at once, as granules that are freed in it later
- * count again when the chunk has become partial.
+ * for @req. Each word is looked at once; granules that are freed later are found
+ * when the chunk becomes partial.
  */
-static bool cpu_refill(struct iova_space *space, struct iova_cpu *cpu,
+static bool iova_cpu_refill(struct iova_space *space, struct iova_cpu *cpu,
 		       unsigned int zone, const struct iova_request *req)
 {
 	struct iova_chunk *c = cpu->chunk[zone];
@@ -251,17 +253,16 @@ static bool cpu_refill(struct iova_space *space, struct iova_cpu *cpu,
 	while (cpu->unseen[zone]) {
 		w = __ffs(cpu->unseen[zone]);
 		cpu->unseen[zone] &= cpu->unseen[zone] - 1;
-		free = chunk_free_mask(c, w);
-		if (!free || !request_starts(free, c->extent.first +
+		free = iova_chunk_free_mask(c, w);
+		if (!free || !iova_request_starts(free, c->extent.first +
 						   w * IOVA_WORD, req))
 			continue;
-		cpu_word_refill(space, cpu, c, w, zone);
+		iova_cpu_word_refill(space, cpu, c, w, zone);
 		return true;
 	}
 	return false;
 }
 
-/* Allocate from the CPU chunk. */
 static bool chunk_alloc(struct iova_space *space, struct iova_cpu *cpu,
 			unsigned int zone, const struct iova_request *req,
 			struct iova_range *range)
@@ -271,9 +272,9 @@ static bool chunk_alloc(struct iova_space *space, struct iova_cpu *cpu,
 	if (!c || c->extent.last > req->limit)
 		return false;
 	if (req->size <= IOVA_WORD)
-		return cpu_refill(space, cpu, zone, req) &&
-		       cpu_word_alloc(&cpu->word[cpu->at], req, range);
-	cpu_drain(space, cpu, c);
+		return iova_cpu_refill(space, cpu, zone, req) &&
+		       iova_cpu_word_alloc(&cpu->word[cpu->at], req, range);
+	iova_cpu_drain(space, cpu, c);
 	return iova_chunk_take(c, req, range);
 }
 
@@ -281,7 +282,6 @@ static bool chunk_alloc(struct iova_space *space, struct iova_cpu *cpu,
  * Allocating.
  */
 
-/* Allocate from the cache or the CPU chunk. */
 static bool alloc_from_cpu(struct iova_space *space, unsigned int zone,
 			   const struct iova_request *req,
 			   struct iova_range *range)
@@ -292,7 +292,8 @@ static bool alloc_from_cpu(struct iova_space *space, unsigned int zone,
 
 	local_irq_save(flags);
 	cpu = this_cpu_ptr(space->cpu);
-	taken = (req->size <= IOVA_WORD && cpu_alloc(cpu, zone, req, range)) ||
+	taken = (req->size <= IOVA_WORD &&
+		 iova_cpu_alloc(cpu, zone, req, range)) ||
 		chunk_alloc(space, cpu, zone, req, range);
 	local_irq_restore(flags);
 	return taken;
@@ -332,7 +333,7 @@ static bool alloc_zone(struct iova_space *space, unsigned int z,
 
 	if (!(READ_ONCE(space->pool.classes[z]) >> class))
 		return false;
-	if (zone <= IOVA_ZONE_SCARCE)
+	if (zone <= IOVA_ZONE_UNCACHED)
 		return iova_pool_take(&space->pool, z, class, req, range);
 	c = iova_pool_get_partial(&space->pool, z, class, req->limit);
 	return c && alloc_install(space, c, zone, req, range);
@@ -346,14 +347,14 @@ static bool alloc_new(struct iova_space *space, unsigned int zone,
 
 	if (!c)
 		return false;
-	if (zone > IOVA_ZONE_SCARCE)
+	if (zone > IOVA_ZONE_UNCACHED)
 		return alloc_install(space, c, zone, req, range);
 	taken = iova_chunk_take(c, req, range);
 	iova_pool_put_partial(&space->pool, c);
 	return taken;
 }
 
-/* No chunk is certain to have a place for @req: try those that may have one. */
+/* Last resort: try chunks whose class does not guarantee a place. */
 static bool alloc_last(struct iova_space *space, const struct iova_request *req,
 		       struct iova_range *range)
 {
@@ -429,8 +430,8 @@ static bool alloc_any(struct iova_space *space, const struct iova_request *req,
 		      struct iova_range *range)
 {
 	/*
-	 * Where addresses are low, larger requests try chunks last. A soft
-	 * request need not spare them, as it has another limit to try.
+	 * Larger requests try chunks last while the zone is low. A soft request
+	 * need not, as its caller has another limit to try.
 	 */
 	bool last = small && req->size > IOVA_SMALL_LOW && !req->soft &&
 		    iova_pool_low(&space->pool, iova_pool_zone(&space->pool, req->limit));
@@ -465,7 +466,7 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 
 	/* Short of addresses: drain the cache of this CPU and retry. */
 	local_irq_save(flags);
-	cpu_drain(space, this_cpu_ptr(space->cpu), NULL);
+	iova_cpu_drain(space, this_cpu_ptr(space->cpu), NULL);
 	local_irq_restore(flags);
 	return alloc_any(space, req, small, range) ||
 	       (small && alloc_last(space, small, range));
@@ -505,7 +506,7 @@ bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 		cpu = this_cpu_ptr(space->cpu);
 		word = &cpu->word[cpu->at];
 		if (likely(word->zone == iova_pool_zone(&space->pool, req->limit)))
-			taken = cpu_word_alloc(word, req, range);
+			taken = iova_cpu_word_alloc(word, req, range);
 		local_irq_restore(flags);
 	}
 	return likely(taken) ? true : alloc_slow(space, req, range);
@@ -557,7 +558,7 @@ unsigned long iova_space_alloc_one(struct iova_space *space,
 		first <= limit;
 	if (likely(taken)) {
 		word->free = free & (free - 1);
-		chunk_set_range(word->chunk, first, 1, &range);
+		iova_chunk_set_range(word->chunk, first, 1, &range);
 	}
 	local_irq_restore(flags);
 	return likely(taken) ? first : alloc_one_slow(space, limit);
@@ -592,7 +593,7 @@ static __always_inline bool claim_small(struct iova_chunk *c,
 }
 
 /**
- * iova_space_claim_large - claim a range of more than IOVA_SMALL_MAX granules
+ * iova_space_claim_large - claim a range that is an extent of its own
  * @space: address space
  * @first: where the caller believes that a range begins
  * @range: where to store the range that was allocated there
@@ -709,7 +710,7 @@ static noinline void release_slow(struct iova_space *space,
 	unsigned long base = ALIGN_DOWN(range->first, IOVA_WORD);
 	unsigned long size = range->last - range->first + 1;
 	struct iova_chunk *c = to_chunk(range->extent);
-	unsigned int w = base_word(base);
+	unsigned int w = iova_base_word(base);
 	struct iova_cpu *cpu;
 	unsigned long flags;
 
@@ -717,13 +718,14 @@ static noinline void release_slow(struct iova_space *space,
 	WRITE_ONCE(c->size[range->first % IOVA_CHUNK_GRANULES], 0);
 	if (size > IOVA_WORD) {
 		free_word(space, c, w, ~0ULL);
-		free_word(space, c, w + 1, word_bits(0, size - IOVA_WORD));
-	} else if (c->zone <= IOVA_ZONE_SCARCE || READ_ONCE(c->reserved)) {
-		free_word(space, c, w, word_bits(range->first, size));
+		free_word(space, c, w + 1, iova_word_bits(0, size - IOVA_WORD));
+	} else if (c->zone <= IOVA_ZONE_UNCACHED || READ_ONCE(c->reserved)) {
+		free_word(space, c, w, iova_word_bits(range->first, size));
 	} else {
 		cpu = this_cpu_ptr(space->cpu);
-		cpu_word_fill(space, cpu, cpu_word_for(space, cpu, base), c,
-			      base, word_bits(range->first, size));
+		iova_cpu_word_fill(space, cpu,
+				   iova_cpu_word_for(space, cpu, base), c, base,
+				   iova_word_bits(range->first, size));
 	}
 	local_irq_restore(flags);
 	iova_pool_reap(&space->pool);
@@ -762,7 +764,8 @@ void iova_space_release(struct iova_space *space,
 		if (likely(taken)) {
 			WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], 0);
 			word->chunk = c;
-			word->free |= word_bits(first, range->last - first + 1);
+			word->free |= iova_word_bits(first, range->last -
+							    first + 1);
 		}
 		local_irq_restore(flags);
 	}
@@ -810,14 +813,15 @@ void iova_space_retire(struct iova_space *space, const struct iova_range *range,
 	}
 
 	c = to_chunk(x);
-	w = base_word(range->first);
+	w = iova_base_word(range->first);
 	size = range->last - range->first + 1;
 	local_irq_save(flags);
 	if (unlikely(size > IOVA_WORD)) {
-		retire_word(c, epoch, w + 1, word_bits(0, size - IOVA_WORD));
+		retire_word(c, epoch, w + 1,
+			    iova_word_bits(0, size - IOVA_WORD));
 		size = IOVA_WORD;
 	}
-	retire_word(c, epoch, w, word_bits(range->first, size));
+	retire_word(c, epoch, w, iova_word_bits(range->first, size));
 	if (unlikely(!(atomic_read(&c->queued) & BIT(epoch))))
 		retire_queue(space, c, epoch);
 	local_irq_restore(flags);
@@ -837,7 +841,7 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 		if (!atomic64_read(&c->dirty[epoch][w]))
 			continue;
 		bits = atomic64_xchg(&c->dirty[epoch][w], 0);
-		chunk_clear_bits(c, w, bits);
+		iova_chunk_clear_bits(c, w, bits);
 	}
 	if (READ_ONCE(c->class) != IOVA_CLASS_CPU)
 		iova_pool_sort(&space->pool, c);
@@ -917,7 +921,7 @@ static void reserve_from_cpu(struct iova_reservation *r, struct iova_cpu *cpu)
 	for (word = cpu->word; word < cpu->word + IOVA_CPU_WORDS; word++) {
 		if (!word->free || word->chunk != r->chunk)
 			continue;
-		w = base_word(word->base);
+		w = iova_base_word(word->base);
 		bits = word->free & r->fresh[w];
 		word->free &= ~bits;
 		atomic64_fetch_andnot(bits, &r->busy[w]);
@@ -955,8 +959,9 @@ static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
 	for (w = 0; w < IOVA_WORDS; w++) {
 		from = max(first, w * IOVA_WORD);
 		to = min(last, w * IOVA_WORD + IOVA_WORD - 1);
-		r->fresh[w] = from > to ? 0 : word_bits(from, to - from + 1) &
-					      ~c->reserved[w];
+		r->fresh[w] = from > to ? 0 :
+			      iova_word_bits(from, to - from + 1) &
+			      ~c->reserved[w];
 		WRITE_ONCE(c->reserved[w], c->reserved[w] | r->fresh[w]);
 		atomic64_set(&r->busy[w], r->fresh[w] &
 			     atomic64_fetch_or(r->fresh[w], &c->used[w]));
@@ -1037,7 +1042,7 @@ int iova_space_reserve(struct iova_space *space, unsigned long first,
 {
 	int ret, result = 0;
 
-	last = min(last, space->pool.extents.ceiling.last);
+	last = min(last, space->pool.extents.ceiling.first - 1);
 	while (first <= last) {
 		ret = reserve_some(space, &first, last);
 		if (ret == -ENOMEM)
@@ -1046,9 +1051,6 @@ int iova_space_reserve(struct iova_space *space, unsigned long first,
 			result = ret;
 		if (ret == -EAGAIN)
 			schedule_timeout_uninterruptible(1);
-		/* The top of the address space wraps. */
-		if (!first)
-			break;
 	}
 	return result;
 }

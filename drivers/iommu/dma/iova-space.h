@@ -18,7 +18,7 @@ struct iova_cpu;
 
 /**
  * struct iova_space - the addresses of one domain
- * @pool: chunks and extents; first, so that the two have the same address
+ * @pool: chunks and extents
  * @cpu: what each CPU allocates from
  * @spare: an extent kept for the next large range, or NULL
  * @retired: per epoch, what waits for the flush of that epoch

@@ -31,11 +31,11 @@ static int __init iommu_dma_setup(void)
 arch_initcall(iommu_dma_setup);
 
 /**
- * struct limit - the highest address to try
+ * struct addr_limit - the highest address to try
  * @last: the address
  * @soft: there is another limit to try after this one
  */
-struct limit {
+struct addr_limit {
 	u64 last;
 	bool soft;
 };
@@ -58,7 +58,7 @@ static u64 preferred_align(const struct iommu_dma_cookie *cookie,
 
 static __always_inline bool try_limit(struct iommu_dma_cookie *cookie,
 				      const struct iommu_dma_iova_req *req,
-				      u64 align, struct limit limit,
+				      u64 align, struct addr_limit limit,
 				      struct iova_range *range)
 {
 	unsigned int shift = cookie->granule_shift;
@@ -83,7 +83,7 @@ static __always_inline bool try_limit(struct iommu_dma_cookie *cookie,
  */
 static bool try_limit_slow(struct iommu_dma_cookie *cookie,
 			   const struct iommu_dma_iova_req *req,
-			   struct limit limit, struct iova_range *range)
+			   struct addr_limit limit, struct iova_range *range)
 {
 	u64 align = preferred_align(cookie, req);
 	unsigned int flushes = 0;
@@ -93,7 +93,8 @@ static bool try_limit_slow(struct iommu_dma_cookie *cookie,
 		    (align != req->align &&
 		     try_limit(cookie, req, req->align, limit, range)))
 			return true;
-	} while (!limit.soft && iommu_dma_flush_more(&cookie->flush, &flushes));
+	} while (!limit.soft &&
+		 iommu_dma_flush_reclaim(&cookie->flush, &flushes));
 	return false;
 }
 
@@ -103,7 +104,7 @@ static noinline bool alloc_iova_slow(struct device *dev,
 				     const struct iommu_dma_iova_req *req,
 				     u64 last, struct iova_range *range)
 {
-	struct limit limit = { DMA_BIT_MASK(32), .soft = true };
+	struct addr_limit limit = { DMA_BIT_MASK(32), .soft = true };
 	u64 largest;
 
 	if (iommu_dma_prefers_32bit(dev) && last > limit.last) {
@@ -112,7 +113,7 @@ static noinline bool alloc_iova_slow(struct device *dev,
 		dev->iommu->pci_32bit_workaround = false;
 		dev_notice(dev, "Using %d-bit DMA addresses\n", fls64(last));
 	}
-	limit = (struct limit) { last };
+	limit = (struct addr_limit) { last };
 	if (try_limit_slow(cookie, req, limit, range))
 		return true;
 
@@ -132,7 +133,7 @@ static __always_inline bool alloc_iova(struct device *dev,
 {
 	u64 last = iommu_dma_limit(dev, cookie, req->mask);
 	bool soft = iommu_dma_prefers_32bit(dev) && last > DMA_BIT_MASK(32);
-	struct limit limit = { soft ? DMA_BIT_MASK(32) : last, soft };
+	struct addr_limit limit = { soft ? DMA_BIT_MASK(32) : last, soft };
 
 	return likely(try_limit(cookie, req, preferred_align(cookie, req),
 				limit, range)) ||
@@ -164,11 +165,9 @@ bool iommu_dma_alloc_iova(struct device *dev, struct iommu_dma_cookie *cookie,
  * Mappings of one piece of memory.
  */
 
-/*
- * What any such mapping asks for, except its size and the limits of the device
- */
-static struct iommu_dma_iova_req request(u64 mask, u64 align,
-					 unsigned long attrs)
+/* Fill in what depends neither on the size nor on the device's alignment. */
+static struct iommu_dma_iova_req phys_req(u64 mask, u64 align,
+					  unsigned long attrs)
 {
 	return (struct iommu_dma_iova_req) {
 		.align = align,
@@ -218,7 +217,7 @@ dma_addr_t iommu_dma_alloc_iova_phys(struct device *dev,
 				     unsigned long attrs,
 				     struct iova_range *range)
 {
-	struct iommu_dma_iova_req req = request(dma_get_mask(dev), 1, attrs);
+	struct iommu_dma_iova_req req = phys_req(dma_get_mask(dev), 1, attrs);
 
 	return alloc_iova_phys(dev, cookie, phys, size, &req, range);
 }
@@ -255,7 +254,7 @@ static noinline int map_range(struct device *dev, phys_addr_t phys,
 dma_addr_t iommu_dma_map_phys_slow(struct device *dev, phys_addr_t phys,
 				   size_t size, int prot, unsigned long attrs)
 {
-	struct iommu_dma_iova_req req = request(dma_get_mask(dev), 1, attrs);
+	struct iommu_dma_iova_req req = phys_req(dma_get_mask(dev), 1, attrs);
 	dma_addr_t addr;
 
 	return map_range(dev, phys, size, prot, &req, &addr) ?
@@ -290,16 +289,16 @@ void iommu_dma_drop_granule(struct device *dev, struct iommu_dma_cookie *cookie,
  *	rounded up to a power of two
  *
  * Context: Any.
- * Return: 0; -ENOSPC if addresses are short; -ENOMEM; -EBUSY if the device may
- * reach some of the memory, which has to be leaked; or the error of the IOMMU
- * driver.
+ * Return: 0; -ENOSPC if addresses are short; -ENOMEM, also if the IOMMU driver
+ * failed; -EBUSY if the device may reach some of the memory, which has to be
+ * leaked; or the error of a deferred attach.
  */
 int iommu_dma_map_alloc(struct device *dev, phys_addr_t phys, size_t size,
 			int prot, unsigned long attrs, dma_addr_t *addr)
 {
 	u64 align = (u64)PAGE_SIZE << get_order(size);
-	struct iommu_dma_iova_req req = request(dev->coherent_dma_mask, align,
-						attrs);
+	struct iommu_dma_iova_req req = phys_req(dev->coherent_dma_mask, align,
+						 attrs);
 	int ret;
 
 	ret = iommu_dma_attach(dev, iommu_dma_dev_cookie(dev)->domain);

@@ -18,8 +18,8 @@
 #include "msi.h"
 #include "resv.h"
 
-static int reserve(struct device *dev, struct iommu_dma_cookie *cookie,
-		   u64 first, u64 last)
+static int reserve_range(struct device *dev, struct iommu_dma_cookie *cookie,
+			 u64 first, u64 last)
 {
 	unsigned int shift = cookie->granule_shift;
 	int ret;
@@ -64,10 +64,10 @@ static int reserve_outside_dma_ranges(struct device *dev,
 	do {
 		window = dma_window(bridge, addr);
 		if (!window)
-			return reserve(dev, cookie, addr, U64_MAX);
+			return reserve_range(dev, cookie, addr, U64_MAX);
 		start = window->res->start - window->offset;
 		if (start > addr) {
-			ret = reserve(dev, cookie, addr, start - 1);
+			ret = reserve_range(dev, cookie, addr, start - 1);
 			if (ret)
 				return ret;
 		}
@@ -86,8 +86,9 @@ static int reserve_pci(struct device *dev, struct iommu_dma_cookie *cookie)
 	resource_list_for_each_entry(window, &bridge->windows) {
 		if (resource_type(window->res) != IORESOURCE_MEM)
 			continue;
-		ret = reserve(dev, cookie, window->res->start - window->offset,
-			      window->res->end - window->offset);
+		ret = reserve_range(dev, cookie,
+				    window->res->start - window->offset,
+				    window->res->end - window->offset);
 		if (ret)
 			return ret;
 	}
@@ -105,8 +106,8 @@ static int reserve_region(struct device *dev, struct iommu_dma_cookie *cookie,
 	 */
 	if (region->type == IOMMU_RESV_SW_MSI || !region->length)
 		return 0;
-	ret = reserve(dev, cookie, region->start,
-		      region->start + region->length - 1);
+	ret = reserve_range(dev, cookie, region->start,
+			    region->start + region->length - 1);
 	if (ret || region->type != IOMMU_RESV_MSI)
 		return ret;
 	guard(mutex)(&cookie->lock);
@@ -118,9 +119,8 @@ static int reserve_region(struct device *dev, struct iommu_dma_cookie *cookie,
  * @dev: device that is being added to the domain
  * @cookie: cookie of the domain
  *
- * Reserving removes addresses from the caches of all CPUs, so it waits for CPU
- * hotplug. That may wait for an interrupt to be set up, which takes the lock of
- * the cookie, so the lock is not held while reserving.
+ * Reserving takes cpu_hotplug_lock. A hotplug operation may set up an interrupt
+ * and so take the lock of the cookie, which therefore is not held here.
  *
  * Context: Process; may sleep.
  * Return: 0 or -ENOMEM.

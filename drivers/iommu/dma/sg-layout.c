@@ -22,8 +22,8 @@
  * An entry is merged into the segment before it if the two meet at a granule,
  * and together are no longer than a segment may be and do not cross the
  * boundary. An entry that would cross the boundary by itself moves up to it.
- * Entries are never divided: if a single entry is longer than a segment or the
- * boundary allow, that is the choice of the driver.
+ * An entry is never divided; one that is too long by itself is the choice of the
+ * driver.
  *
  * In a list that is to be contiguous, each entry begins where the one before it
  * ends, and granules that they share are bounced, see batch.c.

@@ -69,6 +69,7 @@ bool iommu_dma_layout_fits(const struct sg_layout *layout,
  * less cost; also for a list that is to be contiguous, if it is not longer than
  * a segment may be.
  *
+ * Context: Any; pure.
  * Return: true if all entries meet at multiples of the minimum alignment, and
  * the list crosses no boundary.
  */

@@ -7,12 +7,14 @@
  * Whatever fails, the list is as it was. All three steps get the places of the
  * entries from sg-layout.c, which are the same each time.
  *
- * The segments of a mapped list are those before the first one without bytes.
+ * The segments of a mapped list end at the first entry whose DMA length is 0.
  * Segments that are bus addresses do not go through the IOMMU; the others do.
  */
 
 #include <linux/dma-iommu.h>
-#include <linux/pci.h>
+#include <linux/dma-map-ops.h>
+#include <linux/iommu-dma.h>
+#include <linux/memremap.h>
 #include <linux/scatterlist.h>
 
 #include "batch.h"
@@ -145,10 +147,10 @@ static __always_inline int walk_place(const struct iommu_dma_sg *map,
 	return 0;
 }
 
-static int refuse(const struct iommu_dma_sg *map, const char *why)
+static int refuse_list(const struct iommu_dma_sg *map, const char *why)
 {
 	if (!map->nowarn)
-		dev_err_ratelimited(map->batch.dev, "DMA map: list of %d entries: %s\n",
+		dev_err_ratelimited(map->batch.dev, "DMA map of %d entries refused: %s\n",
 				    map->nents, why);
 	return -EINVAL;
 }
@@ -158,7 +160,7 @@ static int refuse_contiguous(const struct iommu_dma_sg *map)
 	struct device *dev = map->batch.dev;
 
 	if (!map->nowarn)
-		dev_err_ratelimited(dev, "DMA map: list of %d entries, %llu bytes cannot be one segment: device limits are %zu bytes, mask %#llx, boundary %#lx\n",
+		dev_err_ratelimited(dev, "DMA map of %d entries refused: %llu bytes cannot be one segment: device limits are %zu bytes, mask %#llx, boundary %#lx\n",
 				    map->nents, map->bytes,
 				    dma_max_contiguous_size(dev),
 				    dma_get_mask(dev),
@@ -198,9 +200,9 @@ static int check_entries(struct iommu_dma_sg *map)
 
 	for_each_sg_entry(map->sgl, sg, map->nents, i) {
 		if (unlikely(!sg->length))
-			return refuse(map, "an entry is empty");
+			return refuse_list(map, "an entry is empty");
 		if (unlikely(!in_memory_map(sg_page(sg), &known)))
-			return refuse(map, "an entry is not memory");
+			return refuse_list(map, "an entry is not memory");
 		if (unlikely(is_pci_p2pdma_page(sg_page(sg))))
 			peers = true;
 		bits = i ? bits | end | sg_phys(sg) : 0;
@@ -208,7 +210,7 @@ static int check_entries(struct iommu_dma_sg *map)
 		bytes += sg->length;
 	}
 	if (unlikely(i < map->nents))
-		return refuse(map, "it ends earlier");
+		return refuse_list(map, "list has fewer entries");
 	map->bytes = bytes;
 	map->dense = !peers &&
 		     iommu_dma_layout_is_dense(&map->layout, sg_phys(map->sgl),
@@ -217,7 +219,7 @@ static int check_entries(struct iommu_dma_sg *map)
 }
 
 /* Return: 0, or an error of iommu_dma_map_sg(). */
-static int measure(struct iommu_dma_sg *map)
+static int measure_list(struct iommu_dma_sg *map)
 {
 	struct scatterlist *sg;
 	struct sg_place place;
@@ -245,7 +247,7 @@ static int measure(struct iommu_dma_sg *map)
 		return refuse_contiguous(map);
 	/* This can happen only where size_t has 32 bits. */
 	if (map->size > SIZE_MAX)
-		return refuse(map, "it is larger than the address space");
+		return refuse_list(map, "list is larger than the address space");
 	return 0;
 }
 
@@ -304,12 +306,12 @@ static void undo_entries(struct iommu_dma_sg *map)
 static noinline int map_failed(const struct iommu_dma_sg *map, int ret)
 {
 	if (map->batch.not_memory)
-		return refuse(map, "cannot bounce what is not memory");
+		return refuse_list(map, "bounced entry is not memory");
 	return ret == -ENOMEM ? ret :
-	       refuse(map, "IOMMU driver failed to map it");
+	       refuse_list(map, "IOMMU driver failed");
 }
 
-static int map_range(struct iommu_dma_sg *map)
+static int map_list(struct iommu_dma_sg *map)
 {
 	struct iommu_dma_iova_req req = {
 		.size = map->size,
@@ -339,8 +341,8 @@ static int map_range(struct iommu_dma_sg *map)
 }
 
 /*
- * Write the segments into the list, from its first entry on. A segment is never
- * behind the entry it comes from, so no entry is overwritten before it is read.
+ * Write the segments into the list, from its first entry on. There are never
+ * more segments than entries read so far, so no unread entry is overwritten.
  * Return: the number of segments.
  */
 static int write_segments(struct iommu_dma_sg *map)
@@ -352,7 +354,8 @@ static int write_segments(struct iommu_dma_sg *map)
 	bool bus;
 
 	for_each_sg_entry(map->sgl, sg, map->nents, i) {
-		bus = walk_place(map, &walk, sg, &place);
+		/* It was placed before, so this is no error. */
+		bus = walk_place(map, &walk, sg, &place) > 0;
 		sg_dma_address(sg) = DMA_MAPPING_ERROR;
 		sg_dma_len(sg) = 0;
 		sg_dma_unmark_bus_address(sg);
@@ -416,7 +419,7 @@ static noinline bool segments_have_bounces(struct device *dev,
 	struct scatterlist *sg;
 	int left;
 
-	if (likely(iommu_dma_no_bounces(cookie)))
+	if (likely(!iommu_dma_any_bounces(cookie)))
 		return false;
 	for_each_sg_segment(sgl, sg, nents, left)
 		if (iommu_dma_has_bounces(cookie, sg_dma_address(sg),
@@ -516,12 +519,12 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	if (ret)
 		return ret == -ENOMEM ? ret : -EINVAL;
 
-	ret = measure(&map);
+	ret = measure_list(&map);
 	if (ret)
 		return ret;
 	map.batch.bounce = iommu_dma_bounce_needed_sg(dev, sgl, nents, dir);
 	map.batch.share_granules = map.layout.contiguous && !map.dense;
-	ret = map.size ? map_range(&map) : 0;
+	ret = map.size ? map_list(&map) : 0;
 	if (ret)
 		return ret;
 	ret = write_segments(&map);
@@ -611,7 +614,7 @@ static noinline void unmap_slow(struct device *dev,
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC)) {
 		if (!dev_is_dma_coherent(dev))
 			sync_entries_for_cpu(sgl, nents, dir);
-		if (!iommu_dma_no_bounces(unmap->cookie))
+		if (iommu_dma_any_bounces(unmap->cookie))
 			iommu_dma_bounce_copy_back(dev, unmap->cookie, start,
 						   iommu_dma_unmap_iova_end(unmap) - 1,
 						   dir);
@@ -662,7 +665,7 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	span = cookie_granules(unmap.cookie, sg_dma_address(first), bytes);
 	bytes = span.end - span.start;
 	if (likely(bytes == iommu_dma_unmap_iova_size(&unmap) &&
-		   iommu_dma_no_bounces(unmap.cookie))) {
+		   !iommu_dma_any_bounces(unmap.cookie))) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 		    !dev_is_dma_coherent(dev))
 			sync_entries_for_cpu(sgl, nents, dir);

@@ -122,7 +122,7 @@ inline sort(is)
 	unlock()
 }
 
-/* chunk_clear_bits() of @bits, iova_chunk_outgrew(), iova_pool_sort() */
+/* iova_chunk_clear_bits() of @bits, iova_chunk_outgrew(), iova_pool_sort() */
 inline free_bits(bits, was, is)
 {
 	assert(!freed);

@@ -180,7 +180,7 @@ inline recycle_locked(cpu)
 }
 
 /* Until there is something to map; a portion at a time */
-inline flush_more(cpu)
+inline flush_reclaim(cpu)
 {
 	do
 	:: free || (!busy && flushes == 2) -> break
@@ -275,7 +275,7 @@ proctype unmapper(byte cpu, todo)
 		atomic { todo--; mine = 0; seen = 0 }
 	:: atomic { todo && free -> map(range) }
 	:: todo && !live && !free ->
-		flush_more(cpu);
+		flush_reclaim(cpu);
 		atomic { able = 0; old = 0; more = 0; flushes = 0; todo-- }
 	:: !todo -> break
 	od;

@@ -28,7 +28,7 @@ static bool flush_now(struct iommu_dma_flush *flush)
 	unsigned int flushes = 0;
 	bool any = false;
 
-	while (iommu_dma_flush_more(flush, &flushes))
+	while (iommu_dma_flush_reclaim(flush, &flushes))
 		any = true;
 	return any;
 }

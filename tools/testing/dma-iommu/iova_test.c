@@ -154,7 +154,7 @@ static bool chunk_is_cpu_chunk(struct iova_space *space,
 			FAIL_IF(word->base % IOVA_WORD);
 			FAIL_IF(word->base < c->extent.first ||
 				word->base > c->extent.last);
-			w = base_word(word->base);
+			w = iova_base_word(word->base);
 			FAIL_IF(cached[w] & word->free);
 			FAIL_IF(word->free & ~c->used[w].counter);
 			cached[w] |= word->free;
@@ -329,7 +329,7 @@ static void drain_all(struct iova_space *space)
 	for_each_possible_cpu(cpu) {
 		of = per_cpu_ptr(space->cpu, cpu);
 		rcu_read_lock();
-		cpu_drain(space, of, NULL);
+		iova_cpu_drain(space, of, NULL);
 		rcu_read_unlock();
 		for (zone = 0; zone < IOVA_ZONES; zone++) {
 			if (of->chunk[zone])
@@ -734,7 +734,7 @@ static void bits_test(void)
 			if (k == i + n)
 				expected |= BIT_ULL(i);
 		}
-		FAIL_IF(run_starts(bits, n) != expected);
+		FAIL_IF(iova_run_starts(bits, n) != expected);
 	}
 	shim_report("runs of bits");
 }

@@ -896,7 +896,7 @@ static void domain_unfit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EFAULT, iommu_dma_init_domain(td.dev, domain));
 	domain->pgsize_bitmap = pgsizes;
 	KUNIT_EXPECT_EQ(test, 1,
-			test_said(&td, "IOMMU domain is in use with another"));
+			test_said(&td, "IOMMU page size changed"));
 	iommu_setup_dma_ops(td.dev);
 	KUNIT_EXPECT_TRUE(test, td.dev->dma_iommu);
 

@@ -399,7 +399,7 @@ static void untrusted_no_memory(struct kunit *test)
 				iommu_dma_ops.map_sg(dev, &sg, 1, DMA_TO_DEVICE,
 						     i ? DMA_ATTR_CONTIGUOUS :
 							 0));
-	KUNIT_EXPECT_EQ(test, 2, test_said(&pci->td, "DMA map: list of 1 entries: cannot bounce"));
+	KUNIT_EXPECT_EQ(test, 2, test_said(&pci->td, "DMA map of 1 entries refused: bounced"));
 	KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR,
 			iommu_dma_ops.map_page(dev, page, 8, 100, DMA_TO_DEVICE,
 					       0));
