@@ -22,14 +22,12 @@
  * attributes, caches. sg.c and alloc.c do so for scatterlists and for memory.
  */
 
-#include <kunit/visibility.h>
 #include <linux/dma-iommu.h>
-#include <linux/pci.h>
+#include <linux/export.h>
 
 #include "dma-iommu.h"
 #include "dma/batch.h"
 #include "dma/bounce.h"
-#include "dma/domain.h"
 #include "dma/map.h"
 #include "dma/unmap.h"
 
