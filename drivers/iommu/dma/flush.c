@@ -34,6 +34,7 @@
  */
 
 #include <linux/ktime.h>
+#include <linux/mm.h>
 
 #include "../iommu-pages.h"
 #include "flush.h"
