@@ -261,39 +261,45 @@ static struct page *alloc_contiguous(struct device *dev, size_t size,
 /**
  * struct alloc_backing - what is behind the CPU address of coherent memory
  * @pages: all pages if the memory is of the first kind, else NULL
- * @page: the first page; NULL if there is none, as the memory has been freed
+ * @page: the first page
  */
 struct alloc_backing {
 	struct page **pages;
 	struct page *page;
 };
 
+/* Return NULL if the memory has been freed. Takes no lock. */
+static struct page *first_page(void *cpu_addr)
+{
+	return is_vmalloc_addr(cpu_addr) ? vmalloc_to_page(cpu_addr) :
+					   virt_to_page(cpu_addr);
+}
+
+/* Not for memory of the atomic pool that is freed, as vmalloc's locks are taken */
 static struct alloc_backing backing_of(void *cpu_addr)
 {
-	struct alloc_backing b = {};
-
-	if (!is_vmalloc_addr(cpu_addr)) {
-		b.page = virt_to_page(cpu_addr);
-		return b;
-	}
-	b.pages = dma_common_find_pages(cpu_addr);
-	b.page = b.pages ? b.pages[0] : vmalloc_to_page(cpu_addr);
-	return b;
+	return (struct alloc_backing) {
+		.pages = is_vmalloc_addr(cpu_addr) ?
+			 dma_common_find_pages(cpu_addr) : NULL,
+		.page = first_page(cpu_addr),
+	};
 }
 
 /* Free memory of any kind, which has been unmapped. */
-static void memory_free(struct device *dev, size_t size, void *cpu_addr,
-			const struct alloc_backing *b)
+static void memory_free(struct device *dev, size_t size, void *cpu_addr)
 {
+	struct alloc_backing b;
+
 	if (IS_ENABLED(CONFIG_DMA_DIRECT_REMAP) &&
 	    dma_free_from_pool(dev, cpu_addr, PAGE_ALIGN(size)))
 		return;
+	b = backing_of(cpu_addr);
 	if (is_vmalloc_addr(cpu_addr))
 		dma_common_free_remap(cpu_addr, PAGE_ALIGN(size));
-	if (b->pages)
-		pages_free(b->pages, pages_created(dev, size));
+	if (b.pages)
+		pages_free(b.pages, pages_created(dev, size));
 	else
-		dma_free_contiguous(dev, b->page, PAGE_ALIGN(size));
+		dma_free_contiguous(dev, b.page, PAGE_ALIGN(size));
 }
 
 /**
@@ -310,7 +316,7 @@ static void memory_free(struct device *dev, size_t size, void *cpu_addr,
 void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
 		      gfp_t gfp, unsigned long attrs)
 {
-	struct alloc_backing b = {};
+	struct page *page;
 	void *cpu_addr;
 	int ret;
 
@@ -320,16 +326,16 @@ void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
 	if (gfpflags_allow_blocking(gfp) && !(attrs & DMA_ATTR_FORCE_CONTIGUOUS))
 		return alloc_paged(dev, size, handle, gfp, attrs);
 
-	b.page = alloc_contiguous(dev, PAGE_ALIGN(size), &cpu_addr, gfp, attrs);
-	if (!b.page)
+	page = alloc_contiguous(dev, PAGE_ALIGN(size), &cpu_addr, gfp, attrs);
+	if (!page)
 		return NULL;
-	ret = iommu_dma_map_alloc(dev, page_to_phys(b.page), size,
+	ret = iommu_dma_map_alloc(dev, page_to_phys(page), size,
 				  iommu_dma_prot(dev, DMA_BIDIRECTIONAL, attrs),
 				  attrs, handle);
 	if (!ret)
 		return cpu_addr;
 	if (ret != -EBUSY)
-		memory_free(dev, size, cpu_addr, &b);
+		memory_free(dev, size, cpu_addr);
 	return NULL;
 }
 
@@ -348,10 +354,8 @@ void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
 void iommu_dma_free(struct device *dev, size_t size, void *cpu_addr,
 		    dma_addr_t handle, unsigned long attrs)
 {
-	struct alloc_backing b = backing_of(cpu_addr);
-
-	if (!iommu_dma_unmap_alloc(dev, handle, size, b.page))
-		memory_free(dev, size, cpu_addr, &b);
+	if (!iommu_dma_unmap_alloc(dev, handle, size, first_page(cpu_addr)))
+		memory_free(dev, size, cpu_addr);
 }
 
 /**

@@ -290,8 +290,8 @@ void iommu_dma_drop_granule(struct device *dev, struct iommu_dma_cookie *cookie,
  *
  * Context: Any.
  * Return: 0; -ENOSPC if addresses are short; -ENOMEM, also if the IOMMU driver
- * failed; -EBUSY if the device may reach some of the memory, which has to be
- * leaked; or the error of a deferred attach.
+ * failed or the device cannot be attached; -EBUSY if the device may reach some
+ * of the memory, which has to be leaked.
  */
 int iommu_dma_map_alloc(struct device *dev, phys_addr_t phys, size_t size,
 			int prot, unsigned long attrs, dma_addr_t *addr)
@@ -299,8 +299,8 @@ int iommu_dma_map_alloc(struct device *dev, phys_addr_t phys, size_t size,
 	u64 align = (u64)PAGE_SIZE << get_order(size);
 	struct iommu_dma_iova_req req = phys_req(dev->coherent_dma_mask, align,
 						 attrs);
-	int ret;
 
-	ret = iommu_dma_attach(dev, iommu_dma_dev_cookie(dev)->domain);
-	return ret ?: map_range(dev, phys, size, prot, &req, addr);
+	if (iommu_dma_attach(dev, iommu_dma_dev_cookie(dev)->domain))
+		return -ENOMEM;
+	return map_range(dev, phys, size, prot, &req, addr);
 }

@@ -258,6 +258,15 @@ int __iommu_dma_unmap(struct device *dev, dma_addr_t addr, size_t size)
 	return unmap_claimed(dev, &unmap, addr);
 }
 
+/* SMMUv2 has the hardware translate, which reports no more than 40 bits. */
+static bool maps_page(const struct iommu_dma_cookie *cookie, dma_addr_t addr,
+		      struct page *page)
+{
+	phys_addr_t phys = iommu_iova_to_phys(cookie->domain, addr);
+
+	return phys && !((phys ^ page_to_phys(page)) & GENMASK_ULL(39, 0));
+}
+
 /**
  * iommu_dma_unmap_alloc - unmap memory that is about to be freed
  * @dev: device
@@ -278,8 +287,7 @@ int iommu_dma_unmap_alloc(struct device *dev, dma_addr_t addr, size_t size,
 
 	if (!iommu_dma_unmap_claim(dev, &unmap, addr, size))
 		return -ENOENT;
-	if (!page || iommu_iova_to_phys(unmap.cookie->domain, addr) !=
-		     page_to_phys(page)) {
+	if (!page || !maps_page(unmap.cookie, addr, page)) {
 		iova_space_unclaim(&unmap.cookie->space, &unmap.range);
 		dev_err_ratelimited(dev, "DMA free of %pad: size %zu, but that memory is not mapped there; freed twice?\n",
 				    &addr, size);
