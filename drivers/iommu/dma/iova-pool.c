@@ -162,6 +162,78 @@ void iova_pool_erase(struct iova_pool *pool, struct iova_extent *x)
 	iova_extents_erase(&pool->extents, x);
 }
 
+#define late_extent(entry)	\
+	container_of(entry, struct iova_extent, retired[0])
+
+/**
+ * iova_pool_reserve_late - reserve a part of a large range once that is freed
+ * @pool: of the address space
+ * @x: extent for the part, which lies in one large range; its end is moved down
+ *	so that @x overlaps no other part, or ends with one that covers its
+ *	beginning
+ *
+ * Context: Any; the caller holds &iova_pool.lock.
+ * Return: whether @x is kept; if not, another part covers all of it.
+ */
+bool iova_pool_reserve_late(struct iova_pool *pool, struct iova_extent *x)
+{
+	struct llist_node *entry;
+	struct iova_extent *other;
+
+	lockdep_assert_held(&pool->lock);
+	for (entry = pool->late; entry; entry = entry->next) {
+		other = late_extent(entry);
+		if (other->last < x->first || other->first > x->last)
+			continue;
+		if (other->first <= x->first) {
+			x->last = min(x->last, other->last);
+			return false;
+		}
+		x->last = other->first - 1;
+	}
+	x->retired[0].next = pool->late;
+	pool->late = &x->retired[0];
+	return true;
+}
+
+static void insert_late(struct iova_pool *pool, const struct iova_extent *freed)
+{
+	struct llist_node **link = &pool->late;
+	struct iova_extent *x;
+
+	lockdep_assert_held(&pool->lock);
+	while (*link) {
+		x = late_extent(*link);
+		if (x->first < freed->first || x->last > freed->last) {
+			link = &(*link)->next;
+			continue;
+		}
+		*link = (*link)->next;
+		iova_pool_insert(pool, x, iova_extents_at(&pool->extents,
+							  x->first));
+	}
+}
+
+/**
+ * iova_pool_free_large - give the extent of a large range back
+ * @pool: of the address space
+ * @x: the extent; the caller frees its memory
+ *
+ * Takes one step for each late reservation that waits, which are few.
+ *
+ * Context: Any.
+ */
+void iova_pool_free_large(struct iova_pool *pool, struct iova_extent *x)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	iova_pool_erase(pool, x);
+	if (unlikely(pool->late))
+		insert_late(pool, x);
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
+}
+
 static void chunk_unlist(struct iova_pool *pool, struct iova_chunk *c)
 {
 	lockdep_assert_held(&pool->lock);
@@ -672,8 +744,11 @@ void iova_pool_init(struct iova_pool *pool, unsigned long first,
  */
 void iova_pool_destroy(struct iova_pool *pool)
 {
+	struct llist_node *late, *after;
 	struct iova_extent *x, *next;
 
+	llist_for_each_safe(late, after, pool->late)
+		kfree(late_extent(late));
 	rbtree_postorder_for_each_entry_safe(x, next, &pool->extents.root,
 					     node) {
 		if (x == &pool->extents.floor || x == &pool->extents.ceiling)

@@ -54,6 +54,8 @@
  * @nr_empty: number of chunks on the IOVA_CLASS_EMPTY lists
  * @dying: chunks to be freed by iova_pool_reap(), by &iova_extent.retired of
  *	epoch 0
+ * @late: extents to be reserved when the large ranges that they are in are freed,
+ *	by &iova_extent.retired of epoch 0
  * @taken: granules of the extents that end in each zone
  * @active_zones: bit per zone, set when a request needs a limit in it
  * @zone_for: by zone, the zone of the requests that its chunks are for
@@ -72,6 +74,7 @@ struct iova_pool {
 	unsigned int nr_cpu_chunks;
 	unsigned int nr_empty;
 	struct llist_head dying;
+	struct llist_node *late;
 	unsigned long taken[IOVA_ZONES];
 	u8 active_zones;
 	u8 zone_for[IOVA_ZONES];
@@ -106,6 +109,8 @@ bool iova_pool_place(struct iova_pool *pool, struct iova_extent *x,
 void iova_pool_insert(struct iova_pool *pool, struct iova_extent *x,
 		      struct iova_extent *above);
 void iova_pool_erase(struct iova_pool *pool, struct iova_extent *x);
+bool iova_pool_reserve_late(struct iova_pool *pool, struct iova_extent *x);
+void iova_pool_free_large(struct iova_pool *pool, struct iova_extent *x);
 
 struct iova_chunk *iova_pool_create_chunk(struct iova_pool *pool,
 					  unsigned long limit);

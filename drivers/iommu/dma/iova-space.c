@@ -695,11 +695,7 @@ void iova_space_unclaim(struct iova_space *space,
 static noinline void free_large(struct iova_space *space,
 				struct iova_extent *x)
 {
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&space->pool.lock, flags);
-	iova_pool_erase(&space->pool, x);
-	raw_spin_unlock_irqrestore(&space->pool.lock, flags);
+	iova_pool_free_large(&space->pool, x);
 	if (cmpxchg(&space->spare, NULL, x))
 		kfree(x);
 }
@@ -996,6 +992,7 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 	struct iova_reservation r = { .space = space };
 	struct iova_extent *at;
 	unsigned long done, flags;
+	bool late;
 	int ret = 0;
 
 	if (!x || !bitmap)
@@ -1003,10 +1000,10 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 	raw_spin_lock_irqsave(&space->pool.lock, flags);
 	at = iova_extents_at(&space->pool.extents, *first);
 	done = min(last, at->last);
+	x->kind = IOVA_KIND_RESERVED;
+	x->first = *first;
 	if (at->first > *first) {
 		done = min(last, at->first - 1);
-		x->kind = IOVA_KIND_RESERVED;
-		x->first = *first;
 		x->last = done;
 		iova_pool_insert(&space->pool, no_free_ptr(x), at);
 	} else if (at->kind == IOVA_KIND_CHUNK) {
@@ -1014,7 +1011,14 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 		ret = chunk_reserve_begin(&r, *first - at->first,
 					  done - at->first, &bitmap);
 	} else if (at->kind == IOVA_KIND_LARGE) {
-		ret = -EBUSY;
+		x->last = done;
+		late = iova_pool_reserve_late(&space->pool, x);
+		done = x->last;
+		if (late) {
+			/* The pool has it now. */
+			x = NULL;
+			ret = -EBUSY;
+		}
 	}
 	raw_spin_unlock_irqrestore(&space->pool.lock, flags);
 	if (r.chunk && !ret)
@@ -1031,11 +1035,11 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
  * @first: first granule
  * @last: last granule
  *
- * May be called at any time. A small range that is in use becomes reserved when
- * it is freed; a large one does not.
+ * May be called at any time. What is in use becomes reserved when it is freed.
  *
  * Context: Process; may sleep. Takes cpu_hotplug_lock; one call at a time.
- * Return: 0; -EBUSY if an allocated range is in the way; -ENOMEM.
+ * Return: 0; -EBUSY if an allocated range is in the way, for the first time;
+ * -ENOMEM.
  */
 int iova_space_reserve(struct iova_space *space, unsigned long first,
 		       unsigned long last)

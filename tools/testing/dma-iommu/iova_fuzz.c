@@ -548,7 +548,7 @@ static void reserved_busy(const struct iova_range *range, unsigned long first,
 	for (g = first; g <= last; g++) {
 		if (!range->extent)
 			*state(g) |= UNSURE;
-		else if (range->extent->kind == IOVA_KIND_CHUNK)
+		else
 			*state(g) |= LATER;
 	}
 }
@@ -589,9 +589,9 @@ static void do_reserve(const struct op *op)
 	for (g = first; g <= last; g++) {
 		u8 *s = state(g), was = *s & ~FLAGS;
 
-		/* What waits for a flush was a large range's, or a chunk's. */
-		if (was >= DIRTY && was < LATE)
-			*s |= UNSURE;
+		/* What waits for a flush is reserved when it is recycled. */
+		if (complete && was >= DIRTY && was < LATE)
+			*s |= LATER;
 	}
 	for (i = 0; complete && i < nr_live; i++)
 		reserved_busy(&live[i], first, last);

@@ -6,6 +6,7 @@
  * the life of a domain; doorbells; and IOMMUs of unusual kinds.
  */
 
+#include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/dma-contiguity.h>
 #include <linux/dma-direct.h>
@@ -13,6 +14,7 @@
 #include <linux/mm.h>
 #include <linux/msi.h>
 #include <linux/slab.h>
+#include <linux/timer.h>
 #include <linux/vmalloc.h>
 
 #include "../../dma-iommu.h"
@@ -667,6 +669,42 @@ static void free_twice(struct kunit *test)
 	test_device_all_free(test, &td, SPACE);
 }
 
+struct softirq_free {
+	struct timer_list timer;
+	struct completion done;
+	struct test_device *td;
+	void *cpu_addr;
+	dma_addr_t addr;
+};
+
+static void softirq_free(struct timer_list *timer)
+{
+	struct softirq_free *s = from_timer(s, timer, timer);
+
+	ops->free(s->td->dev, s->td->granule, s->cpu_addr, s->addr, 0);
+	complete(&s->done);
+}
+
+/* Atomic memory is freed in interrupts, too; lockdep knows what must not be taken. */
+static void free_in_softirq(struct kunit *test)
+{
+	struct mock_iommu_options options = env_options(test);
+	struct softirq_free s;
+	struct test_device td;
+
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	s.td = &td;
+	s.cpu_addr = ops->alloc(td.dev, td.granule, &s.addr, GFP_ATOMIC, 0);
+	KUNIT_ASSERT_NOT_NULL(test, s.cpu_addr);
+	init_completion(&s.done);
+	timer_setup_on_stack(&s.timer, softirq_free, 0);
+	mod_timer(&s.timer, jiffies);
+	wait_for_completion(&s.done);
+	timer_delete_sync(&s.timer);
+	destroy_timer_on_stack(&s.timer);
+	test_device_settled(test, &td, 0);
+}
+
 /* A kdump kernel's devices are attached by their first mapping, if they can be. */
 static void attach_later(struct kunit *test)
 {
@@ -919,6 +957,27 @@ static void domain_unfit(struct kunit *test)
 	test_device_settled(test, &td, 0);
 }
 
+/* Map large ranges until none is left: no device gets the region. */
+static void expect_not_handed_out(struct kunit *test, struct test_device *td,
+				  dma_addr_t region, size_t len)
+{
+	size_t size = 200 * td->granule;
+	dma_addr_t addrs[16];
+	unsigned int i, n;
+
+	for (n = 0; n < ARRAY_SIZE(addrs); n++) {
+		addrs[n] = dma_map_resource(td->dev, BIT_ULL(43), size,
+					    DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+		if (dma_mapping_error(td->dev, addrs[n]))
+			break;
+		KUNIT_EXPECT_TRUE(test, addrs[n] + size <= region ||
+				  addrs[n] >= region + len);
+	}
+	KUNIT_EXPECT_GE(test, n, 6);
+	for (i = 0; i < n; i++)
+		dma_unmap_resource(td->dev, addrs[i], size, DMA_TO_DEVICE, 0);
+}
+
 /* Regions that come late, where addresses are in use and where not */
 static void reserved_late(struct kunit *test)
 {
@@ -951,6 +1010,8 @@ static void reserved_late(struct kunit *test)
 				mock_iommu_counts(td.dev).mapped);
 		KUNIT_EXPECT_EQ(test, i + 1, test_said(&td, "reserved DMA addresses ["));
 		test_mapping_undo(m);
+		test_device_settled(test, &td, 0);
+		expect_not_handed_out(test, &td, region, 2 * td.granule);
 	}
 	/* All of it, then beyond it, and what has no bytes */
 	mock_iommu_reserve(mock, 0, 1000 * td.granule, IOMMU_RESV_RESERVED);
@@ -1157,6 +1218,7 @@ static struct kunit_case ops_cases[] = {
 	KUNIT_CASE_PARAM(free_falls_short, test_env_gen_params),
 	KUNIT_CASE_PARAM(free_wrong_size, test_env_gen_params),
 	KUNIT_CASE_PARAM(free_twice, test_env_gen_params),
+	KUNIT_CASE_PARAM(free_in_softirq, test_env_gen_params),
 	KUNIT_CASE_PARAM(attach_later, test_env_gen_params),
 	KUNIT_CASE_PARAM(space_is_full, test_env_gen_params),
 	KUNIT_CASE_PARAM(eager_iommu, test_env_gen_params),
