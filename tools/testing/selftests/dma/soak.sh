@@ -732,7 +732,7 @@ nothing_reported() {
 	quiet "$TMP/reports"
 }
 
-REPORTS='WARNING:|BUG:|Oops|Call trace:|DMA-API:|DMA unmap of|IOMMU unmapped|is still mapped|no DMA address|dma_soak: wrong|new suspected memory leaks|arm-smmu-v3 .*: event|DMAR: .*fault|virtio_iommu.*fault|AMD-Vi: Event'
+REPORTS='WARNING:|BUG:|Oops|Call trace:|DMA-API:|DMA unmap|DMA free of|DMA sync of|IOMMU unmapped|is still mapped|no DMA address|dma_soak: wrong|new suspected memory leaks|arm-smmu-v3 .*: event|DMAR: .*fault|virtio_iommu.*fault|AMD-Vi: Event'
 
 # ---- rates -------------------------------------------------------------------
 
