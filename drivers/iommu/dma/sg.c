@@ -555,7 +555,9 @@ static bool segments_match(const struct iommu_dma_unmap *unmap,
 	for_each_sg_segment(sgl, sg, nents, left) {
 		span = segment_granules(unmap->cookie, sg);
 		if (span.start < addr || span.end <= span.start ||
-		    span.end > end ||
+		    span.end > end)
+			return false;
+		if (addr < span.start &&
 		    iommu_dma_next_mapped(unmap->cookie, addr, span.start) <
 		    span.start)
 			return false;

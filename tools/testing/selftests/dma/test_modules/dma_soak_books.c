@@ -44,7 +44,7 @@ static void soak_books_chunk(struct iommu_dma_cookie *cookie,
 	unsigned int i, w, epoch;
 
 	for (w = 0; w < IOVA_WORDS; w++) {
-		books->used += hweight64(~chunk_free_mask(c, w) &
+		books->used += hweight64(~iova_chunk_free_mask(c, w) &
 					 ~(c->reserved ? c->reserved[w] : 0));
 		for (epoch = 0; epoch < IOVA_EPOCHS; epoch++)
 			books->waiting +=
