@@ -916,6 +916,7 @@ static void wrong_in_alignment(struct victims *v)
 		KUNIT_ASSERT_LT(v->test, n, ARRAY_SIZE(others));
 		others[n] = dma_map_resource(dev, BIT_ULL(43), granule,
 					     DMA_TO_DEVICE, 0);
+		KUNIT_ASSERT_FALSE(v->test, dma_mapping_error(dev, others[n]));
 	} while (others[n++] % (TEST_ROOM * granule));
 	victim_make(v, TEST_PAGE);
 	addr = v->victim.addr + granule;
