@@ -132,9 +132,9 @@ enum sync_kind {
 
 /* A coherent device needs no sync, and no page table walk, unless bounced. */
 static noinline enum sync_kind sync_needed(struct device *dev,
-				      struct iommu_dma_cookie *cookie,
-				      dma_addr_t addr, size_t size,
-				      phys_addr_t *phys)
+					   struct iommu_dma_cookie *cookie,
+					   dma_addr_t addr, size_t size,
+					   phys_addr_t *phys)
 {
 	if (iommu_dma_has_bounces(cookie, addr, size))
 		return SYNC_PIECES;

@@ -121,7 +121,7 @@ static __always_inline u64 iova_run_starts(u64 free, unsigned int n)
 
 /* The bits of @free at which @req can begin */
 static __always_inline u64 iova_request_starts(u64 free, unsigned long base,
-					  const struct iova_request *req)
+					       const struct iova_request *req)
 {
 	free = iova_run_starts(free, req->size);
 	if (req->align > 1)
@@ -144,7 +144,7 @@ static inline u64 iova_chunk_free_mask(const struct iova_chunk *c,
 
 /* Free granules of word @w that were in use. */
 static inline void iova_chunk_clear_bits(struct iova_chunk *c, unsigned int w,
-				    u64 bits)
+					 u64 bits)
 {
 	const u64 *reserved;
 
@@ -157,9 +157,9 @@ static inline void iova_chunk_clear_bits(struct iova_chunk *c, unsigned int w,
 
 /* Make granules from @first on, which have been taken, a mapped range. */
 static __always_inline void iova_chunk_set_range(struct iova_chunk *c,
-					    unsigned long first,
-					    unsigned long size,
-					    struct iova_range *range)
+						 unsigned long first,
+						 unsigned long size,
+						 struct iova_range *range)
 {
 	WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], size);
 	range->first = first;

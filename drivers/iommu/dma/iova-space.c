@@ -117,8 +117,8 @@ struct iova_cpu {
  */
 
 static __always_inline bool iova_cpu_word_alloc(struct iova_cpu_word *word,
-					   const struct iova_request *req,
-					   struct iova_range *range)
+						const struct iova_request *req,
+						struct iova_range *range)
 {
 	unsigned long size = req->size, first;
 	unsigned int bit;
@@ -180,8 +180,8 @@ iova_cpu_word_for(struct iova_space *space, struct iova_cpu *cpu,
 }
 
 static void iova_cpu_word_fill(struct iova_space *space, struct iova_cpu *cpu,
-			  struct iova_cpu_word *word, struct iova_chunk *c,
-			  unsigned long base, u64 bits)
+			       struct iova_cpu_word *word, struct iova_chunk *c,
+			       unsigned long base, u64 bits)
 {
 	word->chunk = c;
 	word->base = base;
@@ -192,7 +192,7 @@ static void iova_cpu_word_fill(struct iova_space *space, struct iova_cpu *cpu,
 }
 
 static void iova_cpu_drain(struct iova_space *space, struct iova_cpu *cpu,
-		      const struct iova_chunk *c)
+			   const struct iova_chunk *c)
 {
 	struct iova_cpu_word *word;
 
@@ -202,7 +202,8 @@ static void iova_cpu_drain(struct iova_space *space, struct iova_cpu *cpu,
 }
 
 static bool iova_cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
-		      const struct iova_request *req, struct iova_range *range)
+			   const struct iova_request *req,
+			   struct iova_range *range)
 {
 	unsigned long filled = cpu->filled;
 	struct iova_cpu_word *word;
@@ -224,8 +225,8 @@ static bool iova_cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
 
 /* Move the free granules of word @w of the CPU chunk @c into the cache. */
 static void iova_cpu_word_refill(struct iova_space *space, struct iova_cpu *cpu,
-			    struct iova_chunk *c, unsigned int w,
-			    unsigned int zone)
+				 struct iova_chunk *c, unsigned int w,
+				 unsigned int zone)
 {
 	unsigned long base = c->extent.first + w * IOVA_WORD;
 	u64 free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
@@ -244,7 +245,7 @@ static void iova_cpu_word_refill(struct iova_space *space, struct iova_cpu *cpu,
  * when the chunk becomes partial.
  */
 static bool iova_cpu_refill(struct iova_space *space, struct iova_cpu *cpu,
-		       unsigned int zone, const struct iova_request *req)
+			    unsigned int zone, const struct iova_request *req)
 {
 	struct iova_chunk *c = cpu->chunk[zone];
 	unsigned int w;
