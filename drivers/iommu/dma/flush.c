@@ -34,6 +34,7 @@
  */
 
 #include <linux/ktime.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 
 #include "../iommu-pages.h"
@@ -145,31 +146,79 @@ static bool flush_is_late(struct iommu_dma_flush *flush)
 	return flush_has_pages(flush, &flush->pages[READ_ONCE(flush->epoch)]);
 }
 
+/* Begin step 3 for an epoch whose ranges an invalidation has covered. */
+static void flush_begin_recycling(struct iommu_dma_flush *flush,
+				  unsigned int epoch)
+{
+	lockdep_assert_held(&flush->lock);
+	iova_space_recycle_start(flush->space, epoch);
+	WRITE_ONCE(flush->recycling, true);
+	flush_release(flush, epoch);
+}
+
 /*
  * Do steps 1 and 2.
- * Return: false if the epochs could not switch because the other one is still
- * being recycled; then the current epoch needs another flush.
+ * Return: false if the epochs cannot switch because the other one is still
+ * being recycled.
  */
 static bool flush_switch(struct iommu_dma_flush *flush)
 {
-	unsigned int old;
-	unsigned long flags;
-	bool able;
+	unsigned int old = flush->epoch;
 
-	spin_lock_irqsave(&flush->lock, flags);
-	able = !flush->recycling;
-	old = flush->epoch;
-	if (able)
-		WRITE_ONCE(flush->epoch, old ^ 1);
+	lockdep_assert_held(&flush->lock);
+	if (flush->recycling)
+		return false;
+	WRITE_ONCE(flush->epoch, old ^ 1);
 	smp_mb(); /* [B] pairs with [A] in iommu_dma_flush_retire() */
 	iommu_flush_iotlb_all(READ_ONCE(flush->domain));
-	if (able) {
-		iova_space_recycle_start(flush->space, old);
-		WRITE_ONCE(flush->recycling, true);
-		flush_release(flush, old);
+	flush_begin_recycling(flush, old);
+	return true;
+}
+
+/*
+ * Invalidate at the end of the window, in any case.
+ * Return: whether the epochs have switched; if not, the current one needs
+ * another flush.
+ */
+static bool flush_window(struct iommu_dma_flush *flush)
+{
+	unsigned long flags;
+	bool switched;
+
+	spin_lock_irqsave(&flush->lock, flags);
+	switched = flush_switch(flush);
+	if (!switched) {
+		smp_mb(); /* as [B] */
+		iommu_flush_iotlb_all(READ_ONCE(flush->domain));
 	}
 	spin_unlock_irqrestore(&flush->lock, flags);
-	return able;
+	return switched;
+}
+
+/*
+ * Recycle what waits, if anything does: late ranges of the other epoch, which
+ * the last flush has covered, or else the current epoch.
+ * @flushed: set if there was an invalidation; if set already, there is no other
+ */
+static bool flush_waiting(struct iommu_dma_flush *flush, bool *flushed)
+{
+	unsigned int epoch;
+	unsigned long flags;
+	bool any = true;
+
+	spin_lock_irqsave(&flush->lock, flags);
+	epoch = flush->epoch;
+	if (flush->recycling) {
+		/* Another CPU was faster. */
+	} else if (iova_space_has_retired(flush->space, epoch ^ 1)) {
+		flush_begin_recycling(flush, epoch ^ 1);
+	} else if (!*flushed && iova_space_has_retired(flush->space, epoch)) {
+		*flushed = flush_switch(flush);
+	} else {
+		any = false;
+	}
+	spin_unlock_irqrestore(&flush->lock, flags);
+	return any;
 }
 
 static enum hrtimer_restart flush_timer(struct hrtimer *timer)
@@ -179,7 +228,7 @@ static enum hrtimer_restart flush_timer(struct hrtimer *timer)
 
 	atomic_set(&flush->armed, 0);
 	smp_mb(); /* [D] pairs with [C] in flush_arm() */
-	if (!flush_switch(flush) || flush_is_late(flush))
+	if (!flush_window(flush) || flush_is_late(flush))
 		flush_arm(flush);
 	if (flush_recycle(flush) || flush_has_pages(flush, &flush->released))
 		queue_work(system_unbound_wq, &flush->work);
@@ -226,29 +275,23 @@ void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
 /**
  * iommu_dma_flush_reclaim - free some of the ranges that wait for a flush
  * @flush: deferred invalidation of the domain
- * @flushes: flushes done for this caller; starts at 0, and each call gets the
- *	same variable
+ * @flushed: whether there was an invalidation for this caller; starts as false,
+ *	and each call gets the same variable
  *
  * For a caller that is short of addresses, which calls this until it finds
- * some.
+ * some. Invalidates at most once, and not at all if nothing waits.
  *
  * Context: Any. Does a bounded portion of work.
  * Return: false if nothing is left to wait for, or the domain is strict.
  */
-bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush,
-			     unsigned int *flushes)
+bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush, bool *flushed)
 {
 	if (!iommu_dma_flush_enabled(flush))
 		return false;
-	/*
-	 * Finish a flush under way first. Two more flushes then cover the
-	 * current epoch and late ranges.
-	 */
+	/* Finish a flush under way first. */
 	if (!READ_ONCE(flush->recycling)) {
-		if (*flushes == IOVA_EPOCHS)
+		if (!flush_waiting(flush, flushed))
 			return false;
-		if (flush_switch(flush))
-			++*flushes;
 		if (flush_has_pages(flush, &flush->released))
 			queue_work(system_unbound_wq, &flush->work);
 	}

@@ -58,8 +58,7 @@ void iommu_dma_flush_destroy(struct iommu_dma_flush *flush);
 void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
 			    const struct iova_range *range,
 			    struct list_head *pages);
-bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush,
-			     unsigned int *flushes);
+bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush, bool *flushed);
 
 /**
  * iommu_dma_flush_enabled - whether the domain is in deferred mode

@@ -57,4 +57,11 @@ void iova_space_retire(struct iova_space *space, const struct iova_range *range,
 void iova_space_recycle_start(struct iova_space *space, unsigned int epoch);
 bool iova_space_recycle(struct iova_space *space, unsigned int budget);
 
+/* Whether ranges have retired into @epoch since it was last recycled */
+static inline bool iova_space_has_retired(const struct iova_space *space,
+					  unsigned int epoch)
+{
+	return !llist_empty(&space->retired[epoch]);
+}
+
 #endif /* _IOVA_SPACE_H */

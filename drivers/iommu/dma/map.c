@@ -86,7 +86,7 @@ static bool try_limit_slow(struct iommu_dma_cookie *cookie,
 			   struct addr_limit limit, struct iova_range *range)
 {
 	u64 align = preferred_align(cookie, req);
-	unsigned int flushes = 0;
+	bool flushed = false;
 
 	do {
 		if (try_limit(cookie, req, align, limit, range) ||
@@ -94,7 +94,7 @@ static bool try_limit_slow(struct iommu_dma_cookie *cookie,
 		     try_limit(cookie, req, req->align, limit, range)))
 			return true;
 	} while (!limit.soft &&
-		 iommu_dma_flush_reclaim(&cookie->flush, &flushes));
+		 iommu_dma_flush_reclaim(&cookie->flush, &flushed));
 	return false;
 }
 

@@ -33,6 +33,7 @@
  *                         its ranges are forgotten
  *   NO_REARM              no timer after a window that could not switch
  *   SKIP_BUSY             no invalidation in such a window
+ *   LATE_CURRENT          what retires into the current epoch passes for late
  */
 
 #ifndef RANGES
@@ -126,8 +127,11 @@ inline recycle()
 	}
 }
 
-/* Steps 1 and 2 of flush.c; @able: whether the epochs could switch */
-inline flush_switch(cpu, able, old)
+/*
+ * Steps 1 and 2 of flush.c; @able: whether the epochs could switch; @window: then
+ * it invalidates in any case
+ */
+inline flush_switch(cpu, able, old, window)
 {
 	lock();
 #ifdef SWITCH_BUSY
@@ -159,7 +163,10 @@ inline flush_switch(cpu, able, old)
 	:: else
 	fi;
 #else
-	invalidate();
+	if
+	:: able || window -> invalidate()
+	:: else
+	fi;
 #endif
 	if
 	:: able ->
@@ -179,19 +186,47 @@ inline recycle_locked(cpu)
 	unlock(cpu)
 }
 
-/* Until there is something to map; a portion at a time */
+/* Late ranges of the other epoch need no flush; @more: whether there are any */
+inline recycle_late(cpu)
+{
+	lock();
+#ifdef LATE_CURRENT
+	old = epoch;
+#else
+	old = !epoch;
+#endif
+	more = !busy && dirty[old];
+	if
+	:: more ->
+		atomic {
+			recycling = dirty[old]; dirty[old] = 0; busy = 1
+		}
+	:: else
+	fi;
+	unlock(cpu)
+}
+
+/* Until there is something to map; a portion at a time, one invalidation */
 inline flush_reclaim(cpu)
 {
 	do
-	:: free || (!busy && flushes == 2) -> break
+	:: free -> break
 	:: else ->
 		if
-		:: !busy ->
-			flush_switch(cpu, able, old);
-			flushes = flushes + able
-		:: else
+		:: busy -> more = 1
+		:: else -> recycle_late(cpu)
 		fi;
-		recycle_locked(cpu)
+		if
+		:: more -> recycle_locked(cpu)
+		:: else ->
+			if
+			:: flushes || !dirty[epoch] -> break
+			:: else ->
+				flush_switch(cpu, able, old, 0);
+				flushes = able;
+				recycle_locked(cpu)
+			fi
+		fi
 	od
 }
 
@@ -236,8 +271,8 @@ inline map(range)
 
 proctype unmapper(byte cpu, todo)
 {
-	byte range, flushes;
-	bit mine, seen, able, old, more;
+	byte range;
+	bit mine, seen, able, old, more, flushes;
 
 	do
 	:: atomic {
@@ -273,7 +308,7 @@ proctype unmapper(byte cpu, todo)
 #endif
 		arm(seen);
 		atomic { todo--; mine = 0; seen = 0 }
-	:: atomic { todo && free -> map(range) }
+	:: atomic { free -> map(range) }
 	:: todo && !live && !free ->
 		flush_reclaim(cpu);
 		atomic { able = 0; old = 0; more = 0; flushes = 0; todo-- }
@@ -297,7 +332,7 @@ end:	do
 #ifndef NO_D
 		drained(TIMER);
 #endif
-		flush_switch(TIMER, able, old);
+		flush_switch(TIMER, able, old, 1);
 		atomic { assert(!(owed & iotlb)); owed = 0 };
 #ifndef NO_REARM
 		if

@@ -25,10 +25,9 @@ static struct iommu_domain domain = { .ops = &domain_ops };
 /* Everything that waits for a flush becomes free. */
 static bool flush_now(struct iommu_dma_flush *flush)
 {
-	unsigned int flushes = 0;
-	bool any = false;
+	bool flushed = false, any = false;
 
-	while (iommu_dma_flush_reclaim(flush, &flushes))
+	while (iommu_dma_flush_reclaim(flush, &flushed))
 		any = true;
 	return any;
 }
