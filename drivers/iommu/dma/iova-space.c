@@ -41,10 +41,12 @@
  *     is not dead: put it on
  *     the list
  *
+ * A CPU that goes offline gives back all that it has.
+ *
  * Each operation takes O(log n) steps. An allocation that finds nothing also
  * looks at every CPU chunk once. Claiming and freeing never allocate memory or
- * fail. Only iova_space_init(), iova_space_destroy() and iova_space_reserve()
- * sleep.
+ * fail. Only iova_space_init(), iova_space_watch_cpus(), iova_space_destroy()
+ * and iova_space_reserve() sleep.
  */
 
 #include <kunit/visibility.h>
@@ -52,6 +54,8 @@
 #include <linux/bits.h>
 #include <linux/cleanup.h>
 #include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/init.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/percpu.h>
@@ -1061,6 +1065,52 @@ int iova_space_reserve(struct iova_space *space, unsigned long first,
 }
 EXPORT_SYMBOL_IF_KUNIT(iova_space_reserve);
 
+/* Give back what a CPU has that has gone offline. */
+static int space_cpu_dead(unsigned int cpu, struct hlist_node *node)
+{
+	struct iova_space *space = hlist_entry(node, struct iova_space, watched);
+	struct iova_cpu *dead = per_cpu_ptr(space->cpu, cpu);
+	unsigned long flags;
+	unsigned int zone;
+
+	local_irq_save(flags);
+	iova_cpu_drain(space, dead, NULL);
+	local_irq_restore(flags);
+	dead->recent = NULL;
+	for (zone = 0; zone < IOVA_ZONES; zone++) {
+		if (dead->chunk[zone])
+			iova_pool_put_partial(&space->pool, dead->chunk[zone]);
+		dead->chunk[zone] = NULL;
+	}
+	iova_pool_reap(&space->pool);
+	return 0;
+}
+
+static int cpu_dead_state __ro_after_init;
+
+static int __init cpu_dead_setup(void)
+{
+	cpu_dead_state = cpuhp_setup_state_multi(CPUHP_BP_PREPARE_DYN,
+						 "iommu/dma:dead", NULL,
+						 space_cpu_dead);
+	return min(cpu_dead_state, 0);
+}
+core_initcall(cpu_dead_setup);
+
+/**
+ * iova_space_watch_cpus - take back what CPUs have when they go offline
+ * @space: address space, not watched yet
+ *
+ * Context: Process; may sleep. Takes cpu_hotplug_lock.
+ */
+void iova_space_watch_cpus(struct iova_space *space)
+{
+	if (cpu_dead_state > 0)
+		cpuhp_state_add_instance_nocalls(cpu_dead_state,
+						 &space->watched);
+}
+EXPORT_SYMBOL_IF_KUNIT(iova_space_watch_cpus);
+
 /**
  * iova_space_init - set up an address space
  * @space: address space
@@ -1095,10 +1145,13 @@ EXPORT_SYMBOL_IF_KUNIT(iova_space_init);
  * iova_space_destroy - destroy an address space
  * @space: address space that is no longer in use
  *
- * Context: Process; may sleep.
+ * Context: Process; may sleep. Takes cpu_hotplug_lock.
  */
 void iova_space_destroy(struct iova_space *space)
 {
+	if (!hlist_unhashed(&space->watched))
+		cpuhp_state_remove_instance_nocalls(cpu_dead_state,
+						    &space->watched);
 	kfree(space->spare);
 	iova_pool_destroy(&space->pool);
 	free_percpu(space->cpu);

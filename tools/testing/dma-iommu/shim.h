@@ -333,6 +333,15 @@ void on_each_cpu(void (*func)(void *data), void *data, bool wait);
 #define cpus_read_lock()	barrier()
 #define cpus_read_unlock()	barrier()
 #define cpu_online(cpu)		((void)(cpu), true)
+/* CPUs stay; a test calls what would be called. */
+#define CPUHP_BP_PREPARE_DYN	0
+#define cpuhp_setup_state_multi(state, name, up, down)			\
+	((void)(state), (void)(name), (void)(down), 1)
+#define cpuhp_state_add_instance_nocalls(state, node)	((void)(state), 0)
+#define cpuhp_state_remove_instance_nocalls(state, node) ((void)(state))
+#define __ro_after_init
+#define core_initcall(fn)						\
+	static int (*const fn##_call)(void) __attribute__((unused)) = fn
 
 #define SHIM_PERCPU		512
 #define alloc_percpu(type)						\

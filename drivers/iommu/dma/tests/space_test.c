@@ -11,11 +11,13 @@
  */
 
 #include <linux/bitmap.h>
+#include <linux/cpu.h>
 #include <linux/log2.h>
 #include <linux/mutex.h>
 #include <linux/prandom.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#include <linux/workqueue.h>
 
 #include "../iova-space.h"
 #include "test_device.h"
@@ -309,6 +311,49 @@ static void space_zones(struct kunit *test)
 	KUNIT_EXPECT_LT(test, iova_pool_largest(&w->space.pool, 4095), 8);
 }
 
+/* Allocate and free on one processor; what is freed stays in its cache. */
+static long fill_cache(void *data)
+{
+	struct world *w = data;
+	struct iova_request req = { .align = 1, .limit = GRANULES - 1 };
+	struct iova_range *ranges = w->live[0];
+	unsigned int i;
+
+	for (i = 0; i < LIVE; i++) {
+		req.size = 1 + i % 64;
+		if (!iova_space_alloc(&w->space, &req, &ranges[i]))
+			return -ENOSPC;
+	}
+	for (i = 0; i < LIVE; i++) {
+		if (!iova_space_claim(&w->space, ranges[i].first, &ranges[i]))
+			return -ENOENT;
+		iova_space_release(&w->space, &ranges[i]);
+	}
+	return 0;
+}
+
+/* A processor goes offline with a full cache: all of it can be had. */
+static void space_offline(struct kunit *test)
+{
+	struct world *w = world_create(test);
+	struct iova_request req = {
+		.size = 1, .align = 1, .limit = GRANULES - 1,
+	};
+	unsigned int cpu = cpumask_last(cpu_online_mask);
+	unsigned long granules = 0;
+	struct iova_range range;
+
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "there is one processor");
+	iova_space_watch_cpus(&w->space);
+	KUNIT_ASSERT_EQ(test, 0, work_on_cpu(cpu, fill_cache, w));
+	KUNIT_ASSERT_EQ(test, 0, remove_cpu(cpu));
+	while (iova_space_alloc(&w->space, &req, &range))
+		granules++;
+	KUNIT_EXPECT_EQ(test, GRANULES - 1, granules);
+	KUNIT_EXPECT_EQ(test, 0, add_cpu(cpu));
+}
+
 static void space_unfit(struct kunit *test)
 {
 	struct iova_request req = { .size = 0, .align = 1, .limit = 100 };
@@ -344,6 +389,7 @@ static void space_unfit(struct kunit *test)
 static struct kunit_case space_cases[] = {
 	KUNIT_CASE_PARAM(space_random, row_gen_params),
 	KUNIT_CASE_PARAM(space_zones, row_gen_params),
+	KUNIT_CASE_PARAM(space_offline, row_gen_params),
 	KUNIT_CASE(space_unfit),
 	{ }
 };
