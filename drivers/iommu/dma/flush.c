@@ -33,6 +33,7 @@
  * fails.
  */
 
+#include <linux/init.h>
 #include <linux/ktime.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
@@ -57,6 +58,21 @@
  * takes up to 1,300 instructions, so a portion stays well below 20,000.
  */
 #define IOMMU_DMA_FLUSH_PORTION		8
+
+static struct workqueue_struct *flush_wq __ro_after_init;
+
+/* Reclaim may need the pages that a flush has covered. */
+static int __init flush_setup(void)
+{
+	flush_wq = alloc_workqueue("iommu_dma", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	return flush_wq ? 0 : -ENOMEM;
+}
+core_initcall(flush_setup);
+
+static void flush_queue_work(struct iommu_dma_flush *flush)
+{
+	queue_work(flush_wq ?: system_unbound_wq, &flush->work);
+}
 
 static void flush_arm(struct iommu_dma_flush *flush)
 {
@@ -231,7 +247,7 @@ static enum hrtimer_restart flush_timer(struct hrtimer *timer)
 	if (!flush_window(flush) || flush_is_late(flush))
 		flush_arm(flush);
 	if (flush_recycle(flush) || flush_has_pages(flush, &flush->released))
-		queue_work(system_unbound_wq, &flush->work);
+		flush_queue_work(flush);
 	return HRTIMER_NORESTART;
 }
 
@@ -293,7 +309,7 @@ bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush, bool *flushed)
 		if (!flush_waiting(flush, flushed))
 			return false;
 		if (flush_has_pages(flush, &flush->released))
-			queue_work(system_unbound_wq, &flush->work);
+			flush_queue_work(flush);
 	}
 	flush_recycle(flush);
 	return true;

@@ -145,7 +145,10 @@ struct work_struct {
 	int due;
 };
 
+struct workqueue_struct;
+
 #define system_unbound_wq	NULL
+#define alloc_workqueue(name, flags, most)	NULL
 #define ns_to_ktime(ns)		(ns)
 #define hrtimer_init(timer, clock, mode)	(*(timer) = (struct hrtimer) {})
 #define INIT_WORK(work, f)	(*(work) = (struct work_struct) { .func = f })
