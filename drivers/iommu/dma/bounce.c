@@ -347,7 +347,7 @@ static void bounce_sync_for_device(struct device *dev,
 }
 
 /**
- * iommu_dma_bounce_copy_back - copy what the device wrote to bounces to memory
+ * iommu_dma_bounce_sync_range - sync all bounces of a range for the CPU
  * @dev: device
  * @cookie: cookie of its domain
  * @start: first byte of the mapping's range
@@ -356,10 +356,10 @@ static void bounce_sync_for_device(struct device *dev,
  *
  * Context: Any.
  */
-void iommu_dma_bounce_copy_back(struct device *dev,
-				struct iommu_dma_cookie *cookie,
-				dma_addr_t start, dma_addr_t last,
-				enum dma_data_direction dir)
+void iommu_dma_bounce_sync_range(struct device *dev,
+				 struct iommu_dma_cookie *cookie,
+				 dma_addr_t start, dma_addr_t last,
+				 enum dma_data_direction dir)
 {
 	struct iommu_dma_bounce *bounce;
 	unsigned long index;

@@ -19,10 +19,10 @@ phys_addr_t iommu_dma_bounce_phys(struct device *dev,
 				  dma_addr_t addr);
 void iommu_dma_bounce_drop(struct iommu_dma_cookie *cookie, dma_addr_t start,
 			   dma_addr_t last, struct list_head *pages);
-void iommu_dma_bounce_copy_back(struct device *dev,
-				struct iommu_dma_cookie *cookie,
-				dma_addr_t start, dma_addr_t last,
-				enum dma_data_direction dir);
+void iommu_dma_bounce_sync_range(struct device *dev,
+				 struct iommu_dma_cookie *cookie,
+				 dma_addr_t start, dma_addr_t last,
+				 enum dma_data_direction dir);
 void iommu_dma_bounce_sync_for_cpu(struct device *dev, dma_addr_t addr,
 				   size_t size, enum dma_data_direction dir);
 void iommu_dma_bounce_sync_for_device(struct device *dev, dma_addr_t addr,

@@ -617,9 +617,9 @@ static noinline void unmap_slow(struct device *dev,
 		if (!dev_is_dma_coherent(dev))
 			sync_entries_for_cpu(sgl, nents, dir);
 		if (iommu_dma_any_bounces(unmap->cookie))
-			iommu_dma_bounce_copy_back(dev, unmap->cookie, start,
-						   iommu_dma_unmap_iova_end(unmap) - 1,
-						   dir);
+			iommu_dma_bounce_sync_range(dev, unmap->cookie, start,
+						    iommu_dma_unmap_iova_end(unmap) - 1,
+						    dir);
 	}
 	unmap->failed = true;
 }

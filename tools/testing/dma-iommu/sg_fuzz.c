@@ -264,10 +264,10 @@ void iommu_dma_bounce_sync_for_device(struct device *d, dma_addr_t addr,
 	synced_for_device += bounces_synced(addr, size);
 }
 
-void iommu_dma_bounce_copy_back(struct device *d,
-				struct iommu_dma_cookie *cookie,
-				dma_addr_t start, dma_addr_t last,
-				enum dma_data_direction dir)
+void iommu_dma_bounce_sync_range(struct device *d,
+				 struct iommu_dma_cookie *cookie,
+				 dma_addr_t start, dma_addr_t last,
+				 enum dma_data_direction dir)
 {
 	synced_for_cpu += bounces_synced(start, last + 1 - start);
 }
