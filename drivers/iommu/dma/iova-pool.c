@@ -52,6 +52,7 @@
  *
  * Context: Any.
  * Return: whether more than half of the addresses up to the limit are taken.
+ * What is reserved counts neither as taken nor as free.
  */
 bool iova_pool_low(const struct iova_pool *pool, unsigned int zone)
 {
@@ -60,10 +61,12 @@ bool iova_pool_low(const struct iova_pool *pool, unsigned int zone)
 	unsigned int width = bits[zone] - min(bits[zone], pool->granule_shift);
 	unsigned int z;
 
-	for (z = 0; z <= zone; z++)
-		taken += READ_ONCE(pool->taken[z]);
 	if (width < BITS_PER_LONG)
 		all = min(all, BIT(width));
+	for (z = 0; z <= zone; z++) {
+		taken += READ_ONCE(pool->taken[z]);
+		all -= min(all, READ_ONCE(pool->reserved[z]));
+	}
 	return taken > all / 2;
 }
 
@@ -98,22 +101,28 @@ void iova_pool_activate_zone(struct iova_pool *pool, unsigned int zone)
  * Extents, and how many granules they take in each zone.
  */
 
-static void count_taken(struct iova_pool *pool, const struct iova_extent *x)
+static unsigned long *extent_count(struct iova_pool *pool,
+				   const struct iova_extent *x)
 {
 	unsigned int zone = iova_pool_zone(pool, x->last);
 
 	lockdep_assert_held(&pool->lock);
-	WRITE_ONCE(pool->taken[zone],
-		   pool->taken[zone] + (x->last - x->first + 1));
+	return x->kind == IOVA_KIND_RESERVED ? &pool->reserved[zone] :
+					       &pool->taken[zone];
+}
+
+static void count_taken(struct iova_pool *pool, const struct iova_extent *x)
+{
+	unsigned long *count = extent_count(pool, x);
+
+	WRITE_ONCE(*count, *count + (x->last - x->first + 1));
 }
 
 static void count_freed(struct iova_pool *pool, const struct iova_extent *x)
 {
-	unsigned int zone = iova_pool_zone(pool, x->last);
+	unsigned long *count = extent_count(pool, x);
 
-	lockdep_assert_held(&pool->lock);
-	WRITE_ONCE(pool->taken[zone],
-		   pool->taken[zone] - (x->last - x->first + 1));
+	WRITE_ONCE(*count, *count - (x->last - x->first + 1));
 }
 
 /**

@@ -56,7 +56,8 @@
  *	epoch 0
  * @late: extents to be reserved when the large ranges that they are in are freed,
  *	by &iova_extent.retired of epoch 0
- * @taken: granules of the extents that end in each zone
+ * @taken: by zone, granules of the chunks and large ranges that end in it
+ * @reserved: by zone, granules of the reserved extents that end in it
  * @active_zones: bit per zone, set when a request needs a limit in it
  * @zone_for: by zone, the zone of the requests that its chunks are for
  * @granule_shift: log2 of the granule in bytes, to sort limits into zones;
@@ -76,6 +77,7 @@ struct iova_pool {
 	struct llist_head dying;
 	struct llist_node *late;
 	unsigned long taken[IOVA_ZONES];
+	unsigned long reserved[IOVA_ZONES];
 	u8 active_zones;
 	u8 zone_for[IOVA_ZONES];
 	unsigned int granule_shift;

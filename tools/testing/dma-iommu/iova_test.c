@@ -852,6 +852,28 @@ static void late_test(void)
 	shim_report("late reservations that overlap");
 }
 
+/* What is reserved is neither taken nor free. */
+static void low_test(void)
+{
+	struct iova_request req = { .size = 0x1000, .align = 1, .limit = 0xffff };
+	struct iova_range range;
+	struct iova_space space;
+	unsigned int zone, count = 0;
+
+	FAIL_IF(iova_space_init(&space, 1, 0xffff, 12));
+	zone = iova_pool_zone(&space.pool, 0xffff);
+	FAIL_IF(iova_space_reserve(&space, 0x4000, 0xffff));
+	FAIL_IF(iova_pool_low(&space.pool, zone));
+	for (; !iova_pool_low(&space.pool, zone); count++)
+		FAIL_IF(!iova_space_alloc(&space, &req, &range));
+	/* More than half of 0x4000 granules, by 0x1000 */
+	FAIL_IF(count != 3);
+	iova_space_destroy(&space);
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+	shim_report("low without what is reserved");
+}
+
 /* Chunks that are kept with nothing in them make room for a large range. */
 static void empty_test(void)
 {
@@ -1148,6 +1170,7 @@ int main(int argc, char **argv)
 	tight_test();
 	aligned_test();
 	late_test();
+	low_test();
 	empty_test();
 	lower_zones_test();
 	for (i = 0; !tsan && i < ARRAY_SIZE(setups); i++)
