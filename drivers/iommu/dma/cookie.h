@@ -46,8 +46,8 @@ enum iommu_dma_cookie_type {
  *	held while regions are reserved
  *
  * Lock order: @lock; &iommu_dma_flush.lock; then these, of which no two are
- * held at once: the locks of @bounces and of &iova_pool.chunks,
- * &iova_pool.lock, and &iommu_dma_flush.pages_lock.
+ * held at once: the locks of @bounces and of &iova_pool.chunks, those of the
+ * CPUs' caches with &iova_pool.lock inside, and &iommu_dma_flush.pages_lock.
  *
  * With IOMMU_DMA_COOKIE_MSI only @domain, @type, @lock and the msi fields are
  * used.

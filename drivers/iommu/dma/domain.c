@@ -218,7 +218,6 @@ int iommu_dma_init_domain(struct device *dev, struct iommu_domain *domain)
 {
 	struct iommu_dma_cookie *cookie = domain->iova_cookie;
 	const struct bus_dma_region *map = dev->dma_range_map;
-	bool first = false;
 	int ret = 0;
 
 	if (!cookie || cookie->type != IOMMU_DMA_COOKIE_IOVA)
@@ -235,7 +234,6 @@ int iommu_dma_init_domain(struct device *dev, struct iommu_domain *domain)
 	mutex_lock(&cookie->lock);
 	if (!cookie->granule_shift) {
 		ret = space_init(dev, cookie);
-		first = !ret;
 	} else if (cookie->granule_shift != __ffs(domain->pgsize_bitmap)) {
 		dev_err(dev, "IOMMU page size changed from %zu to %lu bytes while in use\n",
 			cookie_granule(cookie),
@@ -243,9 +241,6 @@ int iommu_dma_init_domain(struct device *dev, struct iommu_domain *domain)
 		ret = -EFAULT;
 	}
 	mutex_unlock(&cookie->lock);
-	/* As in iommu_dma_reserve_regions(), not with the lock held */
-	if (first)
-		iova_space_watch_cpus(&cookie->space);
 	return ret ?: iommu_dma_reserve_regions(dev, cookie);
 }
 EXPORT_SYMBOL_IF_KUNIT(iommu_dma_init_domain);

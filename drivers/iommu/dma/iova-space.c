@@ -20,10 +20,11 @@
  *
  * The cache of a CPU holds the free granules of a few words of chunks (struct
  * iova_cpu_word). The CPU has them to itself; in the chunk they are marked
- * used. Allocating from the cache and freeing into it need neither a lock nor
- * an atomic operation. What is freed goes into the cache of the CPU that frees
- * it, and is allocated from there first. Draining a word gives back all of its
- * granules at once.
+ * used. Allocating from the cache and freeing into it need no lock but the
+ * CPU's own. What is freed goes into the cache of the CPU that frees it, and is
+ * allocated from there first. Draining a word gives back all of its granules at
+ * once. Before a request is refused, all CPUs are drained, also those that are
+ * offline.
  *
  * A CPU refills its cache from its CPU chunks, one per zone, word after word,
  * so that ranges allocated one after another are neighbours in the space. When
@@ -41,21 +42,17 @@
  *     is not dead: put it on
  *     the list
  *
- * A CPU that goes offline gives back all that it has.
- *
  * Each operation takes O(log n) steps. An allocation that finds nothing also
- * looks at every CPU chunk once. Claiming and freeing never allocate memory or
- * fail. Only iova_space_init(), iova_space_watch_cpus(), iova_space_destroy()
- * and iova_space_reserve() sleep.
+ * looks at every CPU and every CPU chunk once. Claiming and freeing never
+ * allocate memory or fail. Only iova_space_init(), iova_space_destroy() and iova_space_reserve()
+ * sleep.
  */
 
 #include <kunit/visibility.h>
 #include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/cleanup.h>
-#include <linux/cpu.h>
-#include <linux/cpuhotplug.h>
-#include <linux/init.h>
+#include <linux/cpumask.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/percpu.h>
@@ -63,6 +60,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
+#include <linux/spinlock.h>
 
 #include "iova-space.h"
 
@@ -94,6 +92,8 @@ struct iova_cpu_word {
 
 /**
  * struct iova_cpu - what a CPU allocates from
+ * @lock: protects all fields; @recent is also read without it. Other CPUs take
+ *	it only to drain or to reserve
  * @word: the cache
  * @at: index of the word that was used last
  * @filled: bit per word, set while the word may have free granules; always set
@@ -104,9 +104,10 @@ struct iova_cpu_word {
  * @recent: the one in @chunk that was installed last, as the next claim is
  *	often for a range of it
  *
- * Accessed only by this CPU, with interrupts off.
+ * @lock is raw, and &iova_pool.lock nests inside it.
  */
 struct iova_cpu {
+	raw_spinlock_t lock;
 	struct iova_cpu_word word[IOVA_CPU_WORDS];
 	u8 at;
 	u8 filled;
@@ -117,7 +118,7 @@ struct iova_cpu {
 };
 
 /*
- * The cache of a CPU, accessed with interrupts off.
+ * The cache of a CPU; the caller holds its lock.
  */
 
 static __always_inline bool iova_cpu_word_alloc(struct iova_cpu_word *word,
@@ -297,9 +298,11 @@ static bool alloc_from_cpu(struct iova_space *space, unsigned int zone,
 
 	local_irq_save(flags);
 	cpu = this_cpu_ptr(space->cpu);
+	raw_spin_lock(&cpu->lock);
 	taken = (req->size <= IOVA_WORD &&
 		 iova_cpu_alloc(cpu, zone, req, range)) ||
 		chunk_alloc(space, cpu, zone, req, range);
+	raw_spin_unlock(&cpu->lock);
 	local_irq_restore(flags);
 	return taken;
 }
@@ -316,11 +319,13 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 
 	local_irq_save(flags);
 	cpu = this_cpu_ptr(space->cpu);
+	raw_spin_lock(&cpu->lock);
 	old = cpu->chunk[zone];
 	cpu->chunk[zone] = c;
 	cpu->unseen[zone] = GENMASK(IOVA_WORDS - 1, 0);
-	cpu->recent = c;
+	WRITE_ONCE(cpu->recent, c);
 	taken = chunk_alloc(space, cpu, zone, req, range);
+	raw_spin_unlock(&cpu->lock);
 	local_irq_restore(flags);
 
 	if (old)
@@ -357,6 +362,33 @@ static bool alloc_new(struct iova_space *space, unsigned int zone,
 	taken = iova_chunk_take(c, req, range);
 	iova_pool_put_partial(&space->pool, c);
 	return taken;
+}
+
+/* Give back all that a CPU has. */
+static void cpu_drain_all(struct iova_space *space, struct iova_cpu *cpu)
+{
+	unsigned long flags;
+	unsigned int zone;
+
+	raw_spin_lock_irqsave(&cpu->lock, flags);
+	iova_cpu_drain(space, cpu, NULL);
+	WRITE_ONCE(cpu->recent, NULL);
+	for (zone = 0; zone < IOVA_ZONES; zone++) {
+		if (cpu->chunk[zone])
+			iova_pool_put_partial(&space->pool, cpu->chunk[zone]);
+		cpu->chunk[zone] = NULL;
+		cpu->unseen[zone] = 0;
+	}
+	raw_spin_unlock_irqrestore(&cpu->lock, flags);
+	iova_pool_reap(&space->pool);
+}
+
+static void space_drain(struct iova_space *space)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		cpu_drain_all(space, per_cpu_ptr(space->cpu, cpu));
 }
 
 /* Last resort: try chunks whose class does not guarantee a place. */
@@ -450,7 +482,6 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 		       struct iova_range *range)
 {
 	struct iova_request of_chunk = *req, *small = NULL;
-	unsigned long flags;
 	unsigned int zone;
 
 	if (!req->size || req->size - 1 > req->limit)
@@ -469,10 +500,8 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 	if (req->soft)
 		return false;
 
-	/* Short of addresses: drain the cache of this CPU and retry. */
-	local_irq_save(flags);
-	iova_cpu_drain(space, this_cpu_ptr(space->cpu), NULL);
-	local_irq_restore(flags);
+	/* Short of addresses: drain all CPUs and retry. */
+	space_drain(space);
 	return alloc_any(space, req, small, range) ||
 	       (small && alloc_last(space, small, range));
 }
@@ -509,9 +538,11 @@ bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 	if (req->size - 1 < IOVA_WORD && req->boundary - 1 >= IOVA_WORD - 1) {
 		local_irq_save(flags);
 		cpu = this_cpu_ptr(space->cpu);
+		raw_spin_lock(&cpu->lock);
 		word = &cpu->word[cpu->at];
 		if (likely(word->zone == iova_pool_zone(&space->pool, req->limit)))
 			taken = iova_cpu_word_alloc(word, req, range);
+		raw_spin_unlock(&cpu->lock);
 		local_irq_restore(flags);
 	}
 	return likely(taken) ? true : alloc_slow(space, req, range);
@@ -556,6 +587,7 @@ unsigned long iova_space_alloc_one(struct iova_space *space,
 
 	local_irq_save(flags);
 	cpu = this_cpu_ptr(space->cpu);
+	raw_spin_lock(&cpu->lock);
 	word = &cpu->word[cpu->at];
 	free = word->free;
 	first = word->base + (free ? __ffs64(free) : 0);
@@ -565,6 +597,7 @@ unsigned long iova_space_alloc_one(struct iova_space *space,
 		word->free = free & (free - 1);
 		iova_chunk_set_range(word->chunk, first, 1, &range);
 	}
+	raw_spin_unlock(&cpu->lock);
 	local_irq_restore(flags);
 	return likely(taken) ? first : alloc_one_slow(space, limit);
 }
@@ -663,7 +696,7 @@ bool iova_space_claim(struct iova_space *space, unsigned long first,
 	unsigned long flags;
 
 	local_irq_save(flags);
-	c = this_cpu_ptr(space->cpu)->recent;
+	c = READ_ONCE(this_cpu_ptr(space->cpu)->recent);
 	if (likely(c && first - c->extent.first < IOVA_CHUNK_GRANULES))
 		claimed = claim_small(c, first, range);
 	local_irq_restore(flags);
@@ -724,9 +757,11 @@ static noinline void release_slow(struct iova_space *space,
 		free_word(space, c, w, iova_word_bits(range->first, size));
 	} else {
 		cpu = this_cpu_ptr(space->cpu);
+		raw_spin_lock(&cpu->lock);
 		iova_cpu_word_fill(space, cpu,
 				   iova_cpu_word_for(space, cpu, base), c, base,
 				   iova_word_bits(range->first, size));
+		raw_spin_unlock(&cpu->lock);
 	}
 	local_irq_restore(flags);
 	iova_pool_reap(&space->pool);
@@ -759,6 +794,7 @@ void iova_space_release(struct iova_space *space,
 	if (likely(range->last - first < IOVA_WORD)) {
 		local_irq_save(flags);
 		cpu = this_cpu_ptr(space->cpu);
+		raw_spin_lock(&cpu->lock);
 		word = &cpu->word[cpu->at];
 		taken = word->base == ALIGN_DOWN(first, IOVA_WORD) &&
 			!READ_ONCE(c->reserved);
@@ -768,6 +804,7 @@ void iova_space_release(struct iova_space *space,
 			word->free |= iova_word_bits(first, range->last -
 							    first + 1);
 		}
+		raw_spin_unlock(&cpu->lock);
 		local_irq_restore(flags);
 	}
 	if (unlikely(!taken))
@@ -909,34 +946,27 @@ struct iova_reservation {
 	struct iova_space *space;
 	struct iova_chunk *chunk;
 	u64 fresh[IOVA_WORDS];
-	atomic64_t busy[IOVA_WORDS];
+	u64 busy[IOVA_WORDS];
 };
 
 /* Remove what a CPU has in its cache, as it would be allocated later. */
 static void reserve_from_cpu(struct iova_reservation *r, struct iova_cpu *cpu)
 {
 	struct iova_cpu_word *word;
+	unsigned long flags;
 	unsigned int w;
 	u64 bits;
 
+	raw_spin_lock_irqsave(&cpu->lock, flags);
 	for (word = cpu->word; word < cpu->word + IOVA_CPU_WORDS; word++) {
 		if (!word->free || word->chunk != r->chunk)
 			continue;
 		w = iova_base_word(word->base);
 		bits = word->free & r->fresh[w];
 		word->free &= ~bits;
-		atomic64_fetch_andnot(bits, &r->busy[w]);
+		r->busy[w] &= ~bits;
 	}
-}
-
-static void reserve_from_this_cpu(void *data)
-{
-	struct iova_reservation *r = data;
-	unsigned long flags;
-
-	local_irq_save(flags);
-	reserve_from_cpu(r, this_cpu_ptr(r->space->cpu));
-	local_irq_restore(flags);
+	raw_spin_unlock_irqrestore(&cpu->lock, flags);
 }
 
 /*
@@ -964,8 +994,8 @@ static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
 			      iova_word_bits(from, to - from + 1) &
 			      ~c->reserved[w];
 		WRITE_ONCE(c->reserved[w], c->reserved[w] | r->fresh[w]);
-		atomic64_set(&r->busy[w], r->fresh[w] &
-			     atomic64_fetch_or(r->fresh[w], &c->used[w]));
+		r->busy[w] = r->fresh[w] &
+			     atomic64_fetch_or(r->fresh[w], &c->used[w]);
 	}
 	return 0;
 }
@@ -976,14 +1006,10 @@ static int chunk_reserve_end(struct iova_reservation *r)
 	unsigned int cpu, w;
 	u64 busy = 0;
 
-	cpus_read_lock();
-	on_each_cpu(reserve_from_this_cpu, r, 1);
 	for_each_possible_cpu(cpu)
-		if (!cpu_online(cpu))
-			reserve_from_cpu(r, per_cpu_ptr(r->space->cpu, cpu));
-	cpus_read_unlock();
+		reserve_from_cpu(r, per_cpu_ptr(r->space->cpu, cpu));
 	for (w = 0; w < IOVA_WORDS; w++)
-		busy |= atomic64_read(&r->busy[w]);
+		busy |= r->busy[w];
 	iova_pool_sort(&r->space->pool, r->chunk);
 	return busy ? -EBUSY : 0;
 }
@@ -1042,7 +1068,7 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
  *
  * May be called at any time. What is in use becomes reserved when it is freed.
  *
- * Context: Process; may sleep. Takes cpu_hotplug_lock; one call at a time.
+ * Context: Process; may sleep. One call at a time.
  * Return: 0; -EBUSY if an allocated range is in the way, for the first time;
  * -ENOMEM.
  */
@@ -1065,52 +1091,6 @@ int iova_space_reserve(struct iova_space *space, unsigned long first,
 }
 EXPORT_SYMBOL_IF_KUNIT(iova_space_reserve);
 
-/* Give back what a CPU has that has gone offline. */
-static int space_cpu_dead(unsigned int cpu, struct hlist_node *node)
-{
-	struct iova_space *space = hlist_entry(node, struct iova_space, watched);
-	struct iova_cpu *dead = per_cpu_ptr(space->cpu, cpu);
-	unsigned long flags;
-	unsigned int zone;
-
-	local_irq_save(flags);
-	iova_cpu_drain(space, dead, NULL);
-	local_irq_restore(flags);
-	dead->recent = NULL;
-	for (zone = 0; zone < IOVA_ZONES; zone++) {
-		if (dead->chunk[zone])
-			iova_pool_put_partial(&space->pool, dead->chunk[zone]);
-		dead->chunk[zone] = NULL;
-	}
-	iova_pool_reap(&space->pool);
-	return 0;
-}
-
-static int cpu_dead_state __ro_after_init;
-
-static int __init cpu_dead_setup(void)
-{
-	cpu_dead_state = cpuhp_setup_state_multi(CPUHP_BP_PREPARE_DYN,
-						 "iommu/dma:dead", NULL,
-						 space_cpu_dead);
-	return min(cpu_dead_state, 0);
-}
-core_initcall(cpu_dead_setup);
-
-/**
- * iova_space_watch_cpus - take back what CPUs have when they go offline
- * @space: address space, not watched yet
- *
- * Context: Process; may sleep. Takes cpu_hotplug_lock.
- */
-void iova_space_watch_cpus(struct iova_space *space)
-{
-	if (cpu_dead_state > 0)
-		cpuhp_state_add_instance_nocalls(cpu_dead_state,
-						 &space->watched);
-}
-EXPORT_SYMBOL_IF_KUNIT(iova_space_watch_cpus);
-
 /**
  * iova_space_init - set up an address space
  * @space: address space
@@ -1124,6 +1104,7 @@ EXPORT_SYMBOL_IF_KUNIT(iova_space_watch_cpus);
 int iova_space_init(struct iova_space *space, unsigned long first,
 		    unsigned long last, unsigned int granule_shift)
 {
+	struct iova_cpu *of;
 	unsigned int cpu, i;
 
 	if (first == IOVA_NONE || first > last || last == ULONG_MAX)
@@ -1132,10 +1113,12 @@ int iova_space_init(struct iova_space *space, unsigned long first,
 	space->cpu = alloc_percpu(struct iova_cpu);
 	if (!space->cpu)
 		return -ENOMEM;
-	for_each_possible_cpu(cpu)
+	for_each_possible_cpu(cpu) {
+		of = per_cpu_ptr(space->cpu, cpu);
+		raw_spin_lock_init(&of->lock);
 		for (i = 0; i < IOVA_CPU_WORDS; i++)
-			per_cpu_ptr(space->cpu, cpu)->word[i].base =
-				IOVA_NO_WORD;
+			of->word[i].base = IOVA_NO_WORD;
+	}
 	iova_pool_init(&space->pool, first, last, granule_shift);
 	return 0;
 }
@@ -1145,13 +1128,10 @@ EXPORT_SYMBOL_IF_KUNIT(iova_space_init);
  * iova_space_destroy - destroy an address space
  * @space: address space that is no longer in use
  *
- * Context: Process; may sleep. Takes cpu_hotplug_lock.
+ * Context: Process; may sleep.
  */
 void iova_space_destroy(struct iova_space *space)
 {
-	if (!hlist_unhashed(&space->watched))
-		cpuhp_state_remove_instance_nocalls(cpu_dead_state,
-						    &space->watched);
 	kfree(space->spare);
 	iova_pool_destroy(&space->pool);
 	free_percpu(space->cpu);

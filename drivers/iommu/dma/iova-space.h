@@ -24,7 +24,6 @@ struct iova_cpu;
  * @retired: per epoch, what waits for the flush of that epoch
  * @recycling: what has been flushed and not yet freed; the caller serialises
  * @recycling_epoch: the epoch that @recycling belongs to; likewise
- * @watched: entry in the list of spaces that are told of CPUs going offline
  */
 struct iova_space {
 	struct iova_pool pool;
@@ -33,12 +32,10 @@ struct iova_space {
 	struct llist_head retired[IOVA_EPOCHS];
 	struct llist_node *recycling;
 	unsigned int recycling_epoch;
-	struct hlist_node watched;
 };
 
 int iova_space_init(struct iova_space *space, unsigned long first,
 		    unsigned long last, unsigned int granule_shift);
-void iova_space_watch_cpus(struct iova_space *space);
 void iova_space_destroy(struct iova_space *space);
 int iova_space_reserve(struct iova_space *space, unsigned long first,
 		       unsigned long last);

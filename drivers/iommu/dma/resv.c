@@ -119,9 +119,6 @@ static int reserve_region(struct device *dev, struct iommu_dma_cookie *cookie,
  * @dev: device that is being added to the domain
  * @cookie: cookie of the domain
  *
- * Reserving takes cpu_hotplug_lock. A hotplug operation may set up an interrupt
- * and so take the lock of the cookie, which therefore is not held here.
- *
  * Context: Process; may sleep.
  * Return: 0 or -ENOMEM.
  */

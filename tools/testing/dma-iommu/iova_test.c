@@ -325,10 +325,7 @@ static void check_largest(struct iova_space *space, unsigned long limit)
 /* Drain the caches of all CPUs. */
 static void drain_all(struct iova_space *space)
 {
-	unsigned int cpu;
-
-	for_each_possible_cpu(cpu)
-		space_cpu_dead(cpu, &space->watched);
+	space_drain(space);
 	iova_pool_shrink(&space->pool);
 }
 
@@ -852,6 +849,51 @@ static void late_test(void)
 	shim_report("late reservations that overlap");
 }
 
+/*
+ * All pages are mapped by CPUs in turns, and unmapped in any order by others: then
+ * one CPU can have all, in one piece of a quarter or page by page.
+ */
+static void others_test(unsigned int bits)
+{
+	unsigned long last = BIT(bits - 12) - 1, count = 0, had = 0, i;
+	struct iova_request req = { .size = 1, .align = 1, .limit = last };
+	struct iova_range *ranges = calloc(last, sizeof(*ranges));
+	unsigned int migrate = shim_migrate_one_in;
+	struct iova_range range;
+	struct iova_space space;
+
+	shim_migrate_one_in = 0;
+	FAIL_IF(iova_space_init(&space, 1, last, 12));
+	while (iova_space_alloc(&space, &req, &ranges[count])) {
+		shim_cpu = shim_below(NR_CPUS);
+		if (++count == last)
+			break;
+	}
+	FAIL_IF(count != last);
+	for (; count; count--) {
+		i = shim_below(count);
+		range = ranges[i];
+		ranges[i] = ranges[count - 1];
+		FAIL_IF(!iova_space_claim(&space, range.first, &range));
+		iova_space_release(&space, &range);
+		shim_cpu = shim_below(NR_CPUS);
+	}
+	req.size = (last + 1) / 4;
+	FAIL_IF(!iova_space_alloc(&space, &req, &range));
+	iova_space_release(&space, &range);
+	req.size = 1;
+	while (iova_space_alloc(&space, &req, &range))
+		had++;
+	FAIL_IF(had != last);
+	iova_space_destroy(&space);
+	free(ranges);
+	shim_cpu = 0;
+	shim_migrate_one_in = migrate;
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+	shim_report("others: %u bits: all that %u CPUs had", bits, NR_CPUS);
+}
+
 /* What is reserved is neither taken nor free. */
 static void low_test(void)
 {
@@ -1171,6 +1213,8 @@ int main(int argc, char **argv)
 	aligned_test();
 	late_test();
 	low_test();
+	others_test(30);
+	others_test(32);
 	empty_test();
 	lower_zones_test();
 	for (i = 0; !tsan && i < ARRAY_SIZE(setups); i++)

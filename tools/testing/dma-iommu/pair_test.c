@@ -224,6 +224,17 @@ static void one_won(void)
 	iova_space_release(&space, &kept[0]);
 }
 
+/* Whoever asks for more than there is takes back what all CPUs have. */
+static void drain(void)
+{
+	struct iova_request req = {
+		.size = 2 * CHUNK, .align = 1, .limit = LAST,
+	};
+	struct iova_range range;
+
+	FAIL_IF(iova_space_alloc(&space, &req, &range));
+}
+
 static void large(void)
 {
 	FAIL_IF(!get(0, CHUNK));
@@ -257,6 +268,11 @@ static const struct pair {
 	{ "making two chunks", NULL, get_piece, get_other_piece },
 	{ "releasing, reserving", one_of_a_word, release_first, reserve_first },
 	{ "handing out, reserving", one_of_a_word, get_one, reserve_first },
+	{ "handing out, draining", one_of_a_word, get_one, drain },
+	{ "releasing, draining", one_of_a_word, release_first, drain },
+	{ "claiming, draining", one_of_a_word, claim_first, drain, one_won },
+	{ "getting a chunk, draining", full, get_piece, drain },
+	{ "draining twice", half_empty, drain, drain },
 	{ "claiming twice", two_chunks, claim_first, claim_first, one_won },
 	{ "claiming a large range twice", large, claim_first, claim_first,
 	  one_won },

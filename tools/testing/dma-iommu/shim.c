@@ -406,7 +406,6 @@ void shim_pause(void)
 }
 
 static int cpu_taken[NR_CPUS];
-static __thread bool cpu_pinned;
 static __thread unsigned int cpu_depth;
 
 void shim_cpu_get(void)
@@ -416,11 +415,10 @@ void shim_cpu_get(void)
 	rcu_read_lock();
 	if (cpu_depth++)
 		return;
-	if (!cpu_pinned && shim_migrate_one_in && shim_one_in(shim_migrate_one_in))
+	if (shim_migrate_one_in && shim_one_in(shim_migrate_one_in))
 		shim_cpu = shim_below(NR_CPUS);
 	while (__atomic_exchange_n(&cpu_taken[shim_cpu], 1, __ATOMIC_ACQUIRE)) {
-		if (!cpu_pinned)
-			shim_cpu = (shim_cpu + 1) % NR_CPUS;
+		shim_cpu = (shim_cpu + 1) % NR_CPUS;
 		shim_yield();
 	}
 }
@@ -430,20 +428,6 @@ void shim_cpu_put(void)
 	if (!--cpu_depth)
 		__atomic_store_n(&cpu_taken[shim_cpu], 0, __ATOMIC_RELEASE);
 	rcu_read_unlock();
-}
-
-/* As an interrupt on each CPU would: not while somebody has interrupts off */
-void on_each_cpu(void (*func)(void *data), void *data, bool wait)
-{
-	unsigned int cpu, own = shim_cpu;
-
-	cpu_pinned = true;
-	for_each_possible_cpu(cpu) {
-		shim_cpu = cpu;
-		func(data);
-	}
-	cpu_pinned = false;
-	shim_cpu = own;
 }
 
 #endif

@@ -79,6 +79,9 @@ void shim_die(const char *file, int line, const char *what);
 #define __must_check		__attribute__((warn_unused_result))
 #define __cleanup(func)		__maybe_unused __attribute__((cleanup(func)))
 #define __init
+#define __ro_after_init
+#define core_initcall(fn)						\
+	static int (*const fn##_call)(void) __attribute__((unused)) = fn
 #define __percpu
 #define __uninitialized
 #define EXPORT_SYMBOL_IF_KUNIT(sym)
@@ -319,29 +322,13 @@ extern __thread unsigned long shim_irqs_off;
 	do { (flags) = shim_irqs_off; shim_irqs_off = 1; barrier(); } while (0)
 #define local_irq_restore(flags)					\
 	do { barrier(); shim_irqs_off = (flags); } while (0)
-#define on_each_cpu(func, data, wait)	(func)(data)
 #else
 extern unsigned int shim_migrate_one_in;	/* 0: only when told */
 void shim_cpu_get(void);
 void shim_cpu_put(void);
-void on_each_cpu(void (*func)(void *data), void *data, bool wait);
 #define local_irq_save(flags)	do { (flags) = 0; shim_cpu_get(); } while (0)
 #define local_irq_restore(flags) do { (void)(flags); shim_cpu_put(); } while (0)
 #endif
-
-/* All CPUs are online. */
-#define cpus_read_lock()	barrier()
-#define cpus_read_unlock()	barrier()
-#define cpu_online(cpu)		((void)(cpu), true)
-/* CPUs stay; a test calls what would be called. */
-#define CPUHP_BP_PREPARE_DYN	0
-#define cpuhp_setup_state_multi(state, name, up, down)			\
-	((void)(state), (void)(name), (void)(down), 1)
-#define cpuhp_state_add_instance_nocalls(state, node)	((void)(state), 0)
-#define cpuhp_state_remove_instance_nocalls(state, node) ((void)(state))
-#define __ro_after_init
-#define core_initcall(fn)						\
-	static int (*const fn##_call)(void) __attribute__((unused)) = fn
 
 #define SHIM_PERCPU		512
 #define alloc_percpu(type)						\

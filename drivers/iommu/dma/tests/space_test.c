@@ -332,25 +332,43 @@ static long fill_cache(void *data)
 	return 0;
 }
 
-/* A processor goes offline with a full cache: all of it can be had. */
-static void space_offline(struct kunit *test)
+static void expect_all(struct kunit *test, struct world *w)
 {
-	struct world *w = world_create(test);
 	struct iova_request req = {
-		.size = 1, .align = 1, .limit = GRANULES - 1,
+		.size = GRANULES / 2, .align = 1, .limit = GRANULES - 1,
 	};
-	unsigned int cpu = cpumask_last(cpu_online_mask);
 	unsigned long granules = 0;
 	struct iova_range range;
 
+	KUNIT_ASSERT_TRUE(test, iova_space_alloc(&w->space, &req, &range));
+	iova_space_release(&w->space, &range);
+	for (req.size = 1; iova_space_alloc(&w->space, &req, &range); granules++)
+		if (!(granules % 1024))
+			cond_resched();
+	KUNIT_EXPECT_EQ(test, GRANULES - 1, granules);
+}
+
+/* What another processor has in its cache can be had, */
+static void space_others(struct kunit *test)
+{
+	struct world *w = world_create(test);
+	unsigned int cpu = cpumask_last(cpu_online_mask);
+
+	KUNIT_ASSERT_EQ(test, 0, work_on_cpu(cpu, fill_cache, w));
+	expect_all(test, w);
+}
+
+/* also when that has gone offline. */
+static void space_offline(struct kunit *test)
+{
+	struct world *w = world_create(test);
+	unsigned int cpu = cpumask_last(cpu_online_mask);
+
 	if (num_online_cpus() < 2)
 		kunit_skip(test, "there is one processor");
-	iova_space_watch_cpus(&w->space);
 	KUNIT_ASSERT_EQ(test, 0, work_on_cpu(cpu, fill_cache, w));
 	KUNIT_ASSERT_EQ(test, 0, remove_cpu(cpu));
-	while (iova_space_alloc(&w->space, &req, &range))
-		granules++;
-	KUNIT_EXPECT_EQ(test, GRANULES - 1, granules);
+	expect_all(test, w);
 	KUNIT_EXPECT_EQ(test, 0, add_cpu(cpu));
 }
 
@@ -389,6 +407,7 @@ static void space_unfit(struct kunit *test)
 static struct kunit_case space_cases[] = {
 	KUNIT_CASE_PARAM(space_random, row_gen_params),
 	KUNIT_CASE_PARAM(space_zones, row_gen_params),
+	KUNIT_CASE_PARAM(space_others, row_gen_params),
 	KUNIT_CASE_PARAM(space_offline, row_gen_params),
 	KUNIT_CASE(space_unfit),
 	{ }
