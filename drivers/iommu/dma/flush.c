@@ -224,14 +224,15 @@ static bool flush_waiting(struct iommu_dma_flush *flush, bool *flushed)
 
 	spin_lock_irqsave(&flush->lock, flags);
 	epoch = flush->epoch;
-	if (flush->recycling) {
-		/* Another CPU was faster. */
-	} else if (iova_space_has_retired(flush->space, epoch ^ 1)) {
-		flush_begin_recycling(flush, epoch ^ 1);
-	} else if (!*flushed && iova_space_has_retired(flush->space, epoch)) {
-		*flushed = flush_switch(flush);
-	} else {
-		any = false;
+	/* Another CPU may have been faster. */
+	if (!flush->recycling) {
+		if (iova_space_has_retired(flush->space, epoch ^ 1))
+			flush_begin_recycling(flush, epoch ^ 1);
+		else if (!*flushed &&
+			 iova_space_has_retired(flush->space, epoch))
+			*flushed = flush_switch(flush);
+		else
+			any = false;
 	}
 	spin_unlock_irqrestore(&flush->lock, flags);
 	return any;
