@@ -300,7 +300,6 @@ int iommu_dma_map_alloc(struct device *dev, phys_addr_t phys, size_t size,
 	struct iommu_dma_iova_req req = phys_req(dev->coherent_dma_mask, align,
 						 attrs);
 
-	if (iommu_dma_attach(dev, iommu_dma_dev_cookie(dev)->domain))
-		return -ENOMEM;
-	return map_range(dev, phys, size, prot, &req, addr);
+	return iommu_dma_attach(dev, iommu_dma_dev_cookie(dev)->domain) ?
+	       -ENOMEM : map_range(dev, phys, size, prot, &req, addr);
 }

@@ -401,6 +401,11 @@ static void space_unfit(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, iova_space_claim(space, ULONG_MAX, &range));
 	KUNIT_EXPECT_TRUE(test, iova_space_claim(space, range.first, &range));
 	iova_space_release(space, &range);
+	/* It ends with a region that waits for a range. */
+	req.size = 1000;
+	KUNIT_EXPECT_TRUE(test, iova_space_alloc(space, &req, &range));
+	KUNIT_EXPECT_EQ(test, -EBUSY, iova_space_reserve(space, range.first,
+							 range.first));
 	iova_space_destroy(space);
 }
 
