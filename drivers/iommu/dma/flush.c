@@ -299,7 +299,8 @@ void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
  * some. Invalidates at most once, and not at all if nothing waits.
  *
  * Context: Any. Does a bounded portion of work.
- * Return: false if nothing is left to wait for, or the domain is strict.
+ * Return: false if nothing is left to wait for, or the domain is strict. What
+ * other CPUs have freed since the caller last looked for addresses is free then.
  */
 bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush, bool *flushed)
 {

@@ -79,22 +79,24 @@ static __always_inline bool try_limit(struct iommu_dma_cookie *cookie,
 
 /*
  * Try the preferred alignment, then the required one. Before giving up on a
- * limit that is not soft, free the ranges that wait for a flush.
+ * limit that is not soft, free the ranges that wait for a flush. Another CPU may
+ * free the last of them, so a try comes after it is known that none waits.
  */
 static bool try_limit_slow(struct iommu_dma_cookie *cookie,
 			   const struct iommu_dma_iova_req *req,
 			   struct addr_limit limit, struct iova_range *range)
 {
 	u64 align = preferred_align(cookie, req);
-	bool flushed = false;
+	bool flushed = false, more;
 
 	do {
+		more = !limit.soft &&
+		       iommu_dma_flush_reclaim(&cookie->flush, &flushed);
 		if (try_limit(cookie, req, align, limit, range) ||
 		    (align != req->align &&
 		     try_limit(cookie, req, req->align, limit, range)))
 			return true;
-	} while (!limit.soft &&
-		 iommu_dma_flush_reclaim(&cookie->flush, &flushed));
+	} while (more);
 	return false;
 }
 
