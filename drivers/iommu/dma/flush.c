@@ -15,8 +15,9 @@
  * An unmap clears the translation before it reads the epoch. If it reads the
  * old one, it did so before step 1, so step 2 covers it, no matter how late it
  * puts its range on the list. A late range stays listed until the next flush of
- * that epoch. Late pages arm the timer again, so that they are freed soon. If
- * the unmap reads the new epoch, its range waits for the next flush.
+ * that epoch, or until somebody is short of addresses. Late pages arm the timer
+ * again, so that they are freed soon. If the unmap reads the new epoch, its
+ * range waits for the next flush.
  *
  *   unmap                         flush
  *   clear translation             switch the epoch

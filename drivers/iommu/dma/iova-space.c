@@ -44,8 +44,8 @@
  *
  * Each operation takes O(log n) steps. An allocation that finds nothing also
  * looks at every CPU and every CPU chunk once. Claiming and freeing never
- * allocate memory or fail. Only iova_space_init(), iova_space_destroy() and iova_space_reserve()
- * sleep.
+ * allocate memory or fail. Only iova_space_init(), iova_space_destroy() and
+ * iova_space_reserve() sleep.
  */
 
 #include <kunit/visibility.h>
@@ -59,7 +59,6 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/smp.h>
 #include <linux/spinlock.h>
 
 #include "iova-space.h"
@@ -1023,7 +1022,6 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 	struct iova_reservation r = { .space = space };
 	struct iova_extent *at;
 	unsigned long done, flags;
-	bool late;
 	int ret = 0;
 
 	if (!x || !bitmap)
@@ -1043,13 +1041,12 @@ static int reserve_some(struct iova_space *space, unsigned long *first,
 					  done - at->first, &bitmap);
 	} else if (at->kind == IOVA_KIND_LARGE) {
 		x->last = done;
-		late = iova_pool_reserve_late(&space->pool, x);
-		done = x->last;
-		if (late) {
-			/* The pool has it now. */
-			x = NULL;
+		if (iova_pool_reserve_late(&space->pool, x))
 			ret = -EBUSY;
-		}
+		done = x->last;
+		/* The pool has it now. */
+		if (ret)
+			x = NULL;
 	}
 	raw_spin_unlock_irqrestore(&space->pool.lock, flags);
 	if (r.chunk && !ret)
