@@ -8,17 +8,19 @@
  * ranges are in use. The ends of the space are extents themselves, which are
  * always there.
  *
- * A gap is measured in two ways, since most requests are for chunks: in
- * granules, and in whole aligned chunks. For a request with another alignment,
- * or with a boundary that it must not cross, a gap of its size may have no
- * place. The search first asks for a gap that is longer by the slack, which is
- * certain to have one unless the limit cuts the gap, and then tries a bounded
- * number of tight gaps.
+ * A gap is measured in two ways: in granules, and by the largest naturally
+ * aligned power of two in it. So a request without an alignment, and one that
+ * is aligned to its size, as chunks are, is found for certain in one descent.
+ * For others, and for a boundary that must not be crossed, a gap of the size may
+ * have no place. The search first asks for a gap that is certain to have one
+ * unless the limit cuts the gap, and then tries a bounded number of tight gaps.
  *
  * No function here takes a lock, sleeps or allocates: the caller serialises.
  */
 
 #include <linux/align.h>
+#include <linux/bitops.h>
+#include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/rbtree_augmented.h>
 
@@ -33,16 +35,23 @@
 
 #define to_extent(rb)	rb_entry(rb, struct iova_extent, node)
 
+/* The largest aligned power of two in [first, end), which is not empty */
+static unsigned long aligned_block(unsigned long first, unsigned long end)
+{
+	unsigned long block = 1UL << __fls(end - first);
+	unsigned long top = ALIGN_DOWN(end, block);
+
+	/* A run of at least twice the block always has an aligned one. */
+	return top > first && top - first >= block ? block : block / 2;
+}
+
 static struct iova_gaps extent_gap(const struct iova_extent *x)
 {
-	unsigned long end = x->first >> IOVA_CHUNK_SHIFT;
-	unsigned long begin = (x->gap_first >> IOVA_CHUNK_SHIFT) +
-			      !IS_ALIGNED(x->gap_first, IOVA_CHUNK_GRANULES);
+	struct iova_gaps gap = { .granules = x->first - x->gap_first };
 
-	return (struct iova_gaps) {
-		.granules = x->first - x->gap_first,
-		.chunks = end > begin ? end - begin : 0,
-	};
+	if (gap.granules)
+		gap.aligned = aligned_block(x->gap_first, x->first);
+	return gap;
 }
 
 static void gaps_join(struct iova_gaps *gaps, const struct rb_node *child)
@@ -53,7 +62,7 @@ static void gaps_join(struct iova_gaps *gaps, const struct rb_node *child)
 	if (!x)
 		return;
 	gaps->granules = max(gaps->granules, x->below.granules);
-	gaps->chunks = max(gaps->chunks, x->below.chunks);
+	gaps->aligned = max(gaps->aligned, x->below.aligned);
 }
 
 static bool extent_update(struct iova_extent *x, bool exit)
@@ -63,7 +72,7 @@ static bool extent_update(struct iova_extent *x, bool exit)
 	gaps_join(&gaps, x->node.rb_left);
 	gaps_join(&gaps, x->node.rb_right);
 	if (exit && gaps.granules == x->below.granules &&
-	    gaps.chunks == x->below.chunks)
+	    gaps.aligned == x->below.aligned)
 		return true;
 	x->below = gaps;
 	return false;
@@ -143,33 +152,48 @@ struct iova_extent *iova_extents_at(struct iova_extents *extents,
 	return found;
 }
 
-/* The highest place for @req in the gap below @x, or IOVA_NONE */
+/**
+ * iova_highest_place - find a place in a run of free granules
+ * @first: first granule of the run
+ * @end: granule after the run
+ * @req: what the range has to satisfy
+ *
+ * Context: Any.
+ * Return: first granule of the highest place, or IOVA_NONE.
+ */
+unsigned long iova_highest_place(unsigned long first, unsigned long end,
+				 const struct iova_request *req)
+{
+	unsigned long place;
+
+	if (first > req->limit)
+		return IOVA_NONE;
+	end = min(end - 1, req->limit) + 1;
+	if (end - first < req->size)
+		return IOVA_NONE;
+
+	place = ALIGN_DOWN(end - req->size, req->align);
+	if (req->boundary &&
+	    (place ^ (place + req->size - 1)) & ~(req->boundary - 1)) {
+		end = ALIGN_DOWN(place + req->size - 1, req->boundary);
+		if (end < req->size)
+			return IOVA_NONE;
+		place = ALIGN_DOWN(end - req->size, req->align);
+	}
+	return place >= first ? place : IOVA_NONE;
+}
+
 static unsigned long gap_place(const struct iova_extent *x,
 			       const struct iova_request *req)
 {
-	unsigned long end, first;
-
-	if (x->gap_first > req->limit)
-		return IOVA_NONE;
-	end = min(x->first - 1, req->limit) + 1;
-	if (end - x->gap_first < req->size)
-		return IOVA_NONE;
-
-	first = ALIGN_DOWN(end - req->size, req->align);
-	if (req->boundary &&
-	    (first ^ (first + req->size - 1)) & ~(req->boundary - 1)) {
-		end = ALIGN_DOWN(first + req->size - 1, req->boundary);
-		if (end < req->size)
-			return IOVA_NONE;
-		first = ALIGN_DOWN(end - req->size, req->align);
-	}
-	return first >= x->gap_first ? first : IOVA_NONE;
+	return iova_highest_place(x->gap_first, x->first, req);
 }
 
 static bool gaps_suffice(const struct iova_gaps *have,
 			 const struct iova_gaps *need)
 {
-	return have->granules >= need->granules && have->chunks >= need->chunks;
+	return have->granules >= need->granules &&
+	       have->aligned >= need->aligned;
 }
 
 static bool below_suffices(struct rb_node *node, const struct iova_gaps *need)
@@ -238,22 +262,24 @@ visit:
 bool iova_extents_place(struct iova_extents *extents, struct iova_extent *x,
 			const struct iova_request *req)
 {
-	struct iova_gaps tight = { .granules = req->size }, roomy = {};
-	struct iova_extent *above;
+	/* Certain to have a place: the block whatever the boundary */
+	struct iova_gaps block = { .aligned = max(req->align, req->size) };
+	struct iova_gaps roomy = {
+		.granules = req->size + req->align - 1 +
+			    (req->boundary ? req->size : 0),
+	};
+	struct iova_gaps tight = {
+		.granules = req->size,
+		.aligned = min(req->align, rounddown_pow_of_two(req->size)),
+	};
+	struct iova_extent *above = NULL;
 
-	/* Such a range begins with whole chunks. */
-	if (req->align >= IOVA_CHUNK_GRANULES)
-		tight.chunks = req->size / IOVA_CHUNK_GRANULES;
-	if (req->align == IOVA_CHUNK_GRANULES && !req->boundary &&
-	    IS_ALIGNED(req->size, IOVA_CHUNK_GRANULES))
-		roomy.chunks = tight.chunks;
-	else
-		roomy.granules = req->size + req->align - 1 +
-				 (req->boundary ? req->size : 0);
-
-	above = gap_find(extents, req, &roomy, IOVA_TIGHT_TRIES);
-	/* Whole chunks are counted exactly: a second search finds nothing. */
-	if (!above && !roomy.chunks)
+	if (req->align >= req->size)
+		above = gap_find(extents, req, &block, IOVA_TIGHT_TRIES);
+	/* A block is all that an aligned power of two needs. */
+	if (!above && req->align != req->size)
+		above = gap_find(extents, req, &roomy, IOVA_TIGHT_TRIES);
+	if (!above && req->align != req->size && roomy.granules != req->size)
 		above = gap_find(extents, req, &tight, IOVA_TIGHT_TRIES);
 	if (!above)
 		return false;

@@ -29,11 +29,12 @@
 /**
  * struct iova_gaps - the largest gaps in the subtree of a node
  * @granules: granules of the longest gap
- * @chunks: most whole, aligned chunks in one gap
+ * @aligned: granules of the largest block in a gap that is a power of two and
+ *	aligned to it
  */
 struct iova_gaps {
 	unsigned long granules;
-	unsigned long chunks;
+	unsigned long aligned;
 };
 
 enum iova_kind {
@@ -97,6 +98,8 @@ struct iova_request {
 
 void iova_extents_init(struct iova_extents *extents, unsigned long first,
 		       unsigned long last);
+unsigned long iova_highest_place(unsigned long first, unsigned long end,
+				 const struct iova_request *req);
 bool iova_extents_place(struct iova_extents *extents, struct iova_extent *x,
 			const struct iova_request *req);
 void iova_extents_insert(struct iova_extents *extents, struct iova_extent *x,

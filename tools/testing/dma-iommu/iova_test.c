@@ -120,10 +120,10 @@ static struct iova_gaps check_subtree(const struct rb_node *node)
 		FAIL_IF(rb_parent(child) != node);
 		below = check_subtree(child);
 		most.granules = max(most.granules, below.granules);
-		most.chunks = max(most.chunks, below.chunks);
+		most.aligned = max(most.aligned, below.aligned);
 	}
 	FAIL_IF(x->below.granules != most.granules);
-	FAIL_IF(x->below.chunks != most.chunks);
+	FAIL_IF(x->below.aligned != most.aligned);
 	return most;
 }
 
