@@ -92,8 +92,16 @@ static unsigned int word_class(u64 free)
 	return iova_run_class(n);
 }
 
-/* Take @bits of word @w if they are all free. */
-static bool chunk_take_bits(struct iova_chunk *c, unsigned int w, u64 bits)
+/**
+ * iova_chunk_take_bits - take granules of a word if they are all free
+ * @c: a chunk that stays, as for iova_chunk_take()
+ * @w: the word
+ * @bits: which granules
+ *
+ * Context: Any; others may take and free at the same time.
+ * Return: false if any of them is not free; then none is taken.
+ */
+bool iova_chunk_take_bits(struct iova_chunk *c, unsigned int w, u64 bits)
 {
 	const u64 *reserved;
 	u64 taken;
@@ -123,7 +131,7 @@ static bool take_run(struct iova_chunk *c, const struct iova_request *req,
 		if (!starts)
 			continue;
 		bit = __ffs64(starts);
-		if (chunk_take_bits(c, w, iova_word_bits(bit, req->size))) {
+		if (iova_chunk_take_bits(c, w, iova_word_bits(bit, req->size))) {
 			iova_chunk_set_range(c, first + bit, req->size, range);
 			return true;
 		}
@@ -140,9 +148,9 @@ static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
 
 	for (w = 0; w + 1 < IOVA_WORDS; w++) {
 		if ((w * IOVA_WORD) % req->align ||
-		    !chunk_take_bits(c, w, ~0ULL))
+		    !iova_chunk_take_bits(c, w, ~0ULL))
 			continue;
-		if (chunk_take_bits(c, w + 1, rest)) {
+		if (iova_chunk_take_bits(c, w + 1, rest)) {
 			iova_chunk_set_range(c, c->extent.first + w * IOVA_WORD,
 					     req->size, range);
 			return true;

@@ -44,8 +44,7 @@
  *	&iova_pool.lock
  * @zone: narrowest zone that holds the chunk; immutable
  * @queued: bit per epoch, set while on that epoch's list; or IOVA_QUEUED_DEAD
- * @list: in &iova_pool.partial or &iova_pool.cpu_chunks; protected by
- *	&iova_pool.lock
+ * @list: in &iova_pool.partial; protected by &iova_pool.lock
  * @rcu: frees the chunk after the last lookup that may have found it
  * @reserved: granules that stay in @used for ever; NULL if there are none; set
  *	once, its bits written under &iova_pool.lock
@@ -86,6 +85,7 @@ u64 iova_aligned_starts(unsigned long base, unsigned long align);
 unsigned int iova_run_class(unsigned int n);
 unsigned long iova_class_granules(unsigned int class);
 unsigned int iova_request_class(const struct iova_request *req);
+bool iova_chunk_take_bits(struct iova_chunk *c, unsigned int w, u64 bits);
 bool iova_chunk_take(struct iova_chunk *c, const struct iova_request *req,
 		     struct iova_range *range);
 u8 iova_chunk_class(const struct iova_chunk *c);
@@ -100,6 +100,16 @@ static inline unsigned int iova_base_word(unsigned long base)
 static inline u64 iova_word_bits(unsigned int first, unsigned int n)
 {
 	return (~0ULL >> (IOVA_WORD - n)) << (first % IOVA_WORD);
+}
+
+/* The bits of word @w that lie in [@first, @last] of a chunk */
+static inline u64 iova_word_part(unsigned int w, unsigned int first,
+				 unsigned int last)
+{
+	unsigned int from = max(first, w * IOVA_WORD);
+	unsigned int to = min(last, w * IOVA_WORD + IOVA_WORD - 1);
+
+	return from > to ? 0 : iova_word_bits(from, to - from + 1);
 }
 
 /* The bits at which @n (up to 64) set bits of @free begin */

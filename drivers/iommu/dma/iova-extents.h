@@ -41,6 +41,7 @@ enum iova_kind {
 	IOVA_KIND_RESERVED,
 	IOVA_KIND_LARGE,
 	IOVA_KIND_CHUNK,
+	IOVA_KIND_SPANNING,	/* see iova-spanning.c */
 };
 
 /**
@@ -51,7 +52,8 @@ enum iova_kind {
  * @last: last granule
  * @below: the largest gaps in this node's subtree
  * @kind: what the extent is used for
- * @mapped: a large range that has been allocated and not been claimed
+ * @mapped: a large or spanning range that has been allocated and not been
+ *	claimed
  * @retired: per epoch, entry in the list of what waits for its flush
  *
  * The gap is kept with the extent above it, so giving an extent back needs
@@ -87,6 +89,8 @@ struct iova_extents {
  * @limit: the last granule is at most this
  * @boundary: no range crosses a multiple of this power of two; 0 for none
  * @soft: @limit is only preferred; the caller has another one to try
+ * @quick: fail where only a search of everything may find a place; the caller
+ *	tries again without this
  */
 struct iova_request {
 	unsigned long size;
@@ -94,6 +98,7 @@ struct iova_request {
 	unsigned long limit;
 	unsigned long boundary;
 	bool soft;
+	bool quick;
 };
 
 void iova_extents_init(struct iova_extents *extents, unsigned long first,

@@ -246,24 +246,14 @@ void iova_pool_free_large(struct iova_pool *pool, struct iova_extent *x)
 static void chunk_unlist(struct iova_pool *pool, struct iova_chunk *c)
 {
 	lockdep_assert_held(&pool->lock);
-	if (c->class == IOVA_CLASS_FULL)
+	if (c->class == IOVA_CLASS_FULL || c->class == IOVA_CLASS_CPU)
 		return;
 	list_del(&c->list);
-	if (c->class == IOVA_CLASS_CPU)
-		WRITE_ONCE(pool->nr_cpu_chunks, pool->nr_cpu_chunks - 1);
-	else if (list_empty(&pool->partial[c->zone][c->class]))
+	if (list_empty(&pool->partial[c->zone][c->class]))
 		WRITE_ONCE(pool->classes[c->zone],
 			   pool->classes[c->zone] & ~BIT(c->class));
 	if (c->class == IOVA_CLASS_EMPTY)
 		pool->nr_empty--;
-}
-
-static void chunk_to_cpu(struct iova_pool *pool, struct iova_chunk *c)
-{
-	lockdep_assert_held(&pool->lock);
-	list_add_tail(&c->list, &pool->cpu_chunks);
-	WRITE_ONCE(pool->nr_cpu_chunks, pool->nr_cpu_chunks + 1);
-	WRITE_ONCE(c->class, IOVA_CLASS_CPU);
 }
 
 /*
@@ -321,33 +311,22 @@ static void put_partial(struct iova_pool *pool, struct iova_chunk *c)
 		list_add(&c->list, list);
 }
 
-/* Like put_partial(), but at the tail, so that others are tried first */
-static void put_partial_tail(struct iova_pool *pool, struct iova_chunk *c)
-{
-	struct list_head *list = classify(pool, c);
-
-	if (list)
-		list_add_tail(&c->list, list);
-}
-
 /*
- * @c is IOVA_CLASS_NONE: on no list, no CPU chunk and without a range in use.
+ * Take @c, which has no range in use and is on no list, out of the space. The
+ * caller holds the lock of the index, so who waits for that finds no chunk that
+ * is half erased.
  */
-static void chunk_destroy(struct iova_pool *pool, struct iova_chunk *c)
+static void chunk_erase(struct iova_pool *pool, struct iova_chunk *c)
 {
-	unsigned long flags;
-
 	/*
 	 * Clear the index first: once the extent is erased, a new chunk may
 	 * store itself there.
 	 */
-	xa_lock_irqsave(&pool->chunks, flags);
 	__xa_erase(&pool->chunks, c->extent.first >> IOVA_CHUNK_SHIFT);
-	xa_unlock_irqrestore(&pool->chunks, flags);
-
-	raw_spin_lock_irqsave(&pool->lock, flags);
+	raw_spin_lock(&pool->lock);
 	iova_pool_erase(pool, &c->extent);
-	raw_spin_unlock_irqrestore(&pool->lock, flags);
+	WRITE_ONCE(pool->nr_erased, pool->nr_erased + 1);
+	raw_spin_unlock(&pool->lock);
 	kfree_rcu(c, rcu);
 }
 
@@ -355,18 +334,34 @@ static void chunk_destroy(struct iova_pool *pool, struct iova_chunk *c)
  * iova_pool_reap_all - free the dying chunks
  * @pool: of the address space
  *
- * Called through iova_pool_reap().
+ * Called through iova_pool_reap(); or to wait until no other CPU is creating or
+ * erasing a chunk.
  *
  * Context: Any that may take a spinlock, on PREEMPT_RT also.
  */
 void iova_pool_reap_all(struct iova_pool *pool)
 {
-	struct llist_node *node = llist_del_all(&pool->dying), *next;
+	struct llist_node *node;
+	unsigned long flags;
 
-	for (; node; node = next) {
-		next = node->next;
-		chunk_destroy(pool, container_of(node, struct iova_chunk,
-						 extent.retired[0]));
+	do {
+		xa_lock_irqsave(&pool->chunks, flags);
+		node = llist_del_first(&pool->dying);
+		if (node)
+			chunk_erase(pool, container_of(node, struct iova_chunk,
+						       extent.retired[0]));
+		xa_unlock_irqrestore(&pool->chunks, flags);
+	} while (node);
+}
+
+/*
+ * Nothing to do if @c is a CPU chunk, or dying: then it is on no partial list.
+ */
+static void sort_chunk(struct iova_pool *pool, struct iova_chunk *c)
+{
+	if (c->class != IOVA_CLASS_CPU && c->class != IOVA_CLASS_NONE) {
+		chunk_unlist(pool, c);
+		put_partial(pool, c);
 	}
 }
 
@@ -384,14 +379,7 @@ void iova_pool_sort(struct iova_pool *pool, struct iova_chunk *c)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&pool->lock, flags);
-	/*
-	 * Nothing to do if it is a CPU chunk, or dying: then it is on no
-	 * partial list.
-	 */
-	if (c->class != IOVA_CLASS_CPU && c->class != IOVA_CLASS_NONE) {
-		chunk_unlist(pool, c);
-		put_partial(pool, c);
-	}
+	sort_chunk(pool, c);
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 }
 
@@ -412,16 +400,20 @@ void iova_pool_put_partial(struct iova_pool *pool, struct iova_chunk *c)
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 }
 
+/* Make @c, whose extent has been placed, a CPU chunk that can be looked up. */
 static int chunk_index(struct iova_pool *pool, struct iova_chunk *c)
 {
-	unsigned long flags;
 	void *err;
 
-	xa_lock_irqsave(&pool->chunks, flags);
+	c->zone = iova_pool_zone(pool, c->extent.last);
 	err = __xa_store(&pool->chunks, c->extent.first >> IOVA_CHUNK_SHIFT, c,
 			 IOVA_GFP);
-	xa_unlock_irqrestore(&pool->chunks, flags);
-	return xa_is_err(err) ? -ENOMEM : 0;
+	if (xa_is_err(err))
+		return -ENOMEM;
+	raw_spin_lock(&pool->lock);
+	WRITE_ONCE(c->class, IOVA_CLASS_CPU);
+	raw_spin_unlock(&pool->lock);
+	return 0;
 }
 
 /**
@@ -442,7 +434,7 @@ struct iova_chunk *iova_pool_create_chunk(struct iova_pool *pool,
 	};
 	struct iova_chunk *c;
 	unsigned long flags;
-	bool placed;
+	bool created;
 
 	if (limit < IOVA_CHUNK_GRANULES - 1)
 		return NULL;
@@ -450,23 +442,21 @@ struct iova_chunk *iova_pool_create_chunk(struct iova_pool *pool,
 	if (!c)
 		return NULL;
 	c->extent.kind = IOVA_KIND_CHUNK;
-
 	c->class = IOVA_CLASS_NONE;
-	raw_spin_lock_irqsave(&pool->lock, flags);
-	placed = iova_pool_place(pool, &c->extent, &req);
-	raw_spin_unlock_irqrestore(&pool->lock, flags);
-	if (!placed) {
+
+	xa_lock_irqsave(&pool->chunks, flags);
+	raw_spin_lock(&pool->lock);
+	created = iova_pool_place(pool, &c->extent, &req);
+	raw_spin_unlock(&pool->lock);
+	if (created && chunk_index(pool, c)) {
+		chunk_erase(pool, c);
+		c = NULL;
+	}
+	xa_unlock_irqrestore(&pool->chunks, flags);
+	if (!created) {
 		kfree(c);
 		return NULL;
 	}
-	c->zone = iova_pool_zone(pool, c->extent.last);
-	if (chunk_index(pool, c)) {
-		chunk_destroy(pool, c);
-		return NULL;
-	}
-	raw_spin_lock_irqsave(&pool->lock, flags);
-	chunk_to_cpu(pool, c);
-	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	return c;
 }
 
@@ -526,7 +516,7 @@ struct iova_chunk *iova_pool_get_partial(struct iova_pool *pool,
 	raw_spin_lock_irqsave(&pool->lock, flags);
 	c = get_partial(pool, zone, class, limit);
 	if (c)
-		chunk_to_cpu(pool, c);
+		WRITE_ONCE(c->class, IOVA_CLASS_CPU);
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	return c;
 }
@@ -548,11 +538,14 @@ static void shrink_zone(struct iova_pool *pool, unsigned int zone)
 /**
  * iova_pool_shrink - give empty chunks back to the extents
  * @pool: of the address space
+ * @nr_erased: &iova_pool.nr_erased when there was no place
+ *
+ * Waits for other CPUs that are erasing chunks.
  *
  * Context: Any.
- * Return: whether any chunk was given back.
+ * Return: whether any chunk has been erased since then.
  */
-bool iova_pool_shrink(struct iova_pool *pool)
+bool iova_pool_shrink(struct iova_pool *pool, unsigned long nr_erased)
 {
 	unsigned int zone;
 	unsigned long flags;
@@ -561,7 +554,8 @@ bool iova_pool_shrink(struct iova_pool *pool)
 	for (zone = 0; zone < IOVA_ZONES; zone++)
 		shrink_zone(pool, zone);
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
-	return iova_pool_reap(pool);
+	iova_pool_reap_all(pool);
+	return READ_ONCE(pool->nr_erased) != nr_erased;
 }
 
 /**
@@ -593,80 +587,61 @@ bool iova_pool_take(struct iova_pool *pool, unsigned int zone,
 	return taken;
 }
 
-/**
- * iova_pool_take_tight - take a range of a partial chunk that may have a place
- * @pool: of the address space
- * @zone: of the chunk
- * @class: of the chunk
- * @req: what the range has to satisfy
- * @range: where to store it
- * @tries: most chunks to look at, counted down
- *
- * For example, 16 granules aligned to 16 are certain to fit only in a run of
- * 31, but may fit in a run of 16.
- *
- * Context: Any.
- * Return: false if no place has been found.
- */
-bool iova_pool_take_tight(struct iova_pool *pool, unsigned int zone,
-			  unsigned int class, const struct iova_request *req,
-			  struct iova_range *range, unsigned int *tries)
+static void clear_granules(struct iova_chunk *c, unsigned int first,
+			   unsigned int last)
 {
-	struct iova_chunk *c, *first = NULL;
-	bool taken = false, more = true;
-	unsigned long flags;
+	unsigned int w;
+	u64 bits;
 
-	for (; *tries && more && !taken; --*tries) {
-		raw_spin_lock_irqsave(&pool->lock, flags);
-		c = list_first_entry_or_null(&pool->partial[zone][class],
-					     struct iova_chunk, list);
-		more = c && c != first;
-		if (more) {
-			taken = iova_chunk_take(c, req, range);
-			/* To the tail, whether it had a place or not */
-			chunk_unlist(pool, c);
-			put_partial_tail(pool, c);
-		}
-		raw_spin_unlock_irqrestore(&pool->lock, flags);
-		if (!first)
-			first = c;
+	for (w = first / IOVA_WORD; w <= last / IOVA_WORD; w++) {
+		bits = iova_word_part(w, first, last);
+		iova_chunk_clear_bits(c, w, bits);
 	}
+}
+
+/**
+ * iova_pool_take_granules - take granules of a chunk if they are all free
+ * @pool: of the address space
+ * @c: any chunk but one that is being created or dying
+ * @first: first granule of the chunk to take
+ * @last: last granule of the chunk to take
+ *
+ * Context: Any; the caller holds &iova_pool.lock, and ends with
+ * iova_pool_reap().
+ * Return: false if any of them is not free; then none is taken.
+ */
+bool iova_pool_take_granules(struct iova_pool *pool, struct iova_chunk *c,
+			     unsigned int first, unsigned int last)
+{
+	unsigned int w;
+	bool taken = true;
+
+	lockdep_assert_held(&pool->lock);
+	for (w = first / IOVA_WORD; taken && w <= last / IOVA_WORD; w++)
+		taken = iova_chunk_take_bits(c, w,
+					     iova_word_part(w, first, last));
+	if (!taken && --w > first / IOVA_WORD)
+		clear_granules(c, first, w * IOVA_WORD - 1);
+	sort_chunk(pool, c);
 	return taken;
 }
 
 /**
- * iova_pool_take_cpu - take a range of a CPU chunk of any CPU
+ * iova_pool_free_granules - free what iova_pool_take_granules() has taken
  * @pool: of the address space
- * @req: what the range has to satisfy
- * @range: where to store it
+ * @c: the chunk
+ * @first: first granule of the chunk to free
+ * @last: last granule of the chunk to free
  *
- * For when no other chunk has a place. Takes one step per CPU chunk.
- *
- * Context: Any.
- * Return: false if no CPU chunk has a place either.
+ * Context: Any; the caller holds &iova_pool.lock, and ends with
+ * iova_pool_reap().
  */
-bool iova_pool_take_cpu(struct iova_pool *pool,
-			const struct iova_request *req,
-			struct iova_range *range)
+void iova_pool_free_granules(struct iova_pool *pool, struct iova_chunk *c,
+			     unsigned int first, unsigned int last)
 {
-	unsigned int tries = READ_ONCE(pool->nr_cpu_chunks);
-	struct iova_chunk *c;
-	bool taken = false;
-	unsigned long flags;
-
-	while (!taken && tries--) {
-		raw_spin_lock_irqsave(&pool->lock, flags);
-		c = list_first_entry_or_null(&pool->cpu_chunks,
-					     struct iova_chunk, list);
-		if (c) {
-			list_move_tail(&c->list, &pool->cpu_chunks);
-			taken = iova_chunk_take(c, req, range);
-		}
-		raw_spin_unlock_irqrestore(&pool->lock, flags);
-		if (!c)
-			break;
-	}
-	return taken;
+	lockdep_assert_held(&pool->lock);
+	clear_granules(c, first, last);
+	sort_chunk(pool, c);
 }
 
 /* The longest range of a partial chunk below @limit, approximately */
@@ -735,13 +710,13 @@ void iova_pool_init(struct iova_pool *pool, unsigned long first,
 
 	raw_spin_lock_init(&pool->lock);
 	iova_extents_init(&pool->extents, first, last);
+	iova_extents_init(&pool->spanning, first, last);
 	xa_init_flags(&pool->chunks, XA_FLAGS_LOCK_IRQ);
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
 		pool->zone_for[zone] = zone;
 		for (class = 0; class < IOVA_CLASSES; class++)
 			INIT_LIST_HEAD(&pool->partial[zone][class]);
 	}
-	INIT_LIST_HEAD(&pool->cpu_chunks);
 	pool->granule_shift = granule_shift;
 }
 
@@ -758,6 +733,10 @@ void iova_pool_destroy(struct iova_pool *pool)
 
 	llist_for_each_safe(late, after, pool->late)
 		kfree(late_extent(late));
+	rbtree_postorder_for_each_entry_safe(x, next, &pool->spanning.root,
+					     node)
+		if (x->kind == IOVA_KIND_SPANNING)
+			kfree(x);
 	rbtree_postorder_for_each_entry_safe(x, next, &pool->extents.root,
 					     node) {
 		if (x == &pool->extents.floor || x == &pool->extents.ceiling)

@@ -29,9 +29,6 @@
  */
 #define IOVA_ZONE_UNCACHED	1
 
-/* Most partial chunks to try that may have a place, when none is certain to */
-#define IOVA_TIGHT_CHUNKS	64
-
 /*
  * Zones keep requests with wide limits from using up the addresses that narrow
  * limits need: a chunk belongs to the narrowest zone that holds all of it, and
@@ -44,14 +41,14 @@
  * @lock: protects all fields but @chunks and @dying; what is read without it is
  *	written with WRITE_ONCE()
  * @extents: what is taken
- * @chunks: chunk by granule number / IOVA_CHUNK_GRANULES; read under RCU,
- *	written under its own lock
+ * @spanning: ranges of more than one extent, see iova-spanning.c
+ * @chunks: chunk by granule number / IOVA_CHUNK_GRANULES; read under RCU; its
+ *	own lock is held while a chunk is created or erased, and @lock nests inside
  * @partial: by zone and class, chunks that have free granules and are no CPU
  *	chunks
  * @classes: by zone, bit per class with a chunk in @partial
- * @cpu_chunks: the CPU chunks of all CPUs
- * @nr_cpu_chunks: number of chunks in @cpu_chunks
  * @nr_empty: number of chunks on the IOVA_CLASS_EMPTY lists
+ * @nr_erased: number of chunks that have been erased so far
  * @dying: chunks to be freed by iova_pool_reap(), by &iova_extent.retired of
  *	epoch 0
  * @late: extents to be reserved when the large ranges that they are in are freed,
@@ -68,12 +65,12 @@
 struct iova_pool {
 	raw_spinlock_t lock;
 	struct iova_extents extents;
+	struct iova_extents spanning;
 	struct xarray chunks;
 	struct list_head partial[IOVA_ZONES][IOVA_CLASSES];
 	u16 classes[IOVA_ZONES];
-	struct list_head cpu_chunks;
-	unsigned int nr_cpu_chunks;
 	unsigned int nr_empty;
+	unsigned long nr_erased;
 	struct llist_head dying;
 	struct llist_node *late;
 	unsigned long taken[IOVA_ZONES];
@@ -121,7 +118,7 @@ struct iova_chunk *iova_pool_get_partial(struct iova_pool *pool,
 					 unsigned long limit);
 void iova_pool_put_partial(struct iova_pool *pool, struct iova_chunk *c);
 void iova_pool_sort(struct iova_pool *pool, struct iova_chunk *c);
-bool iova_pool_shrink(struct iova_pool *pool);
+bool iova_pool_shrink(struct iova_pool *pool, unsigned long nr_erased);
 void iova_pool_reap_all(struct iova_pool *pool);
 
 /**
@@ -145,12 +142,10 @@ static inline bool iova_pool_reap(struct iova_pool *pool)
 bool iova_pool_take(struct iova_pool *pool, unsigned int zone,
 		    unsigned int class, const struct iova_request *req,
 		    struct iova_range *range);
-bool iova_pool_take_tight(struct iova_pool *pool, unsigned int zone,
-			  unsigned int class, const struct iova_request *req,
-			  struct iova_range *range, unsigned int *tries);
-bool iova_pool_take_cpu(struct iova_pool *pool,
-			const struct iova_request *req,
-			struct iova_range *range);
+bool iova_pool_take_granules(struct iova_pool *pool, struct iova_chunk *c,
+			     unsigned int first, unsigned int last);
+void iova_pool_free_granules(struct iova_pool *pool, struct iova_chunk *c,
+			     unsigned int first, unsigned int last);
 
 unsigned long iova_pool_largest(struct iova_pool *pool, unsigned long limit);
 

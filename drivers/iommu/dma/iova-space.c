@@ -62,6 +62,7 @@
 #include <linux/spinlock.h>
 
 #include "iova-space.h"
+#include "iova-spanning.h"
 
 /*
  * Chunks strand space: one small range keeps the rest of its chunk from larger
@@ -390,23 +391,6 @@ static void space_drain(struct iova_space *space)
 		cpu_drain_all(space, per_cpu_ptr(space->cpu, cpu));
 }
 
-/* Last resort: try chunks whose class does not guarantee a place. */
-static bool alloc_last(struct iova_space *space, const struct iova_request *req,
-		       struct iova_range *range)
-{
-	unsigned int tries = IOVA_TIGHT_CHUNKS, class;
-	int z;
-
-	for (z = iova_pool_zone(&space->pool, req->limit); z >= 0; z--)
-		for (class = iova_run_class(min(req->size, IOVA_WORD));
-		     class < iova_request_class(req); class++)
-			if (READ_ONCE(space->pool.classes[z]) & BIT(class) &&
-			    iova_pool_take_tight(&space->pool, z, class, req, range,
-						 &tries))
-				return true;
-	return iova_pool_take_cpu(&space->pool, req, range);
-}
-
 static bool alloc_small(struct iova_space *space,
 			const struct iova_request *req,
 			struct iova_range *range)
@@ -435,7 +419,7 @@ static bool alloc_large(struct iova_space *space,
 			struct iova_range *range)
 {
 	struct iova_extent *x = xchg(&space->spare, NULL);
-	unsigned long flags;
+	unsigned long flags, nr_erased;
 	bool placed;
 
 	if (!x)
@@ -446,8 +430,9 @@ static bool alloc_large(struct iova_space *space,
 	do {
 		raw_spin_lock_irqsave(&space->pool.lock, flags);
 		placed = iova_pool_place(&space->pool, x, req);
+		nr_erased = space->pool.nr_erased;
 		raw_spin_unlock_irqrestore(&space->pool.lock, flags);
-	} while (!placed && iova_pool_shrink(&space->pool));
+	} while (!placed && iova_pool_shrink(&space->pool, nr_erased));
 	if (!placed) {
 		kfree(x);
 		return false;
@@ -496,13 +481,18 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 	if ((small && alloc_from_cpu(space, zone, small, range)) ||
 	    alloc_any(space, req, small, range))
 		return true;
-	if (req->soft)
+	if (req->soft || req->quick)
 		return false;
 
-	/* Short of addresses: drain all CPUs and retry. */
+	/*
+	 * Short of addresses: search everything, and then once more with what
+	 * all CPUs had.
+	 */
+	if (iova_spanning_alloc(&space->pool, req, range))
+		return true;
 	space_drain(space);
 	return alloc_any(space, req, small, range) ||
-	       (small && alloc_last(space, small, range));
+	       iova_spanning_alloc(&space->pool, req, range);
 }
 
 /* Allocate what the cached word that was used last does not have. */
@@ -629,8 +619,22 @@ static __always_inline bool claim_small(struct iova_chunk *c,
 	return true;
 }
 
+static bool claim_extent(struct iova_extents *extents, unsigned long first,
+			 struct iova_range *range)
+{
+	struct iova_extent *x = iova_extents_at(extents, first);
+
+	if (!x || x->first != first || !x->mapped)
+		return false;
+	x->mapped = false;
+	range->first = x->first;
+	range->last = x->last;
+	range->extent = x;
+	return true;
+}
+
 /**
- * iova_space_claim_large - claim a range that is an extent of its own
+ * iova_space_claim_large - claim a range that has an extent of its own
  * @space: address space
  * @first: where the caller believes that a range begins
  * @range: where to store the range that was allocated there
@@ -641,21 +645,14 @@ static __always_inline bool claim_small(struct iova_chunk *c,
 bool iova_space_claim_large(struct iova_space *space, unsigned long first,
 			    struct iova_range *range)
 {
-	struct iova_extent *x;
 	unsigned long flags;
-	bool mapped;
+	bool claimed;
 
 	raw_spin_lock_irqsave(&space->pool.lock, flags);
-	x = iova_extents_at(&space->pool.extents, first);
-	mapped = x && x->first == first && x->mapped;
-	if (mapped) {
-		x->mapped = false;
-		range->first = x->first;
-		range->last = x->last;
-		range->extent = x;
-	}
+	claimed = claim_extent(&space->pool.extents, first, range) ||
+		  claim_extent(&space->pool.spanning, first, range);
 	raw_spin_unlock_irqrestore(&space->pool.lock, flags);
-	return mapped;
+	return claimed;
 }
 EXPORT_SYMBOL_IF_KUNIT(iova_space_claim_large);
 
@@ -671,7 +668,7 @@ static noinline bool claim_slow(struct iova_space *space, unsigned long granule,
 	if (c)
 		claimed = claim_small(c, granule, range);
 	local_irq_restore(flags);
-	return c ? claimed : iova_space_claim_large(space, granule, range);
+	return claimed || iova_space_claim_large(space, granule, range);
 }
 
 /**
@@ -719,7 +716,7 @@ void iova_space_unclaim(struct iova_space *space,
 	struct iova_extent *x = range->extent;
 	unsigned long flags;
 
-	if (x->kind == IOVA_KIND_LARGE) {
+	if (x->kind != IOVA_KIND_CHUNK) {
 		raw_spin_lock_irqsave(&space->pool.lock, flags);
 		x->mapped = true;
 		raw_spin_unlock_irqrestore(&space->pool.lock, flags);
@@ -729,10 +726,13 @@ void iova_space_unclaim(struct iova_space *space,
 	}
 }
 
-static noinline void free_large(struct iova_space *space,
-				struct iova_extent *x)
+static noinline void free_extent(struct iova_space *space,
+				 struct iova_extent *x)
 {
-	iova_pool_free_large(&space->pool, x);
+	if (x->kind == IOVA_KIND_SPANNING)
+		iova_spanning_free(&space->pool, x);
+	else
+		iova_pool_free_large(&space->pool, x);
 	if (cmpxchg(&space->spare, NULL, x))
 		kfree(x);
 }
@@ -785,8 +785,8 @@ void iova_space_release(struct iova_space *space,
 	struct iova_cpu *cpu;
 	unsigned long flags;
 
-	if (unlikely(range->extent->kind == IOVA_KIND_LARGE)) {
-		free_large(space, range->extent);
+	if (unlikely(range->extent->kind != IOVA_KIND_CHUNK)) {
+		free_extent(space, range->extent);
 		return;
 	}
 	/* Free into the cached word that was used last, if it is the same. */
@@ -844,7 +844,7 @@ void iova_space_retire(struct iova_space *space, const struct iova_range *range,
 	struct iova_chunk *c;
 	unsigned long flags;
 
-	if (unlikely(x->kind == IOVA_KIND_LARGE)) {
+	if (unlikely(x->kind != IOVA_KIND_CHUNK)) {
 		llist_add(&x->retired[epoch], &space->retired[epoch]);
 		return;
 	}
@@ -921,8 +921,8 @@ bool iova_space_recycle(struct iova_space *space, unsigned int budget)
 				 retired[epoch]);
 		/* @x is about to be freed or put on another list. */
 		space->recycling = space->recycling->next;
-		if (x->kind == IOVA_KIND_LARGE)
-			free_large(space, x);
+		if (x->kind != IOVA_KIND_CHUNK)
+			free_extent(space, x);
 		else
 			chunk_recycle(space, to_chunk(x), epoch);
 	}
@@ -977,7 +977,7 @@ static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
 			       unsigned int last, u64 **bitmap)
 {
 	struct iova_chunk *c = r->chunk;
-	unsigned int w, from, to;
+	unsigned int w;
 
 	lockdep_assert_held(&r->space->pool.lock);
 	if (c->class == IOVA_CLASS_NONE)
@@ -987,11 +987,7 @@ static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
 		smp_store_release(&c->reserved, no_free_ptr(*bitmap));
 	}
 	for (w = 0; w < IOVA_WORDS; w++) {
-		from = max(first, w * IOVA_WORD);
-		to = min(last, w * IOVA_WORD + IOVA_WORD - 1);
-		r->fresh[w] = from > to ? 0 :
-			      iova_word_bits(from, to - from + 1) &
-			      ~c->reserved[w];
+		r->fresh[w] = iova_word_part(w, first, last) & ~c->reserved[w];
 		WRITE_ONCE(c->reserved[w], c->reserved[w] | r->fresh[w]);
 		r->busy[w] = r->fresh[w] &
 			     atomic64_fetch_or(r->fresh[w], &c->used[w]);

@@ -34,10 +34,12 @@ arch_initcall(iommu_dma_setup);
  * struct addr_limit - the highest address to try
  * @last: the address
  * @soft: there is another limit to try after this one
+ * @quick: there is another try, as &iova_request.quick says
  */
 struct addr_limit {
 	u64 last;
 	bool soft;
+	bool quick;
 };
 
 /*
@@ -68,6 +70,7 @@ static __always_inline bool try_limit(struct iommu_dma_cookie *cookie,
 		.limit = cookie_limit_granule(cookie, limit.last),
 		.boundary = req->boundary >> shift,
 		.soft = limit.soft,
+		.quick = limit.quick,
 	};
 
 	if (unlikely(want.boundary && want.size > want.boundary)) {
@@ -79,8 +82,9 @@ static __always_inline bool try_limit(struct iommu_dma_cookie *cookie,
 
 /*
  * Try the preferred alignment, then the required one. Before giving up on a
- * limit that is not soft, free the ranges that wait for a flush. Another CPU may
- * free the last of them, so a try comes after it is known that none waits.
+ * limit that is not soft, free the ranges that wait for a flush, and search
+ * everything. Another CPU may free the last of them, so a try comes after it is
+ * known that none waits.
  */
 static bool try_limit_slow(struct iommu_dma_cookie *cookie,
 			   const struct iommu_dma_iova_req *req,
@@ -89,6 +93,7 @@ static bool try_limit_slow(struct iommu_dma_cookie *cookie,
 	u64 align = preferred_align(cookie, req);
 	bool flushed = false, more;
 
+	limit.quick = true;
 	do {
 		more = !limit.soft &&
 		       iommu_dma_flush_reclaim(&cookie->flush, &flushed);
@@ -97,7 +102,8 @@ static bool try_limit_slow(struct iommu_dma_cookie *cookie,
 		     try_limit(cookie, req, req->align, limit, range)))
 			return true;
 	} while (more);
-	return false;
+	limit.quick = false;
+	return !limit.soft && try_limit(cookie, req, req->align, limit, range);
 }
 
 /* The first try has failed. */
@@ -135,7 +141,11 @@ static __always_inline bool alloc_iova(struct device *dev,
 {
 	u64 last = iommu_dma_limit(dev, cookie, req->mask);
 	bool soft = iommu_dma_prefers_32bit(dev) && last > DMA_BIT_MASK(32);
-	struct addr_limit limit = { soft ? DMA_BIT_MASK(32) : last, soft };
+	struct addr_limit limit = {
+		.last = soft ? DMA_BIT_MASK(32) : last,
+		.soft = soft,
+		.quick = true,
+	};
 
 	return likely(try_limit(cookie, req, preferred_align(cookie, req),
 				limit, range)) ||

@@ -17,6 +17,7 @@
 #include "iova-extents.c"
 #include "iova-chunk.c"
 #include "iova-pool.c"
+#include "iova-spanning.c"
 #include "iova-space.c"
 #include "flush.c"
 

@@ -363,6 +363,7 @@ static void do_alloc(const struct op *op)
 		.align = BIT(op->b % 16 < 14 ? op->b % 16 : 0),
 		.limit = op_limit(op),
 		.soft = op->c & 2,
+		.quick = op->c & 4,
 	};
 	bool unlucky = memory_short();
 	struct iova_range range;

@@ -10,6 +10,7 @@
 #include "iova-extents.c"
 #include "iova-chunk.c"
 #include "iova-pool.c"
+#include "iova-spanning.c"
 #include "iova-space.c"
 
 /*
@@ -167,11 +168,8 @@ static bool chunk_is_cpu_chunk(struct iova_space *space,
 static bool chunk_listed(struct iova_space *space, const struct iova_chunk *c)
 {
 	const struct iova_chunk *at;
-	struct list_head *list = c->class == IOVA_CLASS_CPU ?
-					 &space->pool.cpu_chunks :
-					 &space->pool.partial[c->zone][c->class];
 
-	list_for_each_entry(at, list, list)
+	list_for_each_entry(at, &space->pool.partial[c->zone][c->class], list)
 		if (at == c)
 			return true;
 	return false;
@@ -192,6 +190,30 @@ static bool retired_listed(struct iova_space *space, struct iova_extent *x,
 	return false;
 }
 
+static const struct iova_extent *spanning_at(struct iova_space *space,
+					     unsigned long granule)
+{
+	struct iova_extent *x = iova_extents_at(&space->pool.spanning, granule);
+
+	return x->first <= granule && x->kind == IOVA_KIND_SPANNING ? x : NULL;
+}
+
+/* What a range of several extents has to do with the states of its granules */
+static void check_spanning(struct iova_space *space)
+{
+	const struct iova_extent *x;
+	struct rb_node *node;
+	unsigned long at;
+
+	check_subtree(space->pool.spanning.root.rb_node);
+	for (node = rb_first(&space->pool.spanning.root); node; node = rb_next(node)) {
+		x = to_extent(node);
+		for (at = x->first; x->kind == IOVA_KIND_SPANNING && at <= x->last; at++)
+			FAIL_IF(x->mapped != ((*state(at) & ~LATER) == LIVE) ||
+				(*state(at) & ~LATER) == FREE);
+	}
+}
+
 static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 {
 	unsigned int i, epoch, left = 0;
@@ -208,7 +230,7 @@ static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 	FAIL_IF((c->class == IOVA_CLASS_CPU) != of_cpu);
 	if (c->class != IOVA_CLASS_CPU)
 		FAIL_IF(c->class != iova_chunk_class(c));
-	if (c->class != IOVA_CLASS_FULL)
+	if (c->class < IOVA_CLASSES)
 		FAIL_IF(!chunk_listed(space, c));
 
 	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++) {
@@ -224,13 +246,16 @@ static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 		u64 bit = BIT_ULL(i % 64);
 		bool used = c->used[i / 64].counter & bit;
 		u8 s = *state(c->extent.first + i) & ~LATER;
+		bool spanning = spanning_at(space, c->extent.first + i);
 
 		if (cached[i / 64] & bit)
 			used = false;
 		FAIL_IF(c->size[i] && left);
 		left += c->size[i];
 		FAIL_IF(left && !used);
-		FAIL_IF((s == LIVE) != !!left);
+		FAIL_IF(left && spanning);
+		FAIL_IF((s == LIVE) != !!left && !spanning);
+		FAIL_IF(spanning && !used);
 		left -= !!left;
 		FAIL_IF(used && s == FREE);
 		FAIL_IF(!used && s != FREE && s != MAYBE);
@@ -239,7 +264,7 @@ static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 
 			FAIL_IF(dirty && !used);
 			FAIL_IF(dirty && s != DIRTY + epoch && s != MAYBE);
-			FAIL_IF(s == DIRTY + epoch && !dirty);
+			FAIL_IF(s == DIRTY + epoch && !dirty && !spanning);
 		}
 	}
 	FAIL_IF(left);
@@ -247,7 +272,7 @@ static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 
 static void check_lists(struct iova_space *space, unsigned int partial)
 {
-	unsigned int zone, class, found = 0, empty = 0, cpu_chunks = 0;
+	unsigned int zone, class, found = 0, empty = 0;
 	struct iova_chunk *c;
 
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
@@ -264,9 +289,6 @@ static void check_lists(struct iova_space *space, unsigned int partial)
 	}
 	FAIL_IF(found != partial);
 	FAIL_IF(empty != space->pool.nr_empty || empty > IOVA_EMPTY_MAX);
-	list_for_each_entry(c, &space->pool.cpu_chunks, list)
-		cpu_chunks++;
-	FAIL_IF(cpu_chunks != space->pool.nr_cpu_chunks);
 }
 
 static void check_space(struct iova_space *space)
@@ -287,13 +309,17 @@ static void check_space(struct iova_space *space)
 		} else if (x->kind == IOVA_KIND_LARGE) {
 			u8 was = *state(x->first) & ~LATER;
 
-			FAIL_IF(x->mapped != (was == LIVE));
+			if (spanning_at(space, x->first))
+				FAIL_IF(x->mapped);
+			else
+				FAIL_IF(x->mapped != (was == LIVE));
 			FAIL_IF(was != (*state(x->last) & ~LATER));
 		}
 		before = x;
 	}
 	FAIL_IF(before != &space->pool.extents.ceiling || before->last != ULONG_MAX);
 	check_lists(space, partial);
+	check_spanning(space);
 }
 
 /* By looking at all gaps */
@@ -326,7 +352,7 @@ static void check_largest(struct iova_space *space, unsigned long limit)
 static void drain_all(struct iova_space *space)
 {
 	space_drain(space);
-	iova_pool_shrink(&space->pool);
+	iova_pool_shrink(&space->pool, 0);
 }
 
 /*
