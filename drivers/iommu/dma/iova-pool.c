@@ -26,6 +26,8 @@
  */
 
 #include <kunit/visibility.h>
+#include <linux/cpumask.h>
+#include <linux/limits.h>
 #include <linux/lockdep.h>
 #include <linux/slab.h>
 
@@ -39,11 +41,25 @@
  */
 #define IOVA_PARTIAL_TRIES	16
 
+/* All CPUs together keep at most this part of a zone, as a shift. */
+#define IOVA_KEEP_SHIFT		3
+
 /*
  * Most empty chunks to keep, so that the same one is not freed and created
  * again and again
  */
 #define IOVA_EMPTY_MAX		16
+
+/* Granules up to the end of a zone */
+static unsigned long zone_granules(const struct iova_pool *pool,
+				   unsigned int zone)
+{
+	static const u8 bits[IOVA_ZONES] = { 24, 28, 30, 32, 36, 40, 48, 64 };
+	unsigned int width = bits[zone] - min(bits[zone], pool->granule_shift);
+	unsigned long all = pool->extents.ceiling.first;
+
+	return width < BITS_PER_LONG ? min(all, BIT(width)) : all;
+}
 
 /**
  * iova_pool_low - whether a zone is short of addresses
@@ -56,13 +72,9 @@
  */
 bool iova_pool_low(const struct iova_pool *pool, unsigned int zone)
 {
-	static const u8 bits[IOVA_ZONES] = { 24, 28, 30, 32, 36, 40, 48, 64 };
-	unsigned long taken = 0, all = pool->extents.ceiling.first;
-	unsigned int width = bits[zone] - min(bits[zone], pool->granule_shift);
+	unsigned long taken = 0, all = zone_granules(pool, zone);
 	unsigned int z;
 
-	if (width < BITS_PER_LONG)
-		all = min(all, BIT(width));
 	for (z = 0; z <= zone; z++) {
 		taken += READ_ONCE(pool->taken[z]);
 		all -= min(all, READ_ONCE(pool->reserved[z]));
@@ -587,6 +599,44 @@ bool iova_pool_take(struct iova_pool *pool, unsigned int zone,
 	return taken;
 }
 
+/**
+ * iova_pool_free_bits - free granules of a word
+ * @pool: of the address space
+ * @c: the chunk
+ * @w: the word
+ * @bits: which granules
+ *
+ * Takes the lock only if the chunk belongs on another list then.
+ *
+ * Context: Any; an RCU reader. The caller ends with iova_pool_reap().
+ */
+void iova_pool_free_bits(struct iova_pool *pool, struct iova_chunk *c,
+			 unsigned int w, u64 bits)
+{
+	iova_chunk_clear_bits(c, w, bits);
+	if (unlikely(iova_chunk_outgrew(c, w)))
+		iova_pool_sort(pool, c);
+}
+
+/**
+ * iova_pool_free_bits_locked - free granules of a word, one of many
+ * @pool: of the address space
+ * @c: the chunk
+ * @w: the word
+ * @bits: which granules
+ *
+ * Context: Any; the caller holds &iova_pool.lock, and ends with
+ * iova_pool_reap().
+ */
+void iova_pool_free_bits_locked(struct iova_pool *pool, struct iova_chunk *c,
+				unsigned int w, u64 bits)
+{
+	lockdep_assert_held(&pool->lock);
+	iova_chunk_clear_bits(c, w, bits);
+	if (iova_chunk_outgrew(c, w))
+		sort_chunk(pool, c);
+}
+
 static void clear_granules(struct iova_chunk *c, unsigned int first,
 			   unsigned int last)
 {
@@ -712,12 +762,17 @@ void iova_pool_init(struct iova_pool *pool, unsigned long first,
 	iova_extents_init(&pool->extents, first, last);
 	iova_extents_init(&pool->spanning, first, last);
 	xa_init_flags(&pool->chunks, XA_FLAGS_LOCK_IRQ);
+	pool->granule_shift = granule_shift;
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
 		pool->zone_for[zone] = zone;
+		if (zone > IOVA_ZONE_UNCACHED)
+			pool->keep_max[zone] =
+				min(zone_granules(pool, zone) /
+				    ((unsigned long)num_possible_cpus() << IOVA_KEEP_SHIFT),
+				    (unsigned long)INT_MAX);
 		for (class = 0; class < IOVA_CLASSES; class++)
 			INIT_LIST_HEAD(&pool->partial[zone][class]);
 	}
-	pool->granule_shift = granule_shift;
 }
 
 /**

@@ -57,6 +57,8 @@
  * @reserved: by zone, granules of the reserved extents that end in it
  * @active_zones: bit per zone, set when a request needs a limit in it
  * @zone_for: by zone, the zone of the requests that its chunks are for
+ * @keep_max: by zone of the requests that they are for, the most freed granules
+ *	that a CPU keeps; immutable
  * @granule_shift: log2 of the granule in bytes, to sort limits into zones;
  *	immutable
  *
@@ -77,6 +79,7 @@ struct iova_pool {
 	unsigned long reserved[IOVA_ZONES];
 	u8 active_zones;
 	u8 zone_for[IOVA_ZONES];
+	unsigned int keep_max[IOVA_ZONES];
 	unsigned int granule_shift;
 };
 
@@ -144,6 +147,10 @@ bool iova_pool_take(struct iova_pool *pool, unsigned int zone,
 		    struct iova_range *range);
 bool iova_pool_take_granules(struct iova_pool *pool, struct iova_chunk *c,
 			     unsigned int first, unsigned int last);
+void iova_pool_free_bits(struct iova_pool *pool, struct iova_chunk *c,
+			 unsigned int w, u64 bits);
+void iova_pool_free_bits_locked(struct iova_pool *pool, struct iova_chunk *c,
+				unsigned int w, u64 bits);
 void iova_pool_free_granules(struct iova_pool *pool, struct iova_chunk *c,
 			     unsigned int first, unsigned int last);
 

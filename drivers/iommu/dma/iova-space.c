@@ -18,18 +18,11 @@
  * A claim takes the size with one atomic exchange, so exactly one of several
  * callers succeeds. A wrong unmap finds no size and has cleared nothing.
  *
- * The cache of a CPU holds the free granules of a few words of chunks (struct
- * iova_cpu_word). The CPU has them to itself; in the chunk they are marked
- * used. Allocating from the cache and freeing into it need no lock but the
- * CPU's own. What is freed goes into the cache of the CPU that frees it, and is
- * allocated from there first. Draining a word gives back all of its granules at
- * once. Before a request is refused, all CPUs are drained, also those that are
- * offline.
- *
- * A CPU refills its cache from its CPU chunks, one per zone, word after word,
- * so that ranges allocated one after another are neighbours in the space. When
- * a CPU chunk has no place for a request, it is put on a partial list, and the
- * CPU gets a partial chunk or creates a new one.
+ * Each CPU has free granules to itself (iova-cpu.c), which are marked used in
+ * their chunks. A request that they cannot serve gets a partial chunk for the
+ * CPU or creates a new one. Before a request is refused, everything is searched
+ * (iova-spanning.c), and then once more with all CPUs drained, also those that
+ * are offline.
  *
  * A chunk with dirty granules is on the list of their epoch. It must not be
  * freed while it is on a list, and no dirty granule may be forgotten:
@@ -61,6 +54,7 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
+#include "iova-cpu.h"
 #include "iova-space.h"
 #include "iova-spanning.h"
 
@@ -70,219 +64,6 @@
  * granules than this come out of chunks only when nothing else is left.
  */
 #define IOVA_SMALL_LOW		16
-
-/* Words in the cache of a CPU: at most 2 MiB with a granule of 4 KiB */
-#define IOVA_CPU_WORDS		8
-
-/**
- * struct iova_cpu_word - free granules of a word that a CPU has to itself
- * @chunk: chunk of the word; may have been freed when @free is 0
- * @free: which granules
- * @base: first granule of the word, or IOVA_NO_WORD
- * @zone: zone of the requests that the granules are for
- */
-struct iova_cpu_word {
-	struct iova_chunk *chunk;
-	u64 free;
-	unsigned long base;
-	unsigned int zone;
-};
-
-#define IOVA_NO_WORD		1UL
-
-/**
- * struct iova_cpu - what a CPU allocates from
- * @lock: protects all fields; @recent is also read without it. Other CPUs take
- *	it only to drain or to reserve
- * @word: the cache
- * @at: index of the word that was used last
- * @filled: bit per word, set while the word may have free granules; always set
- *	for @at once a word has been filled
- * @victim: index of the word to drain next when all are filled
- * @unseen: by zone, bit per word of @chunk that has not been looked at yet
- * @chunk: by zone of the request's limit, the CPU chunk; or NULL
- * @recent: the one in @chunk that was installed last, as the next claim is
- *	often for a range of it
- *
- * @lock is raw, and &iova_pool.lock nests inside it.
- */
-struct iova_cpu {
-	raw_spinlock_t lock;
-	struct iova_cpu_word word[IOVA_CPU_WORDS];
-	u8 at;
-	u8 filled;
-	u8 victim;
-	u8 unseen[IOVA_ZONES];
-	struct iova_chunk *chunk[IOVA_ZONES];
-	struct iova_chunk *recent;
-};
-
-/*
- * The cache of a CPU; the caller holds its lock.
- */
-
-static __always_inline bool iova_cpu_word_alloc(struct iova_cpu_word *word,
-						const struct iova_request *req,
-						struct iova_range *range)
-{
-	unsigned long size = req->size, first;
-	unsigned int bit;
-	u64 starts;
-
-	starts = iova_request_starts(word->free, word->base, req);
-	if (unlikely(!starts))
-		return false;
-	bit = __ffs64(starts);
-	first = word->base + bit;
-	if (unlikely(first + size - 1 > req->limit))
-		return false;
-	word->free &= ~iova_word_bits(bit, size);
-	iova_chunk_set_range(word->chunk, first, size, range);
-	return true;
-}
-
-/* Give granules of word @w back to chunk @c; interrupts are off. */
-static void free_word(struct iova_space *space, struct iova_chunk *c,
-		      unsigned int w, u64 bits)
-{
-	iova_chunk_clear_bits(c, w, bits);
-	if (unlikely(iova_chunk_outgrew(c, w)))
-		iova_pool_sort(&space->pool, c);
-}
-
-/* Give the free granules of a cached word back to its chunk. */
-static void iova_cpu_word_drain(struct iova_space *space,
-				struct iova_cpu_word *word)
-{
-	if (word->free)
-		free_word(space, word->chunk, iova_base_word(word->base),
-			  word->free);
-	word->free = 0;
-}
-
-/* The cached word at @base, or one that can be filled with it */
-static struct iova_cpu_word *
-iova_cpu_word_for(struct iova_space *space, struct iova_cpu *cpu,
-		  unsigned long base)
-{
-	unsigned int i;
-
-	for (i = 0; i < IOVA_CPU_WORDS; i++) {
-		if (!(cpu->filled & BIT(i)))
-			continue;
-		if (cpu->word[i].base == base)
-			return &cpu->word[i];
-		if (!cpu->word[i].free && i != cpu->at)
-			cpu->filled &= ~BIT(i);
-	}
-	i = ffz(cpu->filled);
-	if (i >= IOVA_CPU_WORDS) {
-		i = cpu->victim;
-		cpu->victim = (i + 1) % IOVA_CPU_WORDS;
-		iova_cpu_word_drain(space, &cpu->word[i]);
-	}
-	return &cpu->word[i];
-}
-
-static void iova_cpu_word_fill(struct iova_space *space, struct iova_cpu *cpu,
-			       struct iova_cpu_word *word, struct iova_chunk *c,
-			       unsigned long base, u64 bits)
-{
-	word->chunk = c;
-	word->base = base;
-	word->zone = READ_ONCE(space->pool.zone_for[c->zone]);
-	word->free |= bits;
-	cpu->at = word - cpu->word;
-	cpu->filled |= BIT(cpu->at);
-}
-
-static void iova_cpu_drain(struct iova_space *space, struct iova_cpu *cpu,
-			   const struct iova_chunk *c)
-{
-	struct iova_cpu_word *word;
-
-	for (word = cpu->word; word < cpu->word + IOVA_CPU_WORDS; word++)
-		if (!c || word->chunk == c)
-			iova_cpu_word_drain(space, word);
-}
-
-static bool iova_cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
-			   const struct iova_request *req,
-			   struct iova_range *range)
-{
-	unsigned long filled = cpu->filled;
-	struct iova_cpu_word *word;
-	unsigned int i;
-
-	for_each_set_bit(i, &filled, IOVA_CPU_WORDS) {
-		word = &cpu->word[i];
-		if (!word->free) {
-			if (i != cpu->at)
-				cpu->filled &= ~BIT(i);
-		} else if (word->zone == zone &&
-			   iova_cpu_word_alloc(word, req, range)) {
-			cpu->at = i;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* Move the free granules of word @w of the CPU chunk @c into the cache. */
-static void iova_cpu_word_refill(struct iova_space *space, struct iova_cpu *cpu,
-				 struct iova_chunk *c, unsigned int w,
-				 unsigned int zone)
-{
-	unsigned long base = c->extent.first + w * IOVA_WORD;
-	u64 free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
-	const u64 *reserved = READ_ONCE(c->reserved);
-
-	if (unlikely(reserved))
-		free &= ~READ_ONCE(reserved[w]);
-	iova_cpu_word_fill(space, cpu, iova_cpu_word_for(space, cpu, base), c,
-			   base, free);
-	cpu->word[cpu->at].zone = zone;
-}
-
-/*
- * Refill the cache from the CPU chunk, word after word, until one has a place
- * for @req. Each word is looked at once; granules that are freed later are found
- * when the chunk becomes partial.
- */
-static bool iova_cpu_refill(struct iova_space *space, struct iova_cpu *cpu,
-			    unsigned int zone, const struct iova_request *req)
-{
-	struct iova_chunk *c = cpu->chunk[zone];
-	unsigned int w;
-	u64 free;
-
-	while (cpu->unseen[zone]) {
-		w = __ffs(cpu->unseen[zone]);
-		cpu->unseen[zone] &= cpu->unseen[zone] - 1;
-		free = iova_chunk_free_mask(c, w);
-		if (!free || !iova_request_starts(free, c->extent.first +
-						   w * IOVA_WORD, req))
-			continue;
-		iova_cpu_word_refill(space, cpu, c, w, zone);
-		return true;
-	}
-	return false;
-}
-
-static bool chunk_alloc(struct iova_space *space, struct iova_cpu *cpu,
-			unsigned int zone, const struct iova_request *req,
-			struct iova_range *range)
-{
-	struct iova_chunk *c = cpu->chunk[zone];
-
-	if (!c || c->extent.last > req->limit)
-		return false;
-	if (req->size <= IOVA_WORD)
-		return iova_cpu_refill(space, cpu, zone, req) &&
-		       iova_cpu_word_alloc(&cpu->word[cpu->at], req, range);
-	iova_cpu_drain(space, cpu, c);
-	return iova_chunk_take(c, req, range);
-}
 
 /*
  * Allocating.
@@ -299,9 +80,8 @@ static bool alloc_from_cpu(struct iova_space *space, unsigned int zone,
 	local_irq_save(flags);
 	cpu = this_cpu_ptr(space->cpu);
 	raw_spin_lock(&cpu->lock);
-	taken = (req->size <= IOVA_WORD &&
-		 iova_cpu_alloc(cpu, zone, req, range)) ||
-		chunk_alloc(space, cpu, zone, req, range);
+	taken = iova_cpu_alloc(cpu, zone, req, range) ||
+		iova_cpu_alloc_chunk(&space->pool, cpu, zone, req, range);
 	raw_spin_unlock(&cpu->lock);
 	local_irq_restore(flags);
 	return taken;
@@ -320,11 +100,8 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 	local_irq_save(flags);
 	cpu = this_cpu_ptr(space->cpu);
 	raw_spin_lock(&cpu->lock);
-	old = cpu->chunk[zone];
-	cpu->chunk[zone] = c;
-	cpu->unseen[zone] = GENMASK(IOVA_WORDS - 1, 0);
-	WRITE_ONCE(cpu->recent, c);
-	taken = chunk_alloc(space, cpu, zone, req, range);
+	old = iova_cpu_install(cpu, zone, c);
+	taken = iova_cpu_alloc_chunk(&space->pool, cpu, zone, req, range);
 	raw_spin_unlock(&cpu->lock);
 	local_irq_restore(flags);
 
@@ -364,31 +141,14 @@ static bool alloc_new(struct iova_space *space, unsigned int zone,
 	return taken;
 }
 
-/* Give back all that a CPU has. */
-static void cpu_drain_all(struct iova_space *space, struct iova_cpu *cpu)
-{
-	unsigned long flags;
-	unsigned int zone;
-
-	raw_spin_lock_irqsave(&cpu->lock, flags);
-	iova_cpu_drain(space, cpu, NULL);
-	WRITE_ONCE(cpu->recent, NULL);
-	for (zone = 0; zone < IOVA_ZONES; zone++) {
-		if (cpu->chunk[zone])
-			iova_pool_put_partial(&space->pool, cpu->chunk[zone]);
-		cpu->chunk[zone] = NULL;
-		cpu->unseen[zone] = 0;
-	}
-	raw_spin_unlock_irqrestore(&cpu->lock, flags);
-	iova_pool_reap(&space->pool);
-}
-
 static void space_drain(struct iova_space *space)
 {
 	unsigned int cpu;
 
-	for_each_possible_cpu(cpu)
-		cpu_drain_all(space, per_cpu_ptr(space->cpu, cpu));
+	for_each_possible_cpu(cpu) {
+		iova_cpu_drain(&space->pool, per_cpu_ptr(space->cpu, cpu));
+		iova_pool_reap(&space->pool);
+	}
 }
 
 static bool alloc_small(struct iova_space *space,
@@ -521,6 +281,7 @@ bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 	struct iova_cpu_word *word;
 	struct iova_cpu *cpu;
 	unsigned long flags;
+	unsigned int zone;
 	bool taken = false;
 
 	/* No range within a word crosses a boundary of at least a word. */
@@ -529,8 +290,10 @@ bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 		cpu = this_cpu_ptr(space->cpu);
 		raw_spin_lock(&cpu->lock);
 		word = &cpu->word[cpu->at];
-		if (likely(word->zone == iova_pool_zone(&space->pool, req->limit)))
-			taken = iova_cpu_word_alloc(word, req, range);
+		zone = iova_pool_zone(&space->pool, req->limit);
+		taken = (word->zone == zone &&
+			 iova_cpu_word_alloc(word, req, range)) ||
+			iova_cpu_reuse(cpu, zone, req, range);
 		raw_spin_unlock(&cpu->lock);
 		local_irq_restore(flags);
 	}
@@ -567,28 +330,24 @@ static noinline unsigned long alloc_one_slow(struct iova_space *space,
 unsigned long iova_space_alloc_one(struct iova_space *space,
 				   unsigned long limit)
 {
+	struct iova_request req = { .size = 1, .align = 1, .limit = limit };
+	unsigned int zone = iova_pool_zone(&space->pool, limit);
 	struct iova_cpu_word *word;
 	struct iova_range range;
 	struct iova_cpu *cpu;
-	unsigned long flags, first;
+	unsigned long flags;
 	bool taken;
-	u64 free;
 
 	local_irq_save(flags);
 	cpu = this_cpu_ptr(space->cpu);
 	raw_spin_lock(&cpu->lock);
 	word = &cpu->word[cpu->at];
-	free = word->free;
-	first = word->base + (free ? __ffs64(free) : 0);
-	taken = free && word->zone == iova_pool_zone(&space->pool, limit) &&
-		first <= limit;
-	if (likely(taken)) {
-		word->free = free & (free - 1);
-		iova_chunk_set_range(word->chunk, first, 1, &range);
-	}
+	taken = (word->zone == zone &&
+		 iova_cpu_word_alloc(word, &req, &range)) ||
+		iova_cpu_reuse(cpu, zone, &req, &range);
 	raw_spin_unlock(&cpu->lock);
 	local_irq_restore(flags);
-	return likely(taken) ? first : alloc_one_slow(space, limit);
+	return likely(taken) ? range.first : alloc_one_slow(space, limit);
 }
 EXPORT_SYMBOL_IF_KUNIT(iova_space_alloc_one);
 
@@ -740,26 +499,22 @@ static noinline void free_extent(struct iova_space *space,
 static noinline void release_slow(struct iova_space *space,
 				  const struct iova_range *range)
 {
-	unsigned long base = ALIGN_DOWN(range->first, IOVA_WORD);
 	unsigned long size = range->last - range->first + 1;
 	struct iova_chunk *c = to_chunk(range->extent);
-	unsigned int w = iova_base_word(base);
+	unsigned int w = iova_base_word(range->first);
 	struct iova_cpu *cpu;
 	unsigned long flags;
 
 	local_irq_save(flags);
 	WRITE_ONCE(c->size[range->first % IOVA_CHUNK_GRANULES], 0);
 	if (size > IOVA_WORD) {
-		free_word(space, c, w, ~0ULL);
-		free_word(space, c, w + 1, iova_word_bits(0, size - IOVA_WORD));
-	} else if (c->zone <= IOVA_ZONE_UNCACHED || READ_ONCE(c->reserved)) {
-		free_word(space, c, w, iova_word_bits(range->first, size));
+		iova_pool_free_bits(&space->pool, c, w, ~0ULL);
+		iova_pool_free_bits(&space->pool, c, w + 1,
+				    iova_word_bits(0, size - IOVA_WORD));
 	} else {
 		cpu = this_cpu_ptr(space->cpu);
 		raw_spin_lock(&cpu->lock);
-		iova_cpu_word_fill(space, cpu,
-				   iova_cpu_word_for(space, cpu, base), c, base,
-				   iova_word_bits(range->first, size));
+		iova_cpu_free(&space->pool, cpu, range);
 		raw_spin_unlock(&cpu->lock);
 	}
 	local_irq_restore(flags);
@@ -779,7 +534,7 @@ void iova_space_release(struct iova_space *space,
 			const struct iova_range *range)
 {
 	struct iova_chunk *c = to_chunk(range->extent);
-	unsigned long first = range->first;
+	unsigned long first = range->first, size = range->last - first + 1;
 	bool taken = false;
 	struct iova_cpu_word *word;
 	struct iova_cpu *cpu;
@@ -789,20 +544,23 @@ void iova_space_release(struct iova_space *space,
 		free_extent(space, range->extent);
 		return;
 	}
-	/* Free into the cached word that was used last, if it is the same. */
-	if (likely(range->last - first < IOVA_WORD)) {
+	if (likely(size <= IOVA_WORD)) {
 		local_irq_save(flags);
 		cpu = this_cpu_ptr(space->cpu);
 		raw_spin_lock(&cpu->lock);
+		/* What is freed of the word that was used last stays with it. */
 		word = &cpu->word[cpu->at];
-		taken = word->base == ALIGN_DOWN(first, IOVA_WORD) &&
-			!READ_ONCE(c->reserved);
-		if (likely(taken)) {
-			WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], 0);
+		if (word->base == ALIGN_DOWN(first, IOVA_WORD) &&
+		    !READ_ONCE(c->reserved)) {
 			word->chunk = c;
-			word->free |= iova_word_bits(first, range->last -
-							    first + 1);
+			word->free |= iova_word_bits(first, size);
+			taken = true;
+		} else {
+			taken = iova_cpu_keep(&space->pool, cpu, c, first,
+					      size);
 		}
+		if (likely(taken))
+			WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], 0);
 		raw_spin_unlock(&cpu->lock);
 		local_irq_restore(flags);
 	}
@@ -948,26 +706,6 @@ struct iova_reservation {
 	u64 busy[IOVA_WORDS];
 };
 
-/* Remove what a CPU has in its cache, as it would be allocated later. */
-static void reserve_from_cpu(struct iova_reservation *r, struct iova_cpu *cpu)
-{
-	struct iova_cpu_word *word;
-	unsigned long flags;
-	unsigned int w;
-	u64 bits;
-
-	raw_spin_lock_irqsave(&cpu->lock, flags);
-	for (word = cpu->word; word < cpu->word + IOVA_CPU_WORDS; word++) {
-		if (!word->free || word->chunk != r->chunk)
-			continue;
-		w = iova_base_word(word->base);
-		bits = word->free & r->fresh[w];
-		word->free &= ~bits;
-		r->busy[w] &= ~bits;
-	}
-	raw_spin_unlock_irqrestore(&cpu->lock, flags);
-}
-
 /*
  * Reserve [first, last] of @r->chunk: only what is in the cache of a CPU can
  * still be allocated, and the chunk is no longer freed.
@@ -998,13 +736,16 @@ static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
 /* Return: -EBUSY if any of the granules are in use. */
 static int chunk_reserve_end(struct iova_reservation *r)
 {
+	u64 cached[IOVA_WORDS] = {}, busy = 0;
 	unsigned int cpu, w;
-	u64 busy = 0;
 
+	/* What a CPU has in its cache would be allocated later. */
 	for_each_possible_cpu(cpu)
-		reserve_from_cpu(r, per_cpu_ptr(r->space->cpu, cpu));
+		iova_cpu_drain_chunk(&r->space->pool,
+				     per_cpu_ptr(r->space->cpu, cpu),
+				     r->chunk, cached);
 	for (w = 0; w < IOVA_WORDS; w++)
-		busy |= r->busy[w];
+		busy |= r->busy[w] & ~cached[w];
 	iova_pool_sort(&r->space->pool, r->chunk);
 	return busy ? -EBUSY : 0;
 }
@@ -1097,8 +838,7 @@ EXPORT_SYMBOL_IF_KUNIT(iova_space_reserve);
 int iova_space_init(struct iova_space *space, unsigned long first,
 		    unsigned long last, unsigned int granule_shift)
 {
-	struct iova_cpu *of;
-	unsigned int cpu, i;
+	unsigned int cpu;
 
 	if (first == IOVA_NONE || first > last || last == ULONG_MAX)
 		return -EINVAL;
@@ -1106,12 +846,8 @@ int iova_space_init(struct iova_space *space, unsigned long first,
 	space->cpu = alloc_percpu(struct iova_cpu);
 	if (!space->cpu)
 		return -ENOMEM;
-	for_each_possible_cpu(cpu) {
-		of = per_cpu_ptr(space->cpu, cpu);
-		raw_spin_lock_init(&of->lock);
-		for (i = 0; i < IOVA_CPU_WORDS; i++)
-			of->word[i].base = IOVA_NO_WORD;
-	}
+	for_each_possible_cpu(cpu)
+		iova_cpu_init(per_cpu_ptr(space->cpu, cpu));
 	iova_pool_init(&space->pool, first, last, granule_shift);
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include "iova-chunk.c"
 #include "iova-pool.c"
 #include "iova-spanning.c"
+#include "iova-cpu.c"
 #include "iova-space.c"
 #include "flush.c"
 

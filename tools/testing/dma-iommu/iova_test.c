@@ -11,6 +11,7 @@
 #include "iova-chunk.c"
 #include "iova-pool.c"
 #include "iova-spanning.c"
+#include "iova-cpu.c"
 #include "iova-space.c"
 
 /*
@@ -128,6 +129,40 @@ static struct iova_gaps check_subtree(const struct rb_node *node)
 	return most;
 }
 
+/* Check what a CPU keeps, and add its granules of @c. */
+static void add_kept(struct iova_space *space, const struct iova_cpu *of,
+		     const struct iova_chunk *c, u64 *cached)
+{
+	unsigned int at, zone, order, w, entries = 0, kept;
+	const struct iova_cpu_range *r;
+	u64 bits;
+
+	for (zone = 0; zone < IOVA_ZONES; zone++) {
+		kept = 0;
+		for (order = 0; order < IOVA_CPU_ORDERS; order++) {
+			for (at = of->top[zone][order]; at; at = of->next[at - 1]) {
+				r = &of->range[at - 1];
+				FAIL_IF(!r->size || iova_cpu_order(r->size) != order);
+				FAIL_IF(r->first % IOVA_WORD + r->size > IOVA_WORD);
+				FAIL_IF(++entries > IOVA_CPU_RANGES);
+				kept += r->size;
+				if (of->range_chunk[at - 1] != c)
+					continue;
+				w = r->first / IOVA_WORD;
+				bits = iova_word_bits(r->first, r->size);
+				FAIL_IF(cached[w] & bits);
+				FAIL_IF(bits & ~c->used[w].counter);
+				cached[w] |= bits;
+			}
+		}
+		FAIL_IF(kept != of->kept[zone]);
+		FAIL_IF(kept > space->pool.keep_max[zone]);
+	}
+	for (at = of->unused; at; at = of->next[at - 1])
+		FAIL_IF(++entries > IOVA_CPU_RANGES);
+	FAIL_IF(entries != IOVA_CPU_RANGES);
+}
+
 /* Whether @c is a CPU chunk; and its granules that are in the caches of CPUs */
 static bool chunk_is_cpu_chunk(struct iova_space *space,
 			       const struct iova_chunk *c, u64 *cached)
@@ -160,6 +195,7 @@ static bool chunk_is_cpu_chunk(struct iova_space *space,
 			FAIL_IF(word->free & ~c->used[w].counter);
 			cached[w] |= word->free;
 		}
+		add_kept(space, of, c, cached);
 	}
 	FAIL_IF(cpus > 1);
 	return cpus;

@@ -312,6 +312,8 @@ static inline void raw_spin_unlock(raw_spinlock_t *l)
  */
 
 #define NR_CPUS			4
+#define num_possible_cpus()	NR_CPUS
+
 #define for_each_possible_cpu(cpu) \
 	for ((cpu) = 0; (cpu) < NR_CPUS; (cpu)++)
 
@@ -330,7 +332,7 @@ void shim_cpu_put(void);
 #define local_irq_restore(flags) do { (void)(flags); shim_cpu_put(); } while (0)
 #endif
 
-#define SHIM_PERCPU		512
+#define SHIM_PERCPU		2112
 #define alloc_percpu(type)						\
 	({								\
 		BUILD_BUG_ON(sizeof(type) > SHIM_PERCPU);		\

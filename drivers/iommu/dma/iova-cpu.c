@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The cache of a CPU, in front of the pool.
+ *
+ * A CPU has free granules to itself, which are marked used in their chunks. It
+ * allocates and frees them without a lock but its own. There are three kinds,
+ * from the one that is used first to the last:
+ *
+ *   words       free granules of a few words, used from the lowest on, so that
+ *               ranges allocated one after another are neighbours
+ *   ranges      what has been freed, as it was; in a stack for each size, so that
+ *               the order in which ranges come back costs nothing
+ *   CPU chunks  one for each zone, from which words are refilled
+ *
+ * When there is no room to keep a range, many are put back at a time, with the
+ * lock of the pool taken once. How many granules a CPU may keep follows from the
+ * size of the zone and the number of CPUs (&iova_pool.keep_max).
+ *
+ * Other CPUs only drain a cache: before a request is refused, and when granules
+ * become reserved.
+ */
+
+#include <linux/bitops.h>
+#include <linux/lockdep.h>
+
+#include "iova-cpu.h"
+
+/* Ranges to put back at a time */
+#define IOVA_CPU_PUT_BACK	32
+
+/* Most kept ranges to look at for a request */
+#define IOVA_CPU_TRIES		4
+
+/**
+ * iova_cpu_init - initialise with nothing cached
+ * @cpu: the cache, all zero
+ *
+ * Context: Any.
+ */
+void iova_cpu_init(struct iova_cpu *cpu)
+{
+	unsigned int i;
+
+	raw_spin_lock_init(&cpu->lock);
+	for (i = 0; i < IOVA_CPU_WORDS; i++)
+		cpu->word[i].base = IOVA_NO_WORD;
+	for (i = 0; i < IOVA_CPU_RANGES; i++)
+		cpu->next[i] = i;
+	cpu->unused = IOVA_CPU_RANGES;
+}
+
+/*
+ * Words.
+ */
+
+/* Give the free granules of a cached word back to its chunk. */
+static void word_drain(struct iova_pool *pool, struct iova_cpu_word *word)
+{
+	if (word->free)
+		iova_pool_free_bits(pool, word->chunk,
+				    iova_base_word(word->base), word->free);
+	word->free = 0;
+}
+
+/* The cached word at @base, or one that can be filled with it */
+static struct iova_cpu_word *word_for(struct iova_pool *pool,
+				      struct iova_cpu *cpu, unsigned long base)
+{
+	unsigned int i;
+
+	for (i = 0; i < IOVA_CPU_WORDS; i++) {
+		if (!(cpu->filled & BIT(i)))
+			continue;
+		if (cpu->word[i].base == base)
+			return &cpu->word[i];
+		if (!cpu->word[i].free && i != cpu->at)
+			cpu->filled &= ~BIT(i);
+	}
+	i = ffz(cpu->filled);
+	if (i >= IOVA_CPU_WORDS) {
+		i = cpu->victim;
+		cpu->victim = (i + 1) % IOVA_CPU_WORDS;
+		word_drain(pool, &cpu->word[i]);
+	}
+	return &cpu->word[i];
+}
+
+static bool words_alloc(struct iova_cpu *cpu, unsigned int zone,
+			const struct iova_request *req,
+			struct iova_range *range)
+{
+	unsigned long filled = cpu->filled;
+	struct iova_cpu_word *word;
+	unsigned int i;
+
+	for_each_set_bit(i, &filled, IOVA_CPU_WORDS) {
+		word = &cpu->word[i];
+		if (!word->free) {
+			if (i != cpu->at)
+				cpu->filled &= ~BIT(i);
+		} else if (word->zone == zone &&
+			   iova_cpu_word_alloc(word, req, range)) {
+			cpu->at = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Move the free granules of word @w of the CPU chunk @c into the cache. */
+static void word_refill(struct iova_pool *pool, struct iova_cpu *cpu,
+			struct iova_chunk *c, unsigned int w, unsigned int zone)
+{
+	unsigned long base = c->extent.first + w * IOVA_WORD;
+	u64 free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
+	const u64 *reserved = READ_ONCE(c->reserved);
+	struct iova_cpu_word *word;
+
+	if (unlikely(reserved))
+		free &= ~READ_ONCE(reserved[w]);
+	word = word_for(pool, cpu, base);
+	word->chunk = c;
+	word->base = base;
+	word->zone = zone;
+	word->free |= free;
+	cpu->at = word - cpu->word;
+	cpu->filled |= BIT(cpu->at);
+}
+
+/*
+ * Refill the cache from the CPU chunk, word after word, until one has a place
+ * for @req. Each word is looked at once; granules that are freed later are found
+ * when the chunk becomes partial.
+ */
+static bool words_refill(struct iova_pool *pool, struct iova_cpu *cpu,
+			 unsigned int zone, const struct iova_request *req)
+{
+	struct iova_chunk *c = cpu->chunk[zone];
+	unsigned int w;
+	u64 free;
+
+	while (cpu->unseen[zone]) {
+		w = __ffs(cpu->unseen[zone]);
+		cpu->unseen[zone] &= cpu->unseen[zone] - 1;
+		free = iova_chunk_free_mask(c, w);
+		if (!free || !iova_request_starts(free, c->extent.first +
+						   w * IOVA_WORD, req))
+			continue;
+		word_refill(pool, cpu, c, w, zone);
+		return true;
+	}
+	return false;
+}
+
+static void words_drain(struct iova_pool *pool, struct iova_cpu *cpu,
+			const struct iova_chunk *c)
+{
+	struct iova_cpu_word *word;
+
+	for (word = cpu->word; word < cpu->word + IOVA_CPU_WORDS; word++)
+		if (!c || word->chunk == c)
+			word_drain(pool, word);
+}
+
+/*
+ * Ranges.
+ */
+
+/**
+ * struct iova_cpu_bits - granules of a word that are being put back
+ * @c: the chunk
+ * @w: the word
+ * @bits: the granules; none yet if 0
+ */
+struct iova_cpu_bits {
+	struct iova_chunk *c;
+	unsigned int w;
+	u64 bits;
+};
+
+static void bits_free(struct iova_pool *pool, const struct iova_cpu_bits *b)
+{
+	if (b->bits)
+		iova_pool_free_bits_locked(pool, b->c, b->w, b->bits);
+}
+
+/*
+ * Put the ranges of a stack back, at most @most of them. Neighbours that were
+ * freed one after another are put back at once.
+ * Return: how many there were.
+ */
+static unsigned int stack_put_back(struct iova_pool *pool, struct iova_cpu *cpu,
+				   unsigned int zone, unsigned int order,
+				   unsigned int most)
+{
+	u8 *top = &cpu->top[zone][order];
+	struct iova_cpu_bits b = {};
+	struct iova_cpu_range kept;
+	struct iova_chunk *c;
+	unsigned int n, w;
+
+	lockdep_assert_held(&pool->lock);
+	for (n = 0; *top && n < most; n++) {
+		kept = cpu->range[*top - 1];
+		c = cpu->range_chunk[*top - 1];
+		w = kept.first / IOVA_WORD;
+		if (c != b.c || w != b.w) {
+			bits_free(pool, &b);
+			b = (struct iova_cpu_bits) { .c = c, .w = w };
+		}
+		b.bits |= iova_word_bits(kept.first, kept.size);
+		cpu->kept[zone] -= kept.size;
+		iova_cpu_pop(cpu, top);
+	}
+	bits_free(pool, &b);
+	return n;
+}
+
+/*
+ * Put many ranges back, first those for requests like the one for @zone and
+ * @order.
+ * Return: how many.
+ */
+static unsigned int put_back(struct iova_pool *pool, struct iova_cpu *cpu,
+			     unsigned int zone, unsigned int order)
+{
+	unsigned int stacks = IOVA_ZONES * IOVA_CPU_ORDERS, n = 0, i;
+	unsigned int at = zone * IOVA_CPU_ORDERS + order;
+
+	raw_spin_lock(&pool->lock);
+	for (i = 0; i < stacks && n < IOVA_CPU_PUT_BACK; i++) {
+		n += stack_put_back(pool, cpu, at / IOVA_CPU_ORDERS,
+				    at % IOVA_CPU_ORDERS,
+				    IOVA_CPU_PUT_BACK - n);
+		at = (at + 1) % stacks;
+	}
+	raw_spin_unlock(&pool->lock);
+	return n;
+}
+
+/**
+ * iova_cpu_reuse_slow - allocate a kept range that is not just what is needed
+ * @cpu: this CPU's cache
+ * @zone: zone of the request
+ * @req: what the range has to satisfy; up to IOVA_WORD granules
+ * @range: where to store it
+ *
+ * Looks at a few ranges, and keeps what it does not need of one.
+ *
+ * Context: The caller holds &iova_cpu.lock, interrupts are off.
+ * Return: false if none of them will do.
+ */
+bool iova_cpu_reuse_slow(struct iova_cpu *cpu, unsigned int zone,
+			 const struct iova_request *req,
+			 struct iova_range *range)
+{
+	u8 *link = &cpu->top[zone][iova_cpu_order(req->size)];
+	unsigned int tries = IOVA_CPU_TRIES, at, order;
+	struct iova_cpu_range *kept;
+	unsigned long first;
+	struct iova_chunk *c;
+
+	for (; *link && tries--; link = &cpu->next[*link - 1]) {
+		at = *link;
+		kept = &cpu->range[at - 1];
+		c = cpu->range_chunk[at - 1];
+		first = c->extent.first + kept->first;
+		if (kept->size < req->size || first & (req->align - 1) ||
+		    first + req->size - 1 > req->limit)
+			continue;
+		cpu->kept[zone] -= req->size;
+		if (kept->size == req->size) {
+			iova_cpu_pop(cpu, link);
+		} else {
+			kept->first += req->size;
+			kept->size -= req->size;
+			order = iova_cpu_order(kept->size);
+			*link = cpu->next[at - 1];
+			cpu->next[at - 1] = cpu->top[zone][order];
+			cpu->top[zone][order] = at;
+		}
+		iova_chunk_set_range(c, first, req->size, range);
+		return true;
+	}
+	return false;
+}
+
+/**
+ * iova_cpu_free - free a range that iova_cpu_keep() does not keep
+ * @pool: of the address space
+ * @cpu: this CPU's cache
+ * @range: up to IOVA_WORD granules
+ *
+ * Context: The caller holds &iova_cpu.lock, interrupts are off. It ends with
+ * iova_pool_reap().
+ */
+void iova_cpu_free(struct iova_pool *pool, struct iova_cpu *cpu,
+		   const struct iova_range *range)
+{
+	unsigned int size = range->last - range->first + 1;
+	struct iova_chunk *c = to_chunk(range->extent);
+	unsigned int zone = READ_ONCE(pool->zone_for[c->zone]);
+
+	if (size <= pool->keep_max[zone] && !READ_ONCE(c->reserved)) {
+		put_back(pool, cpu, zone, iova_cpu_order(size));
+		if (iova_cpu_keep(pool, cpu, c, range->first, size))
+			return;
+	}
+	iova_pool_free_bits(pool, c, iova_base_word(range->first),
+			    iova_word_bits(range->first, size));
+}
+
+/*
+ * All together.
+ */
+
+/**
+ * iova_cpu_alloc - allocate from what is cached
+ * @cpu: this CPU's cache
+ * @zone: zone of the request
+ * @req: what the range has to satisfy
+ * @range: where to store it
+ *
+ * Context: The caller holds &iova_cpu.lock, interrupts are off.
+ * Return: false if nothing of it will do.
+ */
+bool iova_cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
+		    const struct iova_request *req, struct iova_range *range)
+{
+	return req->size <= IOVA_WORD &&
+	       (words_alloc(cpu, zone, req, range) ||
+		iova_cpu_reuse_slow(cpu, zone, req, range));
+}
+
+/**
+ * iova_cpu_alloc_chunk - allocate from the CPU chunk
+ * @pool: of the address space
+ * @cpu: this CPU's cache
+ * @zone: zone of the request
+ * @req: what the range has to satisfy
+ * @range: where to store it
+ *
+ * Context: The caller holds &iova_cpu.lock, interrupts are off.
+ * Return: false if the chunk has no place, or there is none.
+ */
+bool iova_cpu_alloc_chunk(struct iova_pool *pool, struct iova_cpu *cpu,
+			  unsigned int zone, const struct iova_request *req,
+			  struct iova_range *range)
+{
+	struct iova_chunk *c = cpu->chunk[zone];
+
+	if (!c || c->extent.last > req->limit)
+		return false;
+	if (req->size <= IOVA_WORD)
+		return words_refill(pool, cpu, zone, req) &&
+		       iova_cpu_word_alloc(&cpu->word[cpu->at], req, range);
+	words_drain(pool, cpu, c);
+	return iova_chunk_take(c, req, range);
+}
+
+/**
+ * iova_cpu_install - give a CPU another chunk to refill from
+ * @cpu: this CPU's cache
+ * @zone: zone of the requests that it is for
+ * @c: a CPU chunk that no CPU has
+ *
+ * Context: The caller holds &iova_cpu.lock, interrupts are off.
+ * Return: the chunk that the CPU had, for iova_pool_put_partial(); or NULL.
+ */
+struct iova_chunk *iova_cpu_install(struct iova_cpu *cpu, unsigned int zone,
+				    struct iova_chunk *c)
+{
+	struct iova_chunk *old = cpu->chunk[zone];
+
+	cpu->chunk[zone] = c;
+	cpu->unseen[zone] = GENMASK(IOVA_WORDS - 1, 0);
+	WRITE_ONCE(cpu->recent, c);
+	return old;
+}
+
+/**
+ * iova_cpu_drain - give back all that a CPU has
+ * @pool: of the address space
+ * @cpu: the cache of any CPU
+ *
+ * Context: Any. The caller ends with iova_pool_reap().
+ */
+void iova_cpu_drain(struct iova_pool *pool, struct iova_cpu *cpu)
+{
+	unsigned long flags;
+	unsigned int zone;
+
+	raw_spin_lock_irqsave(&cpu->lock, flags);
+	words_drain(pool, cpu, NULL);
+	while (put_back(pool, cpu, 0, 0))
+		;
+	WRITE_ONCE(cpu->recent, NULL);
+	for (zone = 0; zone < IOVA_ZONES; zone++) {
+		if (cpu->chunk[zone])
+			iova_pool_put_partial(pool, cpu->chunk[zone]);
+		cpu->chunk[zone] = NULL;
+		cpu->unseen[zone] = 0;
+	}
+	raw_spin_unlock_irqrestore(&cpu->lock, flags);
+}
+
+/**
+ * iova_cpu_drain_chunk - give back what a CPU has cached of a chunk
+ * @pool: of the address space
+ * @cpu: the cache of any CPU
+ * @c: the chunk
+ * @drained: by word of the chunk, where to add the granules that were cached
+ *
+ * Kept ranges of other chunks are put back, too.
+ *
+ * Context: Any. The caller ends with iova_pool_reap().
+ */
+void iova_cpu_drain_chunk(struct iova_pool *pool, struct iova_cpu *cpu,
+			  const struct iova_chunk *c, u64 *drained)
+{
+	const struct iova_cpu_range *kept;
+	struct iova_cpu_word *word;
+	unsigned long flags;
+	unsigned int i, at;
+
+	raw_spin_lock_irqsave(&cpu->lock, flags);
+	for (word = cpu->word; word < cpu->word + IOVA_CPU_WORDS; word++)
+		if (word->free && word->chunk == c)
+			drained[iova_base_word(word->base)] |= word->free;
+	words_drain(pool, cpu, c);
+	for (i = 0; i < IOVA_ZONES * IOVA_CPU_ORDERS; i++) {
+		at = cpu->top[i / IOVA_CPU_ORDERS][i % IOVA_CPU_ORDERS];
+		for (; at; at = cpu->next[at - 1]) {
+			kept = &cpu->range[at - 1];
+			if (cpu->range_chunk[at - 1] == c)
+				drained[kept->first / IOVA_WORD] |=
+					iova_word_bits(kept->first, kept->size);
+		}
+	}
+	while (put_back(pool, cpu, 0, 0))
+		;
+	raw_spin_unlock_irqrestore(&cpu->lock, flags);
+}

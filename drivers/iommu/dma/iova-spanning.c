@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Ranges of more than one extent: the last resort before a request is refused.
+ *
+ * All other searches look at what is certain, or likely, to have a place: a gap
+ * between extents, or a word of a chunk. But free granules may also be next to
+ * each other in two words, in two chunks, or in a chunk and a gap. The search
+ * here goes from the limit downwards through all extents and finds the highest
+ * place of any kind, so a request that it refuses has none.
+ *
+ * A place in one chunk is taken as a range of that chunk if it has the form of
+ * one. Any other is taken piece by piece, and becomes a spanning range:
+ *
+ *   extents      | chunk 1 1 0 0 |   gap   | chunk 0 0 0 1 | large |
+ *   taken for it             1 1   [large]         1 1
+ *   spanning                 |---------------------|
+ *
+ * In a chunk it takes granules, in a gap an extent. What makes it one range is
+ * one more extent, in a tree of its own (&iova_pool.spanning), which is what a
+ * claim finds.
+ *
+ * The lock is held for one extent at a time. So others may take granules of the
+ * place meanwhile, and then the search begins again.
+ */
+
+#include <linux/bitops.h>
+#include <linux/lockdep.h>
+#include <linux/slab.h>
+
+#include "iova-spanning.h"
+
+/* Most places to lose to other CPUs before a request is refused */
+#define IOVA_LOST_PLACES	64
+
+/**
+ * struct iova_search - a search from the limit downwards
+ * @req: what the range has to satisfy
+ * @end: all granules from here on have been looked at
+ * @run_end: where the run of free granules ends that reaches down to @end
+ */
+struct iova_search {
+	const struct iova_request *req;
+	unsigned long end;
+	unsigned long run_end;
+};
+
+/* Go on to @first; the granules from there to @s->end are free. */
+static unsigned long search_free(struct iova_search *s, unsigned long first)
+{
+	s->end = first;
+	return iova_highest_place(first, s->run_end, s->req);
+}
+
+/* Go on to @first; the granule there is in use. */
+static void search_used(struct iova_search *s, unsigned long first)
+{
+	s->end = first;
+	s->run_end = first;
+}
+
+/*
+ * Search the runs of @free, granules of the word at @base, that end within the
+ * word.
+ */
+static unsigned long search_runs(const struct iova_search *s,
+				 unsigned long base, u64 free)
+{
+	unsigned int end, first;
+	unsigned long place;
+
+	if (s->req->size > IOVA_WORD ||
+	    !iova_request_starts(free, base, s->req))
+		return IOVA_NONE;
+	while (free) {
+		end = fls64(free);
+		first = fls64(~free & iova_word_bits(0, end));
+		place = iova_highest_place(base + first, base + end, s->req);
+		if (place != IOVA_NONE || !first)
+			return place;
+		free &= iova_word_bits(0, first);
+	}
+	return IOVA_NONE;
+}
+
+/* Search the granules of a word, @free of which are free, below @s->end. */
+static unsigned long search_word(struct iova_search *s, unsigned long base,
+				 u64 free)
+{
+	unsigned int n = s->end - base;
+	u64 used = ~free & iova_word_bits(0, n);
+	unsigned long place;
+
+	if (!used)
+		return search_free(s, base);
+	if (fls64(used) < n) {
+		place = search_free(s, base + fls64(used));
+		if (place != IOVA_NONE)
+			return place;
+	}
+	place = search_runs(s, base, free & (iova_word_bits(0, fls64(used))));
+	search_used(s, base + __ffs64(used));
+	s->end = base;
+	return place;
+}
+
+static unsigned long search_chunk(struct iova_search *s,
+				  const struct iova_chunk *c)
+{
+	unsigned long base, place = IOVA_NONE;
+
+	while (place == IOVA_NONE && s->end > c->extent.first) {
+		base = ALIGN_DOWN(s->end - 1, IOVA_WORD);
+		place = search_word(s, base,
+				    iova_chunk_free_mask(c,
+							 iova_base_word(base)));
+	}
+	return place;
+}
+
+/* Search the gap or extent below @s->end. */
+static unsigned long search_extent(struct iova_pool *pool,
+				   struct iova_search *s)
+{
+	struct iova_extent *x = iova_extents_at(&pool->extents, s->end - 1);
+
+	lockdep_assert_held(&pool->lock);
+	if (x->first >= s->end)
+		return search_free(s, x->gap_first);
+	if (x->kind == IOVA_KIND_CHUNK)
+		return search_chunk(s, to_chunk(x));
+	search_used(s, x->first);
+	return IOVA_NONE;
+}
+
+/* The chunk just below @s->end is being created or erased. */
+static bool chunk_is_changing(struct iova_pool *pool,
+			      const struct iova_search *s)
+{
+	struct iova_extent *x = iova_extents_at(&pool->extents, s->end - 1);
+
+	lockdep_assert_held(&pool->lock);
+	return x->first < s->end && x->kind == IOVA_KIND_CHUNK &&
+	       to_chunk(x)->class == IOVA_CLASS_NONE;
+}
+
+static unsigned long find_place(struct iova_pool *pool,
+				const struct iova_request *req)
+{
+	unsigned long lowest = pool->extents.floor.last + 1;
+	unsigned long place = IOVA_NONE, flags;
+	struct iova_search s = { .req = req };
+	bool changing;
+
+	s.end = min(req->limit, pool->extents.ceiling.first - 1) + 1;
+	s.run_end = s.end;
+	while (place == IOVA_NONE && s.end > lowest) {
+		raw_spin_lock_irqsave(&pool->lock, flags);
+		changing = chunk_is_changing(pool, &s);
+		if (!changing)
+			place = search_extent(pool, &s);
+		raw_spin_unlock_irqrestore(&pool->lock, flags);
+		/* Its granules are in reach when that is done. */
+		if (changing)
+			iova_pool_reap_all(pool);
+	}
+	return place;
+}
+
+/* Free the pieces of [first, last]. */
+static void free_pieces(struct iova_pool *pool, unsigned long first,
+			unsigned long last)
+{
+	unsigned long flags, end;
+	struct iova_extent *x;
+
+	for (; first <= last; first = end + 1) {
+		raw_spin_lock_irqsave(&pool->lock, flags);
+		x = iova_extents_at(&pool->extents, first);
+		end = min(last, x->last);
+		if (x->kind == IOVA_KIND_CHUNK) {
+			iova_pool_free_granules(pool, to_chunk(x),
+						first - x->first,
+						end - x->first);
+			x = NULL;
+		}
+		raw_spin_unlock_irqrestore(&pool->lock, flags);
+		if (x) {
+			iova_pool_free_large(pool, x);
+			kfree(x);
+		}
+	}
+	iova_pool_reap(pool);
+}
+
+/*
+ * Take the beginning of [first, last], in a gap with the help of @spare.
+ * Return: the last granule taken; or IOVA_NONE if not all is free any more.
+ */
+static unsigned long take_piece(struct iova_pool *pool, unsigned long first,
+				unsigned long last, struct iova_extent **spare)
+{
+	struct iova_extent *x = iova_extents_at(&pool->extents, first);
+
+	lockdep_assert_held(&pool->lock);
+	if (x->first > first) {
+		**spare = (struct iova_extent) {
+			.kind = IOVA_KIND_LARGE,
+			.first = first,
+			.last = min(last, x->first - 1),
+		};
+		last = (*spare)->last;
+		iova_pool_insert(pool, *spare, x);
+		*spare = NULL;
+		return last;
+	}
+	last = min(last, x->last);
+	if (x->kind != IOVA_KIND_CHUNK ||
+	    to_chunk(x)->class == IOVA_CLASS_NONE ||
+	    !iova_pool_take_granules(pool, to_chunk(x), first - x->first,
+				     last - x->first))
+		return IOVA_NONE;
+	return last;
+}
+
+static int take_pieces(struct iova_pool *pool, unsigned long first,
+		       unsigned long last)
+{
+	struct iova_extent *spare = NULL;
+	unsigned long next = first, end, flags;
+	int ret = 0;
+
+	while (!ret && next <= last) {
+		if (!spare)
+			spare = kmalloc(sizeof(*spare), IOVA_GFP);
+		if (!spare) {
+			ret = -ENOMEM;
+			break;
+		}
+		raw_spin_lock_irqsave(&pool->lock, flags);
+		end = take_piece(pool, next, last, &spare);
+		raw_spin_unlock_irqrestore(&pool->lock, flags);
+		if (end == IOVA_NONE)
+			ret = -EAGAIN;
+		else
+			next = end + 1;
+	}
+	kfree(spare);
+	if (ret && next > first)
+		free_pieces(pool, first, next - 1);
+	return ret;
+}
+
+static int take_spanning(struct iova_pool *pool, unsigned long first,
+			 unsigned long last, struct iova_range *range)
+{
+	struct iova_extent *x = kmalloc(sizeof(*x), IOVA_GFP);
+	unsigned long flags;
+	int ret;
+
+	if (!x)
+		return -ENOMEM;
+	ret = take_pieces(pool, first, last);
+	if (ret) {
+		kfree(x);
+		return ret;
+	}
+	*x = (struct iova_extent) {
+		.kind = IOVA_KIND_SPANNING,
+		.first = first,
+		.last = last,
+		.mapped = true,
+	};
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	iova_extents_insert(&pool->spanning, x,
+			    iova_extents_at(&pool->spanning, first));
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
+	*range = (struct iova_range) {
+		.first = first, .last = last, .extent = x,
+	};
+	return 0;
+}
+
+/*
+ * The chunk of which [first, last] can be an ordinary range: within a word, or
+ * at the beginning of one
+ */
+static struct iova_chunk *chunk_of(struct iova_pool *pool, unsigned long first,
+				   unsigned long last)
+{
+	struct iova_extent *x = iova_extents_at(&pool->extents, first);
+
+	lockdep_assert_held(&pool->lock);
+	if (x->first > first || x->last < last || x->kind != IOVA_KIND_CHUNK ||
+	    to_chunk(x)->class == IOVA_CLASS_NONE)
+		return NULL;
+	if (last / IOVA_WORD == first / IOVA_WORD)
+		return to_chunk(x);
+	if (last - first < IOVA_SMALL_MAX && IS_ALIGNED(first, IOVA_WORD) &&
+	    last - first >= IOVA_WORD)
+		return to_chunk(x);
+	return NULL;
+}
+
+static int take_place(struct iova_pool *pool, unsigned long first,
+		      unsigned long last, struct iova_range *range)
+{
+	struct iova_chunk *c;
+	unsigned long flags;
+	bool taken = false;
+
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	c = chunk_of(pool, first, last);
+	if (c) {
+		taken = iova_pool_take_granules(pool, c, first - c->extent.first,
+						last - c->extent.first);
+		if (taken)
+			iova_chunk_set_range(c, first, last - first + 1, range);
+	}
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
+	if (!c)
+		return take_spanning(pool, first, last, range);
+	return taken ? 0 : -EAGAIN;
+}
+
+/**
+ * iova_spanning_alloc - allocate a range wherever there is a place
+ * @pool: of the address space
+ * @req: what the range has to satisfy
+ * @range: where to store it
+ *
+ * Looks at all extents below the limit until it finds a place, one at a time
+ * under the lock.
+ *
+ * Context: Any.
+ * Return: false if there is no place outside of the caches of CPUs; or if memory
+ * is short.
+ */
+bool iova_spanning_alloc(struct iova_pool *pool,
+			 const struct iova_request *req,
+			 struct iova_range *range)
+{
+	unsigned int tries = IOVA_LOST_PLACES;
+	unsigned long first;
+	int ret = -EAGAIN;
+
+	while (ret == -EAGAIN && tries--) {
+		first = find_place(pool, req);
+		if (first == IOVA_NONE)
+			return false;
+		ret = take_place(pool, first, first + req->size - 1, range);
+	}
+	return !ret;
+}
+
+/**
+ * iova_spanning_free - free a spanning range
+ * @pool: of the address space
+ * @x: its extent, which has been claimed; the caller frees its memory
+ *
+ * Takes one step for each of its pieces.
+ *
+ * Context: Any.
+ */
+void iova_spanning_free(struct iova_pool *pool, struct iova_extent *x)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	iova_extents_erase(&pool->spanning, x);
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
+	free_pieces(pool, x->first, x->last);
+}
