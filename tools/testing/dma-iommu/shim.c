@@ -9,6 +9,7 @@ void radix_tree_node_rcu_free(struct rcu_head *head);
 
 unsigned int shim_passed, shim_failed;
 unsigned int shim_fail_one_in, shim_fail_nth;
+unsigned int shim_nr_cpus = 4;
 __thread u64 shim_seed = 88172645463325252;
 
 static long live;
@@ -405,7 +406,7 @@ void shim_pause(void)
 		sched_yield();
 }
 
-static int cpu_taken[NR_CPUS];
+static int cpu_taken[SHIM_MAX_CPUS];
 static __thread unsigned int cpu_depth;
 
 void shim_cpu_get(void)

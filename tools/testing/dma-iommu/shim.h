@@ -311,7 +311,10 @@ static inline void raw_spin_unlock(raw_spinlock_t *l)
  * CPUs.
  */
 
-#define NR_CPUS			4
+/* A test may have more of them, or fewer, before it makes anything that is per CPU. */
+#define SHIM_MAX_CPUS		256U
+extern unsigned int shim_nr_cpus;
+#define NR_CPUS			shim_nr_cpus
 #define num_possible_cpus()	NR_CPUS
 
 #define for_each_possible_cpu(cpu) \
