@@ -40,13 +40,16 @@ enum iommu_dma_cookie_type {
  * @flush: deferred invalidation
  * @bounces: &struct iommu_dma_bounce by granule
  * @deferrable: the IOMMU can defer invalidation
+ * @low_used_up: a device that prefers addresses below 4 GiB has got others
+ * @low_refused: granules of a request that had no place below 4 GiB
+ * @low_until: until then, in jiffies, none as large looks for one there
  * @msi_next: next free address in the window of an IOMMU_DMA_COOKIE_MSI
  * @msi_pages: doorbells mapped so far
  * @lock: serialises the first set-up; protects @msi_next and @msi_pages; not
  *	held while regions are reserved
  *
  * Lock order: @lock; &iommu_dma_flush.lock; then these, of which no two are
- * held at once: the locks of @bounces and of &iova_pool.chunks, those of the
+ * held at once: the lock of @bounces, those of &iova_pool.chunks and of the
  * CPUs' caches with &iova_pool.lock inside, and &iommu_dma_flush.pages_lock.
  *
  * With IOMMU_DMA_COOKIE_MSI only @domain, @type, @lock and the msi fields are
@@ -63,6 +66,9 @@ struct iommu_dma_cookie {
 	struct iommu_dma_flush flush;
 	struct xarray bounces;
 	bool deferrable;
+	bool low_used_up;
+	unsigned long low_refused;
+	unsigned long low_until;
 	dma_addr_t msi_next;
 	struct list_head msi_pages;
 	struct mutex lock;

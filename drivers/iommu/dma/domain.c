@@ -189,6 +189,7 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 			     dev->iommu->shadow_on_flush);
 	cookie->larger_page = larger ? BIT(__ffs(larger)) : SIZE_MAX;
 	cookie->guard = iommu_dma_guard;
+	cookie->low_refused = ULONG_MAX;
 	cookie->last = ((last + 1) << shift) - 1;
 	cookie->granule_shift = shift;
 	cookie->deferrable = device_iommu_capable(dev, IOMMU_CAP_DEFERRED_FLUSH);

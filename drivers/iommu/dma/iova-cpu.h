@@ -43,9 +43,11 @@ struct iova_cpu_word {
  * @size: granules, 1 to IOVA_WORD; it does not cross from one word to the next
  */
 struct iova_cpu_range {
-	u16 first : IOVA_CHUNK_SHIFT;
-	u16 size : 16 - IOVA_CHUNK_SHIFT;
+	u16 first : 9;
+	u16 size : 7;
 };
+
+static_assert(IOVA_CHUNK_GRANULES == BIT(9) && IOVA_WORD < BIT(7));
 
 /**
  * struct iova_cpu - the cache of a CPU

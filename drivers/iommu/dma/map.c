@@ -42,6 +42,9 @@ struct addr_limit {
 	bool quick;
 };
 
+/* When to look below 4 GiB again: what was unmapped may be free by then */
+#define IOMMU_DMA_LOW_RETRY_MS	10
+
 /*
  * Large pages need aligned addresses, so the largest page that fits in the size
  * sets the alignment to try first.
@@ -106,6 +109,28 @@ static bool try_limit_slow(struct iommu_dma_cookie *cookie,
 	return !limit.soft && try_limit(cookie, req, req->align, limit, range);
 }
 
+static __always_inline bool
+prefers_32bit(const struct device *dev, const struct iommu_dma_cookie *cookie,
+	      const struct iommu_dma_iova_req *req)
+{
+	return iommu_dma_prefers_32bit(dev, cookie,
+				       req->size >> cookie->granule_shift);
+}
+
+/* A request that had no place below 4 GiB has one above. */
+static void note_low_refused(struct device *dev,
+			     struct iommu_dma_cookie *cookie,
+			     const struct iommu_dma_iova_req *req, u64 last)
+{
+	WRITE_ONCE(cookie->low_until,
+		   jiffies + msecs_to_jiffies(IOMMU_DMA_LOW_RETRY_MS));
+	WRITE_ONCE(cookie->low_refused, req->size >> cookie->granule_shift);
+	if (READ_ONCE(cookie->low_used_up))
+		return;
+	WRITE_ONCE(cookie->low_used_up, true);
+	dev_notice(dev, "Using %d-bit DMA addresses\n", fls64(last));
+}
+
 /* The first try has failed. */
 static noinline bool alloc_iova_slow(struct device *dev,
 				     struct iommu_dma_cookie *cookie,
@@ -113,17 +138,17 @@ static noinline bool alloc_iova_slow(struct device *dev,
 				     u64 last, struct iova_range *range)
 {
 	struct addr_limit limit = { DMA_BIT_MASK(32), .soft = true };
+	bool low = last > limit.last && prefers_32bit(dev, cookie, req);
 	u64 largest;
 
-	if (iommu_dma_prefers_32bit(dev) && last > limit.last) {
-		if (try_limit_slow(cookie, req, limit, range))
-			return true;
-		dev->iommu->pci_32bit_workaround = false;
-		dev_notice(dev, "Using %d-bit DMA addresses\n", fls64(last));
-	}
-	limit = (struct addr_limit) { last };
-	if (try_limit_slow(cookie, req, limit, range))
+	if (low && try_limit_slow(cookie, req, limit, range))
 		return true;
+	limit = (struct addr_limit) { last };
+	if (try_limit_slow(cookie, req, limit, range)) {
+		if (low)
+			note_low_refused(dev, cookie, req, last);
+		return true;
+	}
 
 	if (req->nowarn)
 		return false;
@@ -140,7 +165,7 @@ static __always_inline bool alloc_iova(struct device *dev,
 				       struct iova_range *range)
 {
 	u64 last = iommu_dma_limit(dev, cookie, req->mask);
-	bool soft = iommu_dma_prefers_32bit(dev) && last > DMA_BIT_MASK(32);
+	bool soft = last > DMA_BIT_MASK(32) && prefers_32bit(dev, cookie, req);
 	struct addr_limit limit = {
 		.last = soft ? DMA_BIT_MASK(32) : last,
 		.soft = soft,

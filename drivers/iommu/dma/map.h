@@ -5,6 +5,7 @@
 #ifndef _IOMMU_DMA_MAP_H
 #define _IOMMU_DMA_MAP_H
 
+#include <linux/jiffies.h>
 #include <linux/jump_label.h>
 
 #include "../iommu-priv.h"
@@ -28,11 +29,27 @@ static inline int iommu_dma_attach(struct device *dev,
 	return 0;
 }
 
-/* Whether a device gets addresses above 4 GiB only when there are no others */
-static inline bool iommu_dma_prefers_32bit(struct device *dev)
+/**
+ * iommu_dma_prefers_32bit - whether to look below 4 GiB first
+ * @dev: device
+ * @cookie: cookie of its domain
+ * @granules: of the request
+ *
+ * Where a request had no place there, those that are as large do not look for a
+ * while: so a search that fails is not paid for each of many mappings.
+ *
+ * Context: Any.
+ * Return: whether the device prefers such an address, and there may be one.
+ */
+static inline bool
+iommu_dma_prefers_32bit(const struct device *dev,
+			const struct iommu_dma_cookie *cookie,
+			unsigned long granules)
 {
-	/* A stale read costs one failed search. */
-	return data_race(!!dev->iommu->pci_32bit_workaround);
+	if (!dev->iommu->pci_32bit_workaround)
+		return false;
+	return likely(granules < READ_ONCE(cookie->low_refused)) ||
+	       time_after(jiffies, READ_ONCE(cookie->low_until));
 }
 
 /* A mapping that allows no access is a bug of the caller, and is refused. */
@@ -131,7 +148,7 @@ static __always_inline dma_addr_t iommu_dma_map_phys(struct device *dev,
 		goto slow;
 
 	/* See iommu_dma_alloc_iova(). */
-	if (iommu_dma_prefers_32bit(dev))
+	if (iommu_dma_prefers_32bit(dev, cookie, 1))
 		limit = min_t(u64, limit, DMA_BIT_MASK(32));
 	first = iova_space_alloc_one(&cookie->space,
 				     cookie_limit_granule(cookie, limit));

@@ -387,7 +387,15 @@ static void check_largest(struct iova_space *space, unsigned long limit)
 /* Drain the caches of all CPUs. */
 static void drain_all(struct iova_space *space)
 {
+	struct rb_node *node;
+	struct iova_extent *x;
+
 	space_drain(space);
+	for (node = rb_first(&space->pool.extents.root); node; node = rb_next(node)) {
+		x = to_extent(node);
+		FAIL_IF(x->kind == IOVA_KIND_CHUNK &&
+			to_chunk(x)->class == IOVA_CLASS_CPU);
+	}
 	iova_pool_shrink(&space->pool, 0);
 }
 
@@ -823,7 +831,9 @@ static void class_test(void)
 /* A gap that just suffices is found among some that do not. */
 static void tight_test(void)
 {
-	struct iova_request req = { .size = 256, .align = 256, .limit = 65535 };
+	struct iova_request req = {
+		.size = 256, .align = 256, .limit = 65535, .quick = true,
+	};
 	struct iova_range ranges[256], range;
 	struct iova_space space;
 	unsigned int i, count = 0;
@@ -850,7 +860,7 @@ static void tight_test(void)
  */
 static void aligned_test(void)
 {
-	struct iova_request req = { .size = 512, .align = 512 };
+	struct iova_request req = { .size = 512, .align = 512, .quick = true };
 	struct iova_range range;
 	struct iova_space space;
 	unsigned long boundary;
