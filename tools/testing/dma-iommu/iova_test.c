@@ -925,17 +925,19 @@ static void late_test(void)
  * All pages are mapped by CPUs in turns, and unmapped in any order by others: then
  * one CPU can have all, in one piece of a quarter or page by page.
  */
-static void others_test(unsigned int bits)
+static void others_test(unsigned int bits, unsigned int shift,
+			unsigned int cpus)
 {
-	unsigned long last = BIT(bits - 12) - 1, count = 0, had = 0, i;
+	unsigned long last = BIT(bits - shift) - 1, count = 0, had = 0, i;
 	struct iova_request req = { .size = 1, .align = 1, .limit = last };
 	struct iova_range *ranges = calloc(last, sizeof(*ranges));
-	unsigned int migrate = shim_migrate_one_in;
+	unsigned int migrate = shim_migrate_one_in, nr_cpus = shim_nr_cpus;
 	struct iova_range range;
 	struct iova_space space;
 
 	shim_migrate_one_in = 0;
-	FAIL_IF(iova_space_init(&space, 1, last, 12));
+	shim_nr_cpus = cpus;
+	FAIL_IF(iova_space_init(&space, 1, last, shift));
 	while (iova_space_alloc(&space, &req, &ranges[count])) {
 		shim_cpu = shim_below(NR_CPUS);
 		if (++count == last)
@@ -961,9 +963,23 @@ static void others_test(unsigned int bits)
 	free(ranges);
 	shim_cpu = 0;
 	shim_migrate_one_in = migrate;
+	shim_nr_cpus = nr_cpus;
 	shim_rcu_barrier();
 	FAIL_IF(shim_live());
-	shim_report("others: %u bits: all that %u CPUs had", bits, NR_CPUS);
+	shim_report("others: %u bits, %lu KiB: all that %u CPUs had", bits,
+		    BIT(shift - 10), cpus);
+}
+
+static void others_tests(bool few)
+{
+	static const unsigned int cpus[] = { 4, 8, 72, 128, 256 };
+	unsigned int i;
+
+	for (i = 0; i < (few ? 1 : ARRAY_SIZE(cpus)); i++) {
+		others_test(30, 12, cpus[i]);
+		others_test(32, 16, cpus[i]);
+		others_test(32, 12, cpus[i]);
+	}
 }
 
 /* What is reserved is neither taken nor free. */
@@ -992,7 +1008,9 @@ static void low_test(void)
 static void empty_test(void)
 {
 	struct iova_request small = { .size = 1, .align = 1, .limit = 8191 };
-	struct iova_request large = { .size = 6144, .align = 1, .limit = 8191 };
+	struct iova_request large = {
+		.size = 6144, .align = 1, .limit = 8191, .quick = true,
+	};
 	static struct iova_range ranges[8192];
 	struct iova_space space;
 	struct iova_range range;
@@ -1285,8 +1303,7 @@ int main(int argc, char **argv)
 	aligned_test();
 	late_test();
 	low_test();
-	others_test(30);
-	others_test(32);
+	others_tests(!plain);
 	empty_test();
 	lower_zones_test();
 	for (i = 0; !tsan && i < ARRAY_SIZE(setups); i++)
