@@ -312,8 +312,6 @@ static void bounce_sync_for_cpu(struct device *dev,
 	const struct iommu_dma_bounce_part *part;
 	size_t start, n;
 
-	if (dir == DMA_TO_DEVICE)
-		return;
 	for (part = &bounce->part; part; part = part->next) {
 		n = part_overlap(part, offset, len, &start);
 		if (!n)
@@ -367,7 +365,9 @@ void iommu_dma_bounce_sync_range(struct device *dev,
 	xa_for_each_range(&cookie->bounces, index, bounce,
 			  start >> cookie->granule_shift,
 			  last >> cookie->granule_shift)
-		bounce_sync_for_cpu(dev, bounce, 0, cookie_granule(cookie), dir);
+		if (dir != DMA_TO_DEVICE)
+			bounce_sync_for_cpu(dev, bounce, 0,
+					    cookie_granule(cookie), dir);
 }
 
 /**

@@ -603,6 +603,18 @@ void test_sg_unmap(struct test_sg *list)
 	expect_memory_is_model(list, "after unmap");
 }
 
+/* Part of a list that is one segment is synced, and it alone. */
+static void use_part(struct test_sg *list, size_t offset, size_t len)
+{
+	dma_addr_t addr = sg_dma_address(list->sgt.sgl) + offset;
+	struct device *dev = list->td->dev;
+
+	device_write(list, offset, len);
+	dma_sync_single_for_cpu(dev, addr, len, list->dir);
+	expect_memory_is_model(list, "a part synced for the CPU");
+	dma_sync_single_for_device(dev, addr, len, list->dir);
+}
+
 /**
  * test_sg_use - do what a device and its driver do with a list
  * @list: the list, mapped
@@ -629,6 +641,8 @@ void test_sg_use(struct test_sg *list)
 		dma_sync_sgtable_for_cpu(dev, &list->sgt, list->dir);
 		expect_memory_is_model(list, "synced for the CPU");
 		dma_sync_sgtable_for_device(dev, &list->sgt, list->dir);
+		if (list->sgt.nents == 1 && some)
+			use_part(list, some, some);
 	}
 	if (device_reads(list)) {
 		if (!device_writes(list))
