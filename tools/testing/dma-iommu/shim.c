@@ -334,9 +334,39 @@ void shim_rcu_queue(struct rcu_head *head)
  * Locks: a thread's, innermost last, and which class was taken within which.
  */
 
-#ifndef SHIM_PERF
+#if !defined(SHIM_PERF) || defined(SHIM_COUNT)
 
 unsigned int shim_classes;
+
+static unsigned int class_of(unsigned int *class)
+{
+	unsigned int c = READ_ONCE(*class);
+
+	if (!c) {
+		c = __atomic_add_fetch(&shim_classes, 1, __ATOMIC_RELAXED);
+		FAIL_IF(c >= SHIM_CLASSES);
+		WRITE_ONCE(*class, c);
+	}
+	return c;
+}
+
+#endif
+
+#ifdef SHIM_COUNT
+
+const char *shim_class_name[SHIM_CLASSES];
+__thread unsigned long shim_taken[SHIM_CLASSES];
+
+void shim_lock_init(raw_spinlock_t *l, unsigned int *class, const char *name)
+{
+	*l = (raw_spinlock_t) { .class = class_of(class) };
+	shim_class_name[l->class] = name;
+}
+
+#endif
+
+#ifndef SHIM_PERF
+
 static u8 class_within[SHIM_CLASSES][SHIM_CLASSES];
 static __thread const raw_spinlock_t *held[8];
 static __thread unsigned int nr_held;
@@ -348,14 +378,7 @@ const void *shim_self(void)
 
 void shim_lock_init(raw_spinlock_t *l, unsigned int *class)
 {
-	unsigned int c = READ_ONCE(*class);
-
-	if (!c) {
-		c = __atomic_add_fetch(&shim_classes, 1, __ATOMIC_RELAXED);
-		FAIL_IF(c >= SHIM_CLASSES);
-		WRITE_ONCE(*class, c);
-	}
-	*l = (raw_spinlock_t) { .class = c };
+	*l = (raw_spinlock_t) { .class = class_of(class) };
 }
 
 void shim_lock_checks(raw_spinlock_t *l)
