@@ -40,7 +40,7 @@ enum iommu_dma_cookie_type {
  * @flush: deferred invalidation
  * @bounces: &struct iommu_dma_bounce by granule
  * @deferrable: the IOMMU can defer invalidation
- * @low_used_up: a device that prefers addresses below 4 GiB has got others
+ * @low_used_up: bit 0: a device that prefers addresses below 4 GiB got others
  * @low_refused: granules of a request that had no place below 4 GiB
  * @low_until: until then, in jiffies, none as large looks for one there
  * @msi_next: next free address in the window of an IOMMU_DMA_COOKIE_MSI
@@ -66,7 +66,7 @@ struct iommu_dma_cookie {
 	struct iommu_dma_flush flush;
 	struct xarray bounces;
 	bool deferrable;
-	bool low_used_up;
+	unsigned long low_used_up;
 	unsigned long low_refused;
 	unsigned long low_until;
 	dma_addr_t msi_next;

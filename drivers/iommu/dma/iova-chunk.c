@@ -65,8 +65,14 @@ unsigned long iova_class_granules(unsigned int class)
 	return class <= 3 ? 1UL << class : (class - 2) * 8;
 }
 
-/* The class of the longest run of @free */
-static unsigned int word_class(u64 free)
+/**
+ * iova_word_class - the class of the longest free run of a word
+ * @free: its free granules, at least one
+ *
+ * Context: Any.
+ * Return: the class.
+ */
+unsigned int iova_word_class(u64 free)
 {
 	unsigned int n, shift, run;
 	u64 runs[7] = { free }; /* where 2^shift free bits begin */
@@ -117,9 +123,18 @@ bool iova_chunk_take_bits(struct iova_chunk *c, unsigned int w, u64 bits)
 	return true;
 }
 
-/* A range of up to a word is kept within one word, so the search is bounded. */
-static bool take_run(struct iova_chunk *c, const struct iova_request *req,
-		     struct iova_range *range)
+/**
+ * iova_chunk_take_run - take granules for a range within a word
+ * @c: a chunk that stays, as for iova_chunk_take()
+ * @req: what the range has to satisfy; up to IOVA_WORD granules
+ *
+ * A range of up to a word is kept within one word, so the search is bounded.
+ *
+ * Context: Any; others may take and free at the same time.
+ * Return: the first granule, or IOVA_NONE if the chunk has no place.
+ */
+unsigned long iova_chunk_take_run(struct iova_chunk *c,
+				  const struct iova_request *req)
 {
 	unsigned long first = c->extent.first;
 	unsigned int w, bit;
@@ -131,12 +146,10 @@ static bool take_run(struct iova_chunk *c, const struct iova_request *req,
 		if (!starts)
 			continue;
 		bit = __ffs64(starts);
-		if (iova_chunk_take_bits(c, w, iova_word_bits(bit, req->size))) {
-			iova_chunk_set_range(c, first + bit, req->size, range);
-			return true;
-		}
+		if (iova_chunk_take_bits(c, w, iova_word_bits(bit, req->size)))
+			return first + bit;
 	}
-	return false;
+	return IOVA_NONE;
 }
 
 /* A longer range begins with a word that is all free and ends in the next. */
@@ -173,10 +186,17 @@ static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
 bool iova_chunk_take(struct iova_chunk *c, const struct iova_request *req,
 		     struct iova_range *range)
 {
+	unsigned long first;
+
 	if (c->extent.last > req->limit)
 		return false;
-	return req->size <= IOVA_WORD ? take_run(c, req, range) :
-					take_pair(c, req, range);
+	if (req->size > IOVA_WORD)
+		return take_pair(c, req, range);
+	first = iova_chunk_take_run(c, req);
+	if (first == IOVA_NONE)
+		return false;
+	iova_chunk_set_range(c, first, req->size, range);
+	return true;
 }
 
 /**
@@ -199,7 +219,7 @@ u8 iova_chunk_class(const struct iova_chunk *c)
 			best = IOVA_CLASS_PAIR;
 		else if (best < IOVA_CLASS_WORD &&
 			 iova_run_starts(free, iova_class_granules(best + 1)))
-			best = word_class(free);
+			best = iova_word_class(free);
 		before = free;
 	}
 	if (!any)

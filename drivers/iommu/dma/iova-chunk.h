@@ -86,8 +86,11 @@ unsigned int iova_run_class(unsigned int n);
 unsigned long iova_class_granules(unsigned int class);
 unsigned int iova_request_class(const struct iova_request *req);
 bool iova_chunk_take_bits(struct iova_chunk *c, unsigned int w, u64 bits);
+unsigned long iova_chunk_take_run(struct iova_chunk *c,
+				  const struct iova_request *req);
 bool iova_chunk_take(struct iova_chunk *c, const struct iova_request *req,
 		     struct iova_range *range);
+unsigned int iova_word_class(u64 free);
 u8 iova_chunk_class(const struct iova_chunk *c);
 bool iova_chunk_outgrew(const struct iova_chunk *c, unsigned int w);
 

@@ -13,11 +13,14 @@
  *   CPU chunks  one for each zone, from which words are refilled
  *
  * When there is no room to keep a range, many are put back at a time, with the
- * lock of the pool taken once. How many granules a CPU may keep follows from the
- * size of the zone and the number of CPUs (&iova_pool.keep_max).
+ * lock of the pool taken once. Likewise, where the pool has fragments left, and
+ * no whole words, many ranges for the same request are gathered at a time. How
+ * many granules a CPU may keep follows from the size of the zone and the number
+ * of CPUs (&iova_pool.keep_max).
  *
  * Other CPUs only drain a cache: before a request is refused, and when granules
- * become reserved.
+ * become reserved. While a CPU is short of addresses, none caches anything, as
+ * what has just been drained would be out of reach again.
  */
 
 #include <linux/bitops.h>
@@ -25,8 +28,9 @@
 
 #include "iova-cpu.h"
 
-/* Ranges to put back at a time */
+/* Ranges to put back at a time, and to gather */
 #define IOVA_CPU_PUT_BACK	32
+#define IOVA_CPU_GATHER		32
 
 /* Most kept ranges to look at for a request */
 #define IOVA_CPU_TRIES		4
@@ -239,6 +243,50 @@ static unsigned int put_back(struct iova_pool *pool, struct iova_cpu *cpu,
 }
 
 /**
+ * iova_cpu_gather - allocate from fragments, and keep more of them
+ * @pool: of the address space
+ * @cpu: this CPU's cache
+ * @from: zone of the chunks to take them from
+ * @req: what the range has to satisfy; up to IOVA_WORD granules
+ * @range: where to store it
+ *
+ * Context: The caller holds &iova_cpu.lock, interrupts are off. It ends with
+ * iova_pool_reap().
+ * Return: false if there are no fragments that are certain to do.
+ */
+bool iova_cpu_gather(struct iova_pool *pool, struct iova_cpu *cpu,
+		     unsigned int from, const struct iova_request *req,
+		     struct iova_range *range)
+{
+	unsigned int zone = READ_ONCE(pool->zone_for[from]), n = 0;
+	unsigned int class = iova_request_class(req);
+	unsigned long first = req->limit;
+	struct iova_chunk *c;
+
+	raw_spin_lock(&pool->lock);
+	while (first != IOVA_NONE && n < IOVA_CPU_GATHER &&
+	       (!n || iova_cpu_has_room(pool, cpu, zone, req->size))) {
+		c = iova_pool_take_fragments(pool, from, class, req->limit);
+		if (!c)
+			break;
+		do {
+			first = iova_chunk_take_run(c, req);
+			if (first == IOVA_NONE)
+				break;
+			if (!n)
+				iova_chunk_set_range(c, first, req->size, range);
+			else if (!iova_cpu_keep(pool, cpu, c, first, req->size))
+				iova_chunk_clear_bits(c, iova_base_word(first),
+						      iova_word_bits(first, req->size));
+		} while (++n < IOVA_CPU_GATHER &&
+			 iova_cpu_has_room(pool, cpu, zone, req->size));
+		iova_pool_put_fragments(pool, c);
+	}
+	raw_spin_unlock(&pool->lock);
+	return n;
+}
+
+/**
  * iova_cpu_reuse_slow - allocate a kept range that is not just what is needed
  * @cpu: this CPU's cache
  * @zone: zone of the request
@@ -351,6 +399,8 @@ bool iova_cpu_alloc_chunk(struct iova_pool *pool, struct iova_cpu *cpu,
 
 	if (!c || c->extent.last > req->limit)
 		return false;
+	if (atomic_read(&pool->nr_short))
+		return iova_chunk_take(c, req, range);
 	if (req->size <= IOVA_WORD)
 		return words_refill(pool, cpu, zone, req) &&
 		       iova_cpu_word_alloc(&cpu->word[cpu->at], req, range);

@@ -47,7 +47,8 @@ struct iova_cpu_range {
 	u16 size : 7;
 };
 
-static_assert(IOVA_CHUNK_GRANULES == BIT(9) && IOVA_WORD < BIT(7));
+static_assert(IOVA_CHUNK_GRANULES == BIT(9) && IOVA_WORD < BIT(7),
+	      "the fields of struct iova_cpu_range do not suffice");
 
 /**
  * struct iova_cpu - the cache of a CPU
@@ -100,6 +101,9 @@ bool iova_cpu_alloc_chunk(struct iova_pool *pool, struct iova_cpu *cpu,
 			  struct iova_range *range);
 void iova_cpu_free(struct iova_pool *pool, struct iova_cpu *cpu,
 		   const struct iova_range *range);
+bool iova_cpu_gather(struct iova_pool *pool, struct iova_cpu *cpu,
+		     unsigned int from, const struct iova_request *req,
+		     struct iova_range *range);
 struct iova_chunk *iova_cpu_install(struct iova_cpu *cpu, unsigned int zone,
 				    struct iova_chunk *c);
 void iova_cpu_drain(struct iova_pool *pool, struct iova_cpu *cpu);
@@ -131,6 +135,17 @@ static __always_inline bool iova_cpu_word_alloc(struct iova_cpu_word *word,
 static __always_inline unsigned int iova_cpu_order(unsigned int size)
 {
 	return fls(size - 1);
+}
+
+/* Whether a range of @size granules can be kept for requests of @zone */
+static __always_inline bool iova_cpu_has_room(const struct iova_pool *pool,
+					      const struct iova_cpu *cpu,
+					      unsigned int zone,
+					      unsigned int size)
+{
+	return cpu->unused &&
+	       cpu->kept[zone] + size <= pool->keep_max[zone] &&
+	       !atomic_read(&pool->nr_short);
 }
 
 /* Free the entry on top of a stack. */
@@ -186,7 +201,7 @@ static __always_inline bool iova_cpu_keep(const struct iova_pool *pool,
 	u8 *top = &cpu->top[zone][iova_cpu_order(size)];
 	unsigned int at = cpu->unused;
 
-	if (unlikely(!at || cpu->kept[zone] + size > pool->keep_max[zone] ||
+	if (unlikely(!iova_cpu_has_room(pool, cpu, zone, size) ||
 		     READ_ONCE(c->reserved)))
 		return false;
 	cpu->unused = cpu->next[at - 1];

@@ -286,11 +286,10 @@ static void chunk_die(struct iova_pool *pool, struct iova_chunk *c)
 }
 
 /*
- * Set the class of @c, which is on no list, by its free granules.
- * Return: the list to put it on; NULL if it is full or dying.
+ * Return: the class of @c, which is on no list, by its free granules; or
+ * IOVA_CLASS_NONE if it is dying.
  */
-static noinline struct list_head *classify(struct iova_pool *pool,
-					   struct iova_chunk *c)
+static noinline u8 classify(struct iova_pool *pool, struct iova_chunk *c)
 {
 	u8 class;
 
@@ -304,23 +303,29 @@ static noinline struct list_head *classify(struct iova_pool *pool,
 	if (class == IOVA_CLASS_EMPTY && pool->nr_empty >= IOVA_EMPTY_MAX &&
 	    chunk_kill(c)) {
 		chunk_die(pool, c);
-		return NULL;
+		return IOVA_CLASS_NONE;
 	}
+	return class;
+}
+
+/* Those that have been listed for long have the most free granules. */
+static void list_partial(struct iova_pool *pool, struct iova_chunk *c, u8 class)
+{
 	WRITE_ONCE(c->class, class);
 	if (class >= IOVA_CLASSES)
-		return NULL;
+		return;
 	if (class == IOVA_CLASS_EMPTY)
 		pool->nr_empty++;
 	WRITE_ONCE(pool->classes[c->zone], pool->classes[c->zone] | BIT(class));
-	return &pool->partial[c->zone][class];
+	list_add_tail(&c->list, &pool->partial[c->zone][class]);
 }
 
 static void put_partial(struct iova_pool *pool, struct iova_chunk *c)
 {
-	struct list_head *list = classify(pool, c);
+	u8 class = classify(pool, c);
 
-	if (list)
-		list_add(&c->list, list);
+	if (class != IOVA_CLASS_NONE)
+		list_partial(pool, c, class);
 }
 
 /*
@@ -330,11 +335,7 @@ static void put_partial(struct iova_pool *pool, struct iova_chunk *c)
  */
 static void chunk_erase(struct iova_pool *pool, struct iova_chunk *c)
 {
-	/*
-	 * Clear the index first: once the extent is erased, a new chunk may
-	 * store itself there.
-	 */
-	__xa_erase(&pool->chunks, c->extent.first >> IOVA_CHUNK_SHIFT);
+	__xa_erase(&pool->chunks, iova_pool_index(pool, c->extent.first));
 	raw_spin_lock(&pool->lock);
 	iova_pool_erase(pool, &c->extent);
 	WRITE_ONCE(pool->nr_erased, pool->nr_erased + 1);
@@ -375,6 +376,29 @@ static void sort_chunk(struct iova_pool *pool, struct iova_chunk *c)
 		chunk_unlist(pool, c);
 		put_partial(pool, c);
 	}
+}
+
+/*
+ * Like sort_chunk(), after granules of word @w alone have become free: then the
+ * longest run is what it was, or in that word.
+ */
+static void sort_grown(struct iova_pool *pool, struct iova_chunk *c,
+		       unsigned int w)
+{
+	u64 free = iova_chunk_free_mask(c, w);
+	u8 class = c->class;
+
+	lockdep_assert_held(&pool->lock);
+	if (class == IOVA_CLASS_CPU || class == IOVA_CLASS_NONE)
+		return;
+	if (!free || !~free || class == IOVA_CLASS_EMPTY) {
+		sort_chunk(pool, c);
+		return;
+	}
+	if (class != IOVA_CLASS_FULL && iova_word_class(free) <= class)
+		return;
+	chunk_unlist(pool, c);
+	list_partial(pool, c, iova_word_class(free));
 }
 
 /**
@@ -418,8 +442,8 @@ static int chunk_index(struct iova_pool *pool, struct iova_chunk *c)
 	void *err;
 
 	c->zone = iova_pool_zone(pool, c->extent.last);
-	err = __xa_store(&pool->chunks, c->extent.first >> IOVA_CHUNK_SHIFT, c,
-			 IOVA_GFP);
+	err = __xa_store(&pool->chunks, iova_pool_index(pool, c->extent.first),
+			 c, IOVA_GFP);
 	if (xa_is_err(err))
 		return -ENOMEM;
 	raw_spin_lock(&pool->lock);
@@ -491,16 +515,19 @@ static struct iova_chunk *partial_from(struct iova_pool *pool,
 	return NULL;
 }
 
-/* Take the tightest partial chunk with a place for @class off its list. */
+/*
+ * Take the tightest partial chunk with a place for @class, of a class below
+ * @end, off its list.
+ */
 static struct iova_chunk *get_partial(struct iova_pool *pool,
 				      unsigned int zone, unsigned int class,
-				      unsigned long limit)
+				      unsigned int end, unsigned long limit)
 {
 	unsigned long classes = pool->classes[zone];
 	struct iova_chunk *c = NULL;
 
 	lockdep_assert_held(&pool->lock);
-	for_each_set_bit_from(class, &classes, IOVA_CLASSES) {
+	for_each_set_bit_from(class, &classes, end) {
 		c = partial_from(pool, &pool->partial[zone][class], limit);
 		if (c)
 			break;
@@ -526,11 +553,43 @@ struct iova_chunk *iova_pool_get_partial(struct iova_pool *pool,
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&pool->lock, flags);
-	c = get_partial(pool, zone, class, limit);
+	c = get_partial(pool, zone, class, IOVA_CLASSES, limit);
 	if (c)
 		WRITE_ONCE(c->class, IOVA_CLASS_CPU);
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	return c;
+}
+
+/**
+ * iova_pool_take_fragments - take a partial chunk without a free word
+ * @pool: of the address space
+ * @zone: of the chunk
+ * @class: lowest class that will do
+ * @limit: last granule of the chunk at most
+ *
+ * Context: Any; the caller holds &iova_pool.lock, and goes on to
+ * iova_pool_put_fragments() before it lets go of it.
+ * Return: the tightest such chunk, or NULL.
+ */
+struct iova_chunk *iova_pool_take_fragments(struct iova_pool *pool,
+					    unsigned int zone,
+					    unsigned int class,
+					    unsigned long limit)
+{
+	return get_partial(pool, zone, class, IOVA_CLASS_WORD, limit);
+}
+
+/**
+ * iova_pool_put_fragments - put a chunk back on a partial list
+ * @pool: of the address space
+ * @c: from iova_pool_take_fragments()
+ *
+ * Context: Any; the caller holds &iova_pool.lock, and ends with
+ * iova_pool_reap().
+ */
+void iova_pool_put_fragments(struct iova_pool *pool, struct iova_chunk *c)
+{
+	put_partial(pool, c);
 }
 
 static void shrink_zone(struct iova_pool *pool, unsigned int zone)
@@ -590,7 +649,7 @@ bool iova_pool_take(struct iova_pool *pool, unsigned int zone,
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&pool->lock, flags);
-	c = get_partial(pool, zone, class, req->limit);
+	c = get_partial(pool, zone, class, IOVA_CLASSES, req->limit);
 	if (c) {
 		taken = iova_chunk_take(c, req, range);
 		put_partial(pool, c);
@@ -613,9 +672,14 @@ bool iova_pool_take(struct iova_pool *pool, unsigned int zone,
 void iova_pool_free_bits(struct iova_pool *pool, struct iova_chunk *c,
 			 unsigned int w, u64 bits)
 {
+	unsigned long flags;
+
 	iova_chunk_clear_bits(c, w, bits);
-	if (unlikely(iova_chunk_outgrew(c, w)))
-		iova_pool_sort(pool, c);
+	if (likely(!iova_chunk_outgrew(c, w)))
+		return;
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	sort_grown(pool, c, w);
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
 }
 
 /**
@@ -634,7 +698,7 @@ void iova_pool_free_bits_locked(struct iova_pool *pool, struct iova_chunk *c,
 	lockdep_assert_held(&pool->lock);
 	iova_chunk_clear_bits(c, w, bits);
 	if (iova_chunk_outgrew(c, w))
-		sort_chunk(pool, c);
+		sort_grown(pool, c, w);
 }
 
 static void clear_granules(struct iova_chunk *c, unsigned int first,
@@ -763,6 +827,9 @@ void iova_pool_init(struct iova_pool *pool, unsigned long first,
 	iova_extents_init(&pool->spanning, first, last);
 	xa_init_flags(&pool->chunks, XA_FLAGS_LOCK_IRQ);
 	pool->granule_shift = granule_shift;
+	pool->low_chunks = BIT(32 - min(granule_shift, 32U)) >>
+			   IOVA_CHUNK_SHIFT;
+	pool->top_chunk = last >> IOVA_CHUNK_SHIFT;
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
 		pool->zone_for[zone] = zone;
 		if (zone > IOVA_ZONE_UNCACHED)

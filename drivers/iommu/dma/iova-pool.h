@@ -42,8 +42,10 @@
  *	written with WRITE_ONCE()
  * @extents: what is taken
  * @spanning: ranges of more than one extent, see iova-spanning.c
- * @chunks: chunk by granule number / IOVA_CHUNK_GRANULES; read under RCU; its
- *	own lock is held while a chunk is created or erased, and @lock nests inside
+ * @chunks: chunk by iova_pool_index(); read under RCU; its own lock is held
+ *	while a chunk is created or erased, and @lock nests inside
+ * @low_chunks: number of chunks below 4 GiB; immutable
+ * @top_chunk: number of the highest chunk; immutable
  * @partial: by zone and class, chunks that have free granules and are no CPU
  *	chunks
  * @classes: by zone, bit per class with a chunk in @partial
@@ -57,6 +59,8 @@
  * @reserved: by zone, granules of the reserved extents that end in it
  * @active_zones: bit per zone, set when a request needs a limit in it
  * @zone_for: by zone, the zone of the requests that its chunks are for
+ * @nr_short: number of CPUs that are short of addresses and have drained all
+ *	others, or are about to: until they are done, none caches anything
  * @keep_max: by zone of the requests that they are for, the most freed granules
  *	that a CPU keeps; immutable
  * @granule_shift: log2 of the granule in bytes, to sort limits into zones;
@@ -69,6 +73,8 @@ struct iova_pool {
 	struct iova_extents extents;
 	struct iova_extents spanning;
 	struct xarray chunks;
+	unsigned long low_chunks;
+	unsigned long top_chunk;
 	struct list_head partial[IOVA_ZONES][IOVA_CLASSES];
 	u16 classes[IOVA_ZONES];
 	unsigned int nr_empty;
@@ -79,6 +85,7 @@ struct iova_pool {
 	unsigned long reserved[IOVA_ZONES];
 	u8 active_zones;
 	u8 zone_for[IOVA_ZONES];
+	atomic_t nr_short;
 	unsigned int keep_max[IOVA_ZONES];
 	unsigned int granule_shift;
 };
@@ -97,6 +104,20 @@ iova_pool_zone(const struct iova_pool *pool, unsigned long last)
 	};
 
 	return zones[fls_long(last) + pool->granule_shift];
+}
+
+/*
+ * Where the chunk of @granule is in &iova_pool.chunks. Addresses are allocated
+ * from 4 GiB and from the top of the space downwards, so both are numbered from
+ * their ends: an index with small numbers is found in few steps.
+ */
+static inline unsigned long iova_pool_index(const struct iova_pool *pool,
+					    unsigned long granule)
+{
+	unsigned long chunk = granule >> IOVA_CHUNK_SHIFT;
+
+	return chunk < pool->low_chunks ? 2 * chunk :
+					  2 * (pool->top_chunk - chunk) + 1;
 }
 
 void iova_pool_init(struct iova_pool *pool, unsigned long first,
@@ -122,6 +143,11 @@ struct iova_chunk *iova_pool_get_partial(struct iova_pool *pool,
 void iova_pool_put_partial(struct iova_pool *pool, struct iova_chunk *c);
 void iova_pool_sort(struct iova_pool *pool, struct iova_chunk *c);
 bool iova_pool_shrink(struct iova_pool *pool, unsigned long nr_erased);
+struct iova_chunk *iova_pool_take_fragments(struct iova_pool *pool,
+					    unsigned int zone,
+					    unsigned int class,
+					    unsigned long limit);
+void iova_pool_put_fragments(struct iova_pool *pool, struct iova_chunk *c);
 void iova_pool_reap_all(struct iova_pool *pool);
 
 /**

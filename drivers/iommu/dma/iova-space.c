@@ -35,8 +35,9 @@
  *     is not dead: put it on
  *     the list
  *
- * Each operation takes O(log n) steps. An allocation that finds nothing also
- * looks at every CPU and every CPU chunk once. Claiming and freeing never
+ * Each operation takes O(log n) steps, but for a request that no certain place
+ * is found for: it looks at all extents below its limit, and before it is
+ * refused at all CPUs, and at all extents again. Claiming and freeing never
  * allocate memory or fail. Only iova_space_init(), iova_space_destroy() and
  * iova_space_reserve() sleep.
  */
@@ -61,9 +62,10 @@
 /*
  * Chunks strand space: one small range keeps the rest of its chunk from larger
  * requests. Where more than half of the space is taken, requests for more
- * granules than this come out of chunks only when nothing else is left.
+ * granules than this, which CPUs do not cache, come out of chunks only when
+ * nothing else is left.
  */
-#define IOVA_SMALL_LOW		16
+#define IOVA_SMALL_LOW		IOVA_WORD
 
 /*
  * Allocating.
@@ -110,6 +112,23 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 	return taken;
 }
 
+static bool alloc_gather(struct iova_space *space, unsigned int z,
+			 const struct iova_request *req,
+			 struct iova_range *range)
+{
+	struct iova_cpu *cpu;
+	unsigned long flags;
+	bool taken;
+
+	local_irq_save(flags);
+	cpu = this_cpu_ptr(space->cpu);
+	raw_spin_lock(&cpu->lock);
+	taken = iova_cpu_gather(&space->pool, cpu, z, req, range);
+	raw_spin_unlock(&cpu->lock);
+	local_irq_restore(flags);
+	return taken;
+}
+
 /* Allocate from a partial chunk of zone @z for a limit in @zone. */
 static bool alloc_zone(struct iova_space *space, unsigned int z,
 		       unsigned int zone, const struct iova_request *req,
@@ -122,6 +141,8 @@ static bool alloc_zone(struct iova_space *space, unsigned int z,
 		return false;
 	if (zone <= IOVA_ZONE_UNCACHED)
 		return iova_pool_take(&space->pool, z, class, req, range);
+	if (class < IOVA_CLASS_WORD && alloc_gather(space, z, req, range))
+		return true;
 	c = iova_pool_get_partial(&space->pool, z, class, req->limit);
 	return c && alloc_install(space, c, zone, req, range);
 }
@@ -180,6 +201,7 @@ static bool alloc_large(struct iova_space *space,
 {
 	struct iova_extent *x = xchg(&space->spare, NULL);
 	unsigned long flags, nr_erased;
+	unsigned int tries = 2;
 	bool placed;
 
 	if (!x)
@@ -192,7 +214,8 @@ static bool alloc_large(struct iova_space *space,
 		placed = iova_pool_place(&space->pool, x, req);
 		nr_erased = space->pool.nr_erased;
 		raw_spin_unlock_irqrestore(&space->pool.lock, flags);
-	} while (!placed && iova_pool_shrink(&space->pool, nr_erased));
+	} while (!placed && --tries &&
+		 iova_pool_shrink(&space->pool, nr_erased));
 	if (!placed) {
 		kfree(x);
 		return false;
@@ -227,6 +250,7 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 {
 	struct iova_request of_chunk = *req, *small = NULL;
 	unsigned int zone;
+	bool taken;
 
 	if (!req->size || req->size - 1 > req->limit)
 		return false;
@@ -250,9 +274,13 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 	 */
 	if (iova_spanning_alloc(&space->pool, req, range))
 		return true;
+	/* A CPU sees this when it next takes the lock of its cache. */
+	atomic_inc(&space->pool.nr_short);
 	space_drain(space);
-	return alloc_any(space, req, small, range) ||
-	       iova_spanning_alloc(&space->pool, req, range);
+	taken = alloc_any(space, req, small, range) ||
+		iova_spanning_alloc(&space->pool, req, range);
+	atomic_dec(&space->pool.nr_short);
+	return taken;
 }
 
 /* Allocate what the cached word that was used last does not have. */
@@ -272,7 +300,7 @@ static noinline bool alloc_slow(struct iova_space *space,
  * @req: what the range has to satisfy
  * @range: where to store it
  *
- * Context: Any. Takes &iova_pool.lock for bounded steps.
+ * Context: Any. Takes &iova_pool.lock for a bounded step at a time.
  * Return: true; or false if addresses or memory are short.
  */
 bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
@@ -423,7 +451,7 @@ static noinline bool claim_slow(struct iova_space *space, unsigned long granule,
 	unsigned long flags;
 
 	local_irq_save(flags);
-	c = xa_load(&space->pool.chunks, granule >> IOVA_CHUNK_SHIFT);
+	c = xa_load(&space->pool.chunks, iova_pool_index(&space->pool, granule));
 	if (c)
 		claimed = claim_small(c, granule, range);
 	local_irq_restore(flags);
@@ -551,7 +579,8 @@ void iova_space_release(struct iova_space *space,
 		/* What is freed of the word that was used last stays with it. */
 		word = &cpu->word[cpu->at];
 		if (word->base == ALIGN_DOWN(first, IOVA_WORD) &&
-		    !READ_ONCE(c->reserved)) {
+		    !READ_ONCE(c->reserved) &&
+		    !atomic_read(&space->pool.nr_short)) {
 			word->chunk = c;
 			word->free |= iova_word_bits(first, size);
 			taken = true;
@@ -626,6 +655,7 @@ EXPORT_SYMBOL_IF_KUNIT(iova_space_retire);
 static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 			  unsigned int epoch)
 {
+	bool grown = false;
 	unsigned int w;
 	u64 bits;
 
@@ -637,8 +667,9 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 			continue;
 		bits = atomic64_xchg(&c->dirty[epoch][w], 0);
 		iova_chunk_clear_bits(c, w, bits);
+		grown |= iova_chunk_outgrew(c, w);
 	}
-	if (READ_ONCE(c->class) != IOVA_CLASS_CPU)
+	if (grown)
 		iova_pool_sort(&space->pool, c);
 	iova_pool_reap(&space->pool);
 	rcu_read_unlock();

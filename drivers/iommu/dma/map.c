@@ -125,10 +125,9 @@ static void note_low_refused(struct device *dev,
 	WRITE_ONCE(cookie->low_until,
 		   jiffies + msecs_to_jiffies(IOMMU_DMA_LOW_RETRY_MS));
 	WRITE_ONCE(cookie->low_refused, req->size >> cookie->granule_shift);
-	if (READ_ONCE(cookie->low_used_up))
-		return;
-	WRITE_ONCE(cookie->low_used_up, true);
-	dev_notice(dev, "Using %d-bit DMA addresses\n", fls64(last));
+	if (!test_and_set_bit(0, &cookie->low_used_up))
+		dev_notice(dev, "Using %d-bit DMA addresses\n",
+			   fls64(last));
 }
 
 /* The first try has failed. */
@@ -145,7 +144,7 @@ static noinline bool alloc_iova_slow(struct device *dev,
 		return true;
 	limit = (struct addr_limit) { last };
 	if (try_limit_slow(cookie, req, limit, range)) {
-		if (low)
+		if (low && iommu_dma_iova_addr(cookie, range) > DMA_BIT_MASK(32))
 			note_low_refused(dev, cookie, req, last);
 		return true;
 	}

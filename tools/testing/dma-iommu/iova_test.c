@@ -258,8 +258,8 @@ static void check_chunk(struct iova_space *space, struct iova_chunk *c)
 
 	FAIL_IF(c->extent.first % IOVA_CHUNK_GRANULES);
 	FAIL_IF(c->extent.last != c->extent.first + IOVA_CHUNK_GRANULES - 1);
-	FAIL_IF(xa_load(&space->pool.chunks, c->extent.first >> IOVA_CHUNK_SHIFT) !=
-		c);
+	FAIL_IF(xa_load(&space->pool.chunks,
+			iova_pool_index(&space->pool, c->extent.first)) != c);
 	FAIL_IF(c->zone != iova_pool_zone(&space->pool, c->extent.last));
 	FAIL_IF(c->class == IOVA_CLASS_NONE);
 	FAIL_IF(c->queued.counter & IOVA_QUEUED_DEAD);
@@ -806,7 +806,8 @@ static void class_test(void)
 
 	for (round = 0; round < 100000; round++) {
 		c = (struct iova_chunk) {
-			.extent.last = IOVA_CHUNK_GRANULES - 1,
+			.extent.first = IOVA_CHUNK_GRANULES,
+			.extent.last = 2 * IOVA_CHUNK_GRANULES - 1,
 		};
 		dense = 1 + shim_below(8);
 		for (i = 0; i < IOVA_WORDS; i++)
@@ -1222,7 +1223,7 @@ static void *recycler(void *seed)
 static bool reserved_later(struct iova_space *space, unsigned long granule)
 {
 	struct iova_chunk *c =
-		xa_load(&space->pool.chunks, granule >> IOVA_CHUNK_SHIFT);
+		xa_load(&space->pool.chunks, iova_pool_index(&space->pool, granule));
 	unsigned int i = granule % IOVA_CHUNK_GRANULES;
 
 	return c && c->reserved && c->reserved[i / 64] & BIT_ULL(i % 64);

@@ -235,6 +235,35 @@ static void drain(void)
 	FAIL_IF(iova_space_alloc(&space, &req, &range));
 }
 
+/* All but a word is in use, and CPU 1 has that in its cache. */
+static void one_word(void)
+{
+	struct iova_request req = { .size = 64, .align = 64, .limit = LAST };
+	struct iova_range range, last = {};
+
+	while (iova_space_alloc(&space, &req, &range)) {
+		mark(&range, true);
+		last = range;
+	}
+	mark(&last, false);
+	iova_space_release(&space, &last);
+	shim_cpu = 1;
+	FAIL_IF(!get(6, 1));
+	release(6);
+	shim_cpu = 0;
+}
+
+static void must_get_one(void)
+{
+	FAIL_IF(!get(7, 1));
+}
+
+static void get_and_release(void)
+{
+	if (get(6, 1))
+		release(6);
+}
+
 static void large(void)
 {
 	FAIL_IF(!get(0, CHUNK));
@@ -273,6 +302,7 @@ static const struct pair {
 	{ "claiming, draining", one_of_a_word, claim_first, drain, one_won },
 	{ "getting a chunk, draining", full, get_piece, drain },
 	{ "draining twice", half_empty, drain, drain },
+	{ "being short, caching again", one_word, must_get_one, get_and_release },
 	{ "claiming twice", two_chunks, claim_first, claim_first, one_won },
 	{ "claiming a large range twice", large, claim_first, claim_first,
 	  one_won },

@@ -165,6 +165,8 @@ static inline void shim_step(void)
 #define atomic_xchg(v, i)	xchg(&(v)->counter, i)
 #define atomic_inc(v) \
 	((void)shim_change(fetch_add, &(v)->counter, 1, __ATOMIC_RELAXED))
+#define atomic_dec(v) \
+	((void)shim_change(fetch_sub, &(v)->counter, 1, __ATOMIC_RELAXED))
 
 #define atomic_fetch_or(i, v) \
 	shim_change(fetch_or, &(v)->counter, i, __ATOMIC_SEQ_CST)
