@@ -12,7 +12,7 @@ help:
 	@echo '  make check                    run all tests; ends with "N passed, N failed"'
 	@echo '  make check-all                and all slower ones there are, each of which can be had alone:'
 	@echo '  make check-KIND               on kernels with pages of 64 KiB (64k), KASAN, KCSAN, KMSAN, PREEMPT_RT (rt)'
-	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; also CASE=lists; see lab/bench --help'
+	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; also CASE=lists, CASE=allin; see lab/bench --help'
 	@echo '  make check-user               the tests that need no kernel built, in three minutes; a part of make check'
 	@echo '  make mutations                break the layer in ways that are listed, see a test notice each'
 	@echo '  make coverage                 which lines and branches of the layer the tests reach; see lab/coverage --help'

@@ -19,6 +19,7 @@ struct bench_command {
 	int (*run)(struct bench *b, char **arg);
 };
 
+extern const struct bench_command bench_allin_commands[];
 extern const struct bench_command bench_call_commands[];
 extern const struct bench_command bench_list_commands[];
 extern const struct bench_command bench_live_commands[];

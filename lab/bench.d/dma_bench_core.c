@@ -4,6 +4,7 @@
  * them. Times are in ticks of bench_now(), without what a reading of the clock
  * costs.
  */
+#include <linux/dma-map-ops.h>
 #include <linux/kernel.h>
 #include <linux/list.h>
 #include <linux/mm.h>
@@ -128,4 +129,42 @@ unsigned long bench_floor_address(struct iommu_domain *domain)
 				  DMA_BIT_MASK(48));
 
 	return ALIGN_DOWN(end / 2 + end / 8, SZ_1G);
+}
+
+/**
+ * bench_floor_prot() - how a command maps by the IOMMU API
+ * @b: the benchmark
+ *
+ * Return: what the DMA API would ask for, IOMMU_*.
+ */
+int bench_floor_prot(struct bench *b)
+{
+	return IOMMU_READ | IOMMU_WRITE |
+	       (dev_is_dma_coherent(b->dev) ? IOMMU_CACHE : 0);
+}
+
+/**
+ * bench_floor_unmap() - unmap by the IOMMU API what was mapped by it
+ * @b: the benchmark
+ * @domain: the device's
+ * @iova: address
+ * @size: bytes
+ *
+ * In deferred mode nothing is invalidated: how often that is done, and when, is up
+ * to the DMA API.
+ *
+ * Return: 0, or -EIO if something else was mapped.
+ */
+int bench_floor_unmap(struct bench *b, struct iommu_domain *domain,
+		      unsigned long iova, size_t size)
+{
+	struct iommu_iotlb_gather gather;
+	size_t unmapped;
+
+	iommu_iotlb_gather_init(&gather);
+	gather.queued = b->queued;
+	unmapped = iommu_unmap_fast(domain, iova, size, &gather);
+	if (!b->queued)
+		iommu_iotlb_sync(domain, &gather);
+	return unmapped == size ? 0 : -EIO;
 }

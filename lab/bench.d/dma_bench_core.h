@@ -103,6 +103,9 @@ void bench_stat_say(struct bench *b, unsigned int which, const char *name);
 void bench_calibrate(struct bench *b);
 void bench_stock_up(unsigned int pages);
 unsigned long bench_floor_address(struct iommu_domain *domain);
+int bench_floor_prot(struct bench *b);
+int bench_floor_unmap(struct bench *b, struct iommu_domain *domain,
+		      unsigned long iova, size_t size);
 
 /* Instructions (of an emulated machine that counts them), else about cycles */
 static inline u64 bench_now(void)
@@ -115,6 +118,12 @@ static inline u64 bench_now(void)
 #else
 	return ktime_get_ns();
 #endif
+}
+
+/* A thousand instructions, on any CPU */
+static inline void bench_spend_thousand(void)
+{
+	asm volatile(".rept 1000\n\tnop\n\t.endr");
 }
 
 static inline void bench_sample(struct bench *b, unsigned int which, u64 ticks)

@@ -15,6 +15,7 @@
 
 #include "dma_bench_commands.h"
 #include "dma_bench_watch.h"
+#include "dma_bench_whole.h"
 
 /* Not the first: those find page tables and caches empty. */
 #define LIST_WARM	32
@@ -33,9 +34,10 @@
  * @length: bytes of each entry
  * @spread: places are not taken in their order
  * @contiguous: it is to become one segment
+ * @apart: each begins at @offset
  *
- * Entries begin in their pages where the one before has ended in its own, so
- * that a segment of all of them is congruent with each.
+ * Other entries begin in their pages where the one before has ended in its own,
+ * so that a segment of all of them is congruent with each.
  */
 struct list_kind {
 	const char *name;
@@ -44,6 +46,7 @@ struct list_kind {
 	unsigned int length;
 	bool spread;
 	bool contiguous;
+	bool apart;
 };
 
 static const struct list_kind list_kinds[] = {
@@ -51,6 +54,7 @@ static const struct list_kind list_kinds[] = {
 	{ "adjacent", 1, 0, PAGE_SIZE },
 	{ "merged", 5, PAGE_SIZE / 8, 2 * PAGE_SIZE + PAGE_SIZE / 4,
 	  .spread = true },
+	{ "odd", 2, PAGE_SIZE / 8 + 8, 3000, .spread = true, .apart = true },
 	{ "scattered-contiguous", 2, 0, PAGE_SIZE, .spread = true,
 	  .contiguous = true },
 	{ "merged-contiguous", 5, PAGE_SIZE / 8, 2 * PAGE_SIZE + PAGE_SIZE / 4,
@@ -119,7 +123,9 @@ static int list_make(struct bench *b, struct bench_list *list, char **arg,
 	list->segments = 0;
 	for_each_sgtable_sg(&list->sgt, sg, i) {
 		place = list->kind->spread ? i * LIST_SPREAD % nents : i;
-		offset = offset_in_page(list->kind->offset + list->size);
+		offset = list->kind->offset;
+		if (!list->kind->apart)
+			offset = offset_in_page(offset + list->size);
 		sg_set_page(sg, nth_page(b->buffer, place * list->kind->stride),
 			    list->kind->length, offset);
 		list->size += list->kind->length;
@@ -273,17 +279,11 @@ static int bench_list(struct bench *b, char **arg)
 	return ret;
 }
 
-static int list_prot(struct bench *b)
-{
-	return IOMMU_READ | IOMMU_WRITE |
-	       (dev_is_dma_coherent(b->dev) ? IOMMU_CACHE : 0);
-}
-
 static int list_floor_once(struct bench *b, struct bench_list *list,
 			   struct iommu_domain *domain, unsigned long iova)
 {
 	struct iommu_iotlb_gather gather;
-	int prot = list_prot(b);
+	int prot = bench_floor_prot(b);
 	size_t unmapped = 0;
 	unsigned long flags;
 	ssize_t mapped;
@@ -330,7 +330,7 @@ static int list_floor_run(struct bench *b, struct bench_list *list, u32 count)
 		return -EBUSY;
 	/* The neighbour */
 	ret = iommu_map(domain, iova, page_to_phys(b->buffer), PAGE_SIZE,
-			list_prot(b), GFP_KERNEL);
+			bench_floor_prot(b), GFP_KERNEL);
 	if (ret)
 		return ret;
 	for (i = 0; !ret && i < LIST_WARM; i++)
@@ -360,6 +360,81 @@ static int bench_list_floor(struct bench *b, char **arg)
 	return ret;
 }
 
+/**
+ * struct list_whole - a list that comes and goes
+ * @list: it
+ * @domain: the device's
+ * @iova: where the IOMMU API maps it
+ */
+struct list_whole {
+	struct bench_list list;
+	struct iommu_domain *domain;
+	unsigned long iova;
+};
+
+static int step_list(struct bench *b, void *data)
+{
+	struct list_whole *l = data;
+
+	if (!l)
+		return 0;
+	if (!list_map(b, &l->list))
+		return -ENOSPC;
+	list_unmap(b, &l->list);
+	return 0;
+}
+
+static int step_list_floor(struct bench *b, void *data)
+{
+	struct list_whole *l = data;
+	ssize_t mapped;
+
+	if (!l)
+		return 0;
+	mapped = iommu_map_sg(l->domain, l->iova, l->list.sgt.sgl,
+			      l->list.sgt.orig_nents, bench_floor_prot(b),
+			      GFP_ATOMIC);
+	return mapped != l->list.size ? -EIO :
+	       bench_floor_unmap(b, l->domain, l->iova, mapped);
+}
+
+static int list_whole(struct bench *b, char **arg,
+		      int (*step)(struct bench *b, void *data))
+{
+	struct list_whole l = { .domain = iommu_get_domain_for_dev(b->dev) };
+	struct bench_whole whole = { .step = step, .real = &l, .pairs = 1 };
+	int ret;
+
+	if (kstrtou32(arg[3], 0, &whole.ms))
+		return -EINVAL;
+	ret = list_make(b, &l.list, arg, &whole.count);
+	if (ret)
+		return ret;
+	l.iova = bench_floor_address(l.domain);
+	whole.warm = whole.count;
+	ret = list_check(b, &l.list) ?: bench_whole(b, &whole);
+	bench_say(b, "list entries=%u bytes=%zu adjacent=%u segments=%u\n",
+		  l.list.sgt.orig_nents, l.list.size, list_adjacent(&l.list),
+		  l.list.segments);
+	sg_free_table(&l.list.sgt);
+	return ret;
+}
+
+/*
+ * listallin KIND ENTRIES COUNT MILLISECONDS: map and unmap, with all that it
+ * causes
+ */
+static int bench_list_whole(struct bench *b, char **arg)
+{
+	return list_whole(b, arg, step_list);
+}
+
+/* listallinfloor ...: the same work done by the IOMMU API alone */
+static int bench_list_whole_floor(struct bench *b, char **arg)
+{
+	return list_whole(b, arg, step_list_floor);
+}
+
 /* listtrace KIND ENTRIES COUNT: calls for lab/trace to look at */
 static int bench_list_trace(struct bench *b, char **arg)
 {
@@ -380,6 +455,8 @@ static int bench_list_trace(struct bench *b, char **arg)
 const struct bench_command bench_list_commands[] = {
 	{ "list", 3, bench_list },
 	{ "listfloor", 3, bench_list_floor },
+	{ "listallin", 4, bench_list_whole },
+	{ "listallinfloor", 4, bench_list_whole_floor },
 	{ "listtrace", 3, bench_list_trace },
 	{ }
 };

@@ -6,8 +6,10 @@
  *
  *   dma_bench_main.c   the driver, and the table of all commands
  *   dma_bench_calls.c  single calls
+ *   dma_bench_allin.c  all that mappings cost, by the order of their life
  *   dma_bench_lists.c  scatterlists
  *   dma_bench_live.c   a domain with many mappings, and an old one
+ *   dma_bench_whole.c  the whole time of many calls, divided by their number
  *   dma_bench_watch.c  what happens beside the calls
  *   dma_bench_core.c   samples, and what is said of them
  *
@@ -25,8 +27,9 @@
  * Times are in ticks of bench_now(). On an emulated machine that counts
  * instructions (lab/vm --icount) a tick is an instruction, exactly. Calls are
  * measured with interrupts off, so that a sample is the call and nothing else;
- * what timers and workers do for the DMA API is measured by "loop", with
- * interrupts on. What a reading of the clock costs has been subtracted.
+ * what timers and workers do for the DMA API is measured by "loop", "allin" and
+ * the like, with interrupts on. What a reading of the clock costs has been
+ * subtracted.
  */
 #include <linux/debugfs.h>
 #include <linux/dma-map-ops.h>
@@ -59,7 +62,7 @@ static u64 bench_thousand(struct bench *b)
 
 	local_irq_save(flags);
 	start = bench_now();
-	asm volatile(".rept 1000\n\tnop\n\t.endr");
+	bench_spend_thousand();
 	ticks = bench_now() - start;
 	local_irq_restore(flags);
 	return ticks - b->clock;
@@ -84,8 +87,8 @@ static const struct bench_command bench_main_commands[] = {
 };
 
 static const struct bench_command *const commands[] = {
-	bench_main_commands, bench_call_commands, bench_list_commands,
-	bench_live_commands, bench_watch_commands,
+	bench_main_commands, bench_call_commands, bench_allin_commands,
+	bench_list_commands, bench_live_commands, bench_watch_commands,
 };
 
 static const struct bench_command *bench_find(const char *name)
