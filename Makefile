@@ -2,8 +2,8 @@
 # make help lists what there is.
 
 .PHONY: help run check check-all check-64k check-kasan check-kcsan check-kmsan \
-	check-rt check-user mutations coverage soak bench lint builds install-tree clean \
-	distclean
+	check-rt check-user mutations coverage soak bench bench-guard bench-record \
+	lint builds install-tree clean distclean
 
 help:
 	@echo 'A DMA-IOMMU layer for Linux 6.12, and a lab to run it in.'
@@ -13,6 +13,7 @@ help:
 	@echo '  make check-all                and all slower ones there are, each of which can be had alone:'
 	@echo '  make check-KIND               on kernels with pages of 64 KiB (64k), KASAN, KCSAN, KMSAN, PREEMPT_RT (rt)'
 	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; also CASE=lists, CASE=allin; see lab/bench --help'
+	@echo '  make bench-guard              has anything become dearer by more than 2 % than what is recorded? bench-record records anew'
 	@echo '  make check-user               the tests that need no kernel built, in three minutes; a part of make check'
 	@echo '  make mutations                break the layer in ways that are listed, see a test notice each'
 	@echo '  make coverage                 which lines and branches of the layer the tests reach; see lab/coverage --help'
@@ -50,6 +51,12 @@ check-user:
 
 bench:
 	@lab/bench --case '$(or $(CASE),addresses)'
+
+bench-guard:
+	@lab/guard
+
+bench-record:
+	@lab/guard --record
 
 # Faults put in on purpose, first those that programs in user space are to
 # notice, then those for guests
