@@ -2,7 +2,7 @@
 # make help lists what there is.
 
 .PHONY: help run check check-all check-64k check-kasan check-kcsan check-kmsan \
-	check-rt check-user mutations coverage soak bench bench-guard bench-record \
+	check-rt check-user mutations coverage soak bench bench-guard bench-record bench-readme \
 	lint builds install-tree clean distclean
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo '  make check-KIND               on kernels with pages of 64 KiB (64k), KASAN, KCSAN, KMSAN, PREEMPT_RT (rt)'
 	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; also CASE=lists, CASE=allin; see lab/bench --help'
 	@echo '  make bench-guard              has anything become dearer by more than 2 % than what is recorded? bench-record records anew'
+	@echo '  make bench-readme             measure CASE=allin, and show it in README.md, with a picture'
 	@echo '  make check-user               the tests that need no kernel built, in three minutes; a part of make check'
 	@echo '  make mutations                break the layer in ways that are listed, see a test notice each'
 	@echo '  make coverage                 which lines and branches of the layer the tests reach; see lab/coverage --help'
@@ -57,6 +58,11 @@ bench-guard:
 
 bench-record:
 	@lab/guard --record
+
+# What README.md shows of what it costs
+bench-readme:
+	@lab/bench --case allin
+	@lab/bench --readme
 
 # Faults put in on purpose, first those that programs in user space are to
 # notice, then those for guests

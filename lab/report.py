@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a person reads first of what lab/bench measured: build/bench/report.md, and a
-picture, build/bench/cost.svg."""
+picture, build/bench/cost.svg; and what the README shows of these."""
 import json
 import os
 import re
@@ -20,6 +20,22 @@ WHO = {"stock": "base", "ours": "this layer", "floor": "IOMMU API alone"}
 COLOURS = {"stock": "#b04030", "ours": "#2060a0", "floor": "#909090"}
 SIZES = ("4 KiB", "256 KiB")    # a row of the picture for each
 WORSE = 1.005                   # less is no difference that anybody would see
+
+# What the README shows: rows of allin, if they were measured on arm64. Its part is
+# what is between these two lines.
+README = f"{TOP}/README.md"
+SHOWN_PICTURE = "lab/cost.svg"
+BEGIN = "<!-- what follows is written by make bench-readme -->\n"
+END = "<!-- what was written by make bench-readme ends here -->\n"
+SHOWN = ("4 KiB, nothing else live", "64 KiB, nothing else live",
+         "1 MiB, nothing else live", "4 KiB, 200,000 live, at random",
+         "4 KiB, 200,000 live, at random, in batches of 64",
+         "64 KiB, 20,000 live, at random", "256 KiB, 20,000 live, at random",
+         "1 MiB, 20,000 live, as a ring", "list of 4 pages, no two adjacent",
+         "list of 256 pages, no two adjacent", "list of 256 adjacent pages",
+         "list of 32 entries of 3,000 bytes in pages of their own",
+         "coherent memory, 4 KiB, allocated and freed",
+         "coherent memory, 2 MiB, allocated and freed")
 
 HEAD = """\
 # What the layer costs
@@ -180,3 +196,22 @@ def make(records):
     with open(REPORT, "w") as out:
         out.write(text)
     return REPORT
+
+
+def readme(records):
+    """Put the picture and the main table into the README. Return what is wrong."""
+    main = [r for name in SHOWN for r in records if r["case"] == "allin" and
+            r["name"] == name and r["machine"].startswith("arm64")]
+    with open(README) as source:
+        text = source.read()
+    if not main or not os.path.exists(PICTURE):
+        return "make bench CASE=allin has to come first"
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        return f"README.md has no place for it, between {BEGIN}and {END}"
+    shutil.copy(PICTURE, f"{TOP}/{SHOWN_PICTURE}")
+    before, rest = text.split(BEGIN)
+    part = f"\n![Cost against live mappings]({SHOWN_PICTURE})\n\n{table(main)}\n" \
+        f"{told(load(ABOUT, {}).get('allin'))}\n"
+    with open(README, "w") as out:
+        out.write(before + BEGIN + part + END + rest.split(END)[1])
+    return None
