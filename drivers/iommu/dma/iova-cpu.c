@@ -258,30 +258,30 @@ bool iova_cpu_gather(struct iova_pool *pool, struct iova_cpu *cpu,
 		     unsigned int from, const struct iova_request *req,
 		     struct iova_range *range)
 {
-	unsigned int zone = READ_ONCE(pool->zone_for[from]), n = 0;
+	unsigned int zone = READ_ONCE(pool->zone_for[from]), n = 0, before;
 	unsigned int class = iova_request_class(req);
-	unsigned long first = req->limit;
+	unsigned long first;
 	struct iova_chunk *c;
 
 	raw_spin_lock(&pool->lock);
-	while (first != IOVA_NONE && n < IOVA_CPU_GATHER &&
-	       (!n || iova_cpu_has_room(pool, cpu, zone, req->size))) {
+	do {
+		before = n;
 		c = iova_pool_take_fragments(pool, from, class, req->limit);
 		if (!c)
 			break;
-		do {
+		while (n < IOVA_CPU_GATHER &&
+		       (!n || iova_cpu_has_room(pool, cpu, zone, req->size))) {
 			first = iova_chunk_take_run(c, req);
 			if (first == IOVA_NONE)
 				break;
-			if (!n)
+			if (!n++)
 				iova_chunk_set_range(c, first, req->size, range);
 			else if (!iova_cpu_keep(pool, cpu, c, first, req->size))
 				iova_chunk_clear_bits(c, iova_base_word(first),
 						      iova_word_bits(first, req->size));
-		} while (++n < IOVA_CPU_GATHER &&
-			 iova_cpu_has_room(pool, cpu, zone, req->size));
+		}
 		iova_pool_put_fragments(pool, c);
-	}
+	} while (n > before && n < IOVA_CPU_GATHER);
 	raw_spin_unlock(&pool->lock);
 	return n;
 }
