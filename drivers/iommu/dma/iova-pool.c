@@ -359,7 +359,10 @@ void iova_pool_reap_all(struct iova_pool *pool)
 
 	do {
 		xa_lock_irqsave(&pool->chunks, flags);
+		/* Chunks die under this lock, so the first stays the first. */
+		raw_spin_lock(&pool->lock);
 		node = llist_del_first(&pool->dying);
+		raw_spin_unlock(&pool->lock);
 		if (node)
 			chunk_erase(pool, container_of(node, struct iova_chunk,
 						       extent.retired[0]));

@@ -42,6 +42,7 @@
  *	written with WRITE_ONCE()
  * @extents: what is taken
  * @spanning: ranges of more than one extent, see iova-spanning.c
+ * @nr_spanning: number of them
  * @chunks: chunk by iova_pool_index(); read under RCU; its own lock is held
  *	while a chunk is created or erased, and @lock nests inside
  * @low_chunks: number of chunks below 4 GiB; immutable
@@ -72,6 +73,7 @@ struct iova_pool {
 	raw_spinlock_t lock;
 	struct iova_extents extents;
 	struct iova_extents spanning;
+	unsigned long nr_spanning;
 	struct xarray chunks;
 	unsigned long low_chunks;
 	unsigned long top_chunk;

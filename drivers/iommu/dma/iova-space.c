@@ -455,7 +455,10 @@ static noinline bool claim_slow(struct iova_space *space, unsigned long granule,
 	if (c)
 		claimed = claim_small(c, granule, range);
 	local_irq_restore(flags);
-	return claimed || iova_space_claim_large(space, granule, range);
+	/* In a chunk, only a spanning range can begin besides the small ones. */
+	if (claimed || (c && !READ_ONCE(space->pool.nr_spanning)))
+		return claimed;
+	return iova_space_claim_large(space, granule, range);
 }
 
 /**

@@ -273,6 +273,7 @@ static int take_spanning(struct iova_pool *pool, unsigned long first,
 	raw_spin_lock_irqsave(&pool->lock, flags);
 	iova_extents_insert(&pool->spanning, x,
 			    iova_extents_at(&pool->spanning, first));
+	WRITE_ONCE(pool->nr_spanning, pool->nr_spanning + 1);
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	*range = (struct iova_range) {
 		.first = first, .last = last, .extent = x,
@@ -367,6 +368,7 @@ void iova_spanning_free(struct iova_pool *pool, struct iova_extent *x)
 
 	raw_spin_lock_irqsave(&pool->lock, flags);
 	iova_extents_erase(&pool->spanning, x);
+	WRITE_ONCE(pool->nr_spanning, pool->nr_spanning - 1);
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	free_pieces(pool, x->first, x->last);
 }
