@@ -35,14 +35,20 @@
  * Single mappings.
  */
 
-/*
- * Map a buffer that begins or ends inside a granule, with bounces at these
- * ends.
- */
+/* Whether a buffer begins or ends inside a granule and has to be bounced there */
+static __always_inline bool bounces_ends(struct device *dev, phys_addr_t phys,
+					 size_t size,
+					 enum dma_data_direction dir)
+{
+	return unlikely(iommu_dma_bounce_needed(dev, size, dir)) &&
+	       cookie_granule_offset(iommu_dma_dev_cookie(dev), phys | size);
+}
+
+/* Map such a buffer, with bounces at these ends. */
 static noinline dma_addr_t map_bounced_ends(struct device *dev, phys_addr_t phys,
 					    size_t size,
 					    enum dma_data_direction dir,
-					    unsigned long attrs)
+					    unsigned long attrs, u64 align)
 {
 	bool coherent = dev_is_dma_coherent(dev);
 	struct iommu_dma_batch batch = {
@@ -50,6 +56,7 @@ static noinline dma_addr_t map_bounced_ends(struct device *dev, phys_addr_t phys
 		.cookie = iommu_dma_dev_cookie(dev),
 		.prot = iommu_dma_prot(dev, dir, attrs),
 		.bounce = true,
+		.bounce_piece = true,
 	};
 	struct iommu_dma_span span;
 	struct iova_range range;
@@ -58,16 +65,16 @@ static noinline dma_addr_t map_bounced_ends(struct device *dev, phys_addr_t phys
 	if (iommu_dma_prot_is_none(batch.prot) ||
 	    iommu_dma_attach(dev, batch.cookie->domain))
 		return DMA_MAPPING_ERROR;
-	addr = iommu_dma_alloc_iova_phys(dev, batch.cookie, phys, size, attrs,
-					 &range);
+	addr = iommu_dma_alloc_iova_phys(dev, batch.cookie, phys, size, align,
+					 attrs, &range);
 	if (addr == DMA_MAPPING_ERROR)
 		return addr;
 	span = cookie_granules(batch.cookie, addr, size);
 	if (iommu_dma_batch_add(&batch, addr, phys, size) ||
 	    iommu_dma_batch_finish(&batch, span.start, span.end)) {
 		iommu_dma_batch_undo(&batch, addr, size);
-		iommu_dma_batch_undo_end(&batch);
-		iommu_dma_drop_iova(dev, batch.cookie, &range);
+		iommu_dma_drop_iova(dev, batch.cookie, &range,
+				    iommu_dma_batch_undo_end(&batch));
 		return DMA_MAPPING_ERROR;
 	}
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
@@ -95,9 +102,8 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 	bool coherent = dev_is_dma_coherent(dev);
 	dma_addr_t addr;
 
-	if (unlikely(iommu_dma_bounce_needed(dev, size, dir)) &&
-	    cookie_granule_offset(iommu_dma_dev_cookie(dev), phys | size))
-		return map_bounced_ends(dev, phys, size, dir, attrs);
+	if (bounces_ends(dev, phys, size, dir))
+		return map_bounced_ends(dev, phys, size, dir, attrs, 1);
 
 	addr = iommu_dma_map_phys(dev, phys, size,
 				  iommu_dma_prot(dev, dir, attrs), attrs);
@@ -106,6 +112,43 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 	    addr != DMA_MAPPING_ERROR)
 		arch_sync_dma_for_device(phys, size, dir);
 	return addr;
+}
+
+/**
+ * iommu_dma_map_pages - map pages that have been allocated for the device
+ * @dev: device
+ * @page: first page
+ * @size: bytes
+ * @dir: direction of the transfer
+ * @addr: where to store the address for the device, which is aligned to @size
+ *	rounded up to a power of two of pages; or DMA_MAPPING_ERROR
+ *
+ * For dma_alloc_pages(), which leaves the caches to its caller.
+ *
+ * Context: Any.
+ * Return: whether the pages may be freed if they could not be mapped: not those that
+ * the device may still reach.
+ */
+bool iommu_dma_map_pages(struct device *dev, struct page *page, size_t size,
+			 enum dma_data_direction dir, dma_addr_t *addr)
+{
+	const unsigned long attrs = DMA_ATTR_SKIP_CPU_SYNC;
+	u64 align = (u64)PAGE_SIZE << get_order(size);
+	int prot = iommu_dma_prot(dev, dir, attrs);
+	phys_addr_t phys = page_to_phys(page);
+	int ret;
+
+	/* Granules may be larger than pages. */
+	if (bounces_ends(dev, phys, size, dir)) {
+		*addr = map_bounced_ends(dev, phys, size, dir, attrs, align);
+		return true;
+	}
+	ret = iommu_dma_prot_is_none(prot) ? -EINVAL :
+	      iommu_dma_map_alloc(dev, phys, size, dma_get_mask(dev), prot,
+				  attrs, addr);
+	if (ret)
+		*addr = DMA_MAPPING_ERROR;
+	return ret != -EBUSY;
 }
 
 /*
@@ -316,7 +359,7 @@ size_t iommu_dma_max_mapping_size(struct device *dev)
 	 * Addresses below the minimum alignment are never used, nor are guards
 	 * mapped.
 	 */
-	unused = iommu_dma_min_align(dev, cookie) +
+	unused = max_t(u64, iommu_dma_min_align(dev, cookie), PAGE_SIZE) +
 		 (u64)cookie->guard * cookie_granule(cookie);
 	return limit + 1 > unused ? limit + 1 - unused : 0;
 }

@@ -5,8 +5,8 @@
  * The driver of a device that cannot gather says so once, with
  * dma_set_contiguous(); then each dma_map_sg() gives one segment or an error.
  * If only some buffers have to be one segment, their mappings say so with
- * DMA_ATTR_CONTIGUOUS. Either way an error leaves the list as it was and
- * nothing mapped, and unmapping and syncing are the same as for any list.
+ * DMA_ATTR_CONTIGUOUS. Either way an error leaves nothing mapped, and unmapping
+ * and syncing are the same as for any list.
  *
  * Behind an IOMMU any list of memory can be one segment, of up to
  * dma_max_contiguous_size() bytes if it begins with a granule. Without an

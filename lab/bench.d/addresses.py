@@ -300,7 +300,7 @@ class Domain(Part):
                     ("both", "after some use on each CPU"):
                 table.row(("domain1", "domain2"), mode, "metadata per CPU and "
                           f"domain, {text}", "bytes", per_cpu(label),
-                          target=1024)
+                          target=2048)
 
 
 class Late(Part):

@@ -21,6 +21,7 @@ struct bench_command {
 
 extern const struct bench_command bench_allin_commands[];
 extern const struct bench_command bench_call_commands[];
+extern const struct bench_command bench_compat_commands[];
 extern const struct bench_command bench_list_commands[];
 extern const struct bench_command bench_live_commands[];
 extern const struct bench_command bench_watch_commands[];

@@ -88,7 +88,8 @@ static const struct bench_command bench_main_commands[] = {
 
 static const struct bench_command *const commands[] = {
 	bench_main_commands, bench_call_commands, bench_allin_commands,
-	bench_list_commands, bench_live_commands, bench_watch_commands,
+	bench_compat_commands, bench_list_commands, bench_live_commands,
+	bench_watch_commands,
 };
 
 static const struct bench_command *bench_find(const char *name)

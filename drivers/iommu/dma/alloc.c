@@ -130,8 +130,10 @@ static int pages_map(struct device *dev, struct sg_table *sgt,
 	mapped = iommu_map_sg(cookie->domain,
 			      iommu_dma_iova_addr(cookie, &range), sgt->sgl,
 			      sgt->orig_nents, prot, gfp);
+	/* Whether the core could undo what it had mapped, it does not say. */
 	if (mapped < 0 || mapped < req->size)
-		return iommu_dma_drop_iova(dev, cookie, &range) ?: -ENOMEM;
+		return iommu_dma_drop_iova(dev, cookie, &range, false) ?:
+		       -ENOMEM;
 	sg_dma_address(sgt->sgl) = iommu_dma_iova_addr(cookie, &range);
 	sg_dma_len(sgt->sgl) = req->size;
 	return 0;
@@ -330,6 +332,7 @@ void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
 	if (!page)
 		return NULL;
 	ret = iommu_dma_map_alloc(dev, page_to_phys(page), size,
+				  dev->coherent_dma_mask,
 				  iommu_dma_prot(dev, DMA_BIDIRECTIONAL, attrs),
 				  attrs, handle);
 	if (!ret)

@@ -45,7 +45,7 @@ static int close_granule(struct iommu_dma_batch *batch)
 	size_t granule = cookie_granule(cookie);
 	size_t offset = cookie_granule_offset(cookie, part.addr);
 	bool as_it_is = offset == cookie_granule_offset(cookie, part.phys) &&
-			(!batch->bounce || part.size == granule);
+			(!batch->bounce_part || part.size == granule);
 	int ret = 0;
 
 	if (!batch->bounced && as_it_is) {
@@ -60,6 +60,7 @@ static int close_granule(struct iommu_dma_batch *batch)
 		batch->any_bounced = true;
 	}
 	batch->part.size = 0;
+	batch->bounce_part = false;
 	batch->bounced = false;
 	return iommu_dma_batch_run(batch, part.addr - offset, part.phys,
 				   granule);
@@ -77,6 +78,7 @@ static int add_part(struct iommu_dma_batch *batch, dma_addr_t addr,
 	if (ret)
 		return ret;
 
+	batch->bounce_part |= batch->bounce_piece;
 	if (part->size && !batch->bounced) {
 		if (iommu_dma_piece_follows(part, addr, phys)) {
 			part->size += len;
@@ -154,13 +156,14 @@ int iommu_dma_batch_finish(struct iommu_dma_batch *batch, dma_addr_t start,
 /*
  * Unmap a span between holes, which consists of whole runs, as a run has no
  * holes: pages may be larger than a piece, and IOMMU drivers need not split
- * them. iommu_dma_drop_iova() finds what could not be unmapped.
+ * them.
  */
 static void undo_span(struct iommu_dma_batch *batch)
 {
-	if (batch->undo_end != batch->undo)
-		iommu_unmap(batch->cookie->domain, batch->undo,
-			    batch->undo_end - batch->undo);
+	size_t size = batch->undo_end - batch->undo;
+
+	if (size && iommu_unmap(batch->cookie->domain, batch->undo, size) < size)
+		batch->undo_short = true;
 }
 
 /**
@@ -192,8 +195,10 @@ void iommu_dma_batch_undo(struct iommu_dma_batch *batch, dma_addr_t addr,
  * @batch: mapping that has failed, after iommu_dma_batch_undo() of all pieces
  *
  * Context: Any.
+ * Return: whether the IOMMU driver has unmapped all of it.
  */
-void iommu_dma_batch_undo_end(struct iommu_dma_batch *batch)
+bool iommu_dma_batch_undo_end(struct iommu_dma_batch *batch)
 {
 	undo_span(batch);
+	return !batch->undo_short;
 }

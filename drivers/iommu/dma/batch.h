@@ -26,25 +26,30 @@ struct iommu_dma_piece {
  * @dev: device
  * @cookie: cookie of its domain
  * @prot: IOMMU_*
- * @bounce: the device must not see what shares a granule with a piece
+ * @bounce: the device must not see what shares a granule with some pieces
+ * @bounce_piece: with the piece that is added
  * @share_granules: pieces may share a granule
  * @run: whole granules that are not mapped yet
  * @part: the piece, or the last of them, in the incomplete granule after @run
+ * @bounce_part: the device must not see what else is in that granule
  * @bounced: that granule is bounced, with @part and all before it
  * @any_bounced: some granule is bounced
  * @done: all below this device address is mapped
  * @undo: after a failure, where the span to unmap begins; see batch.c
  * @undo_end: where that span ends
+ * @undo_short: the IOMMU driver has unmapped less
  * @not_memory: what was to be bounced is not memory
  *
- * The caller sets @dev, @cookie, @prot, @bounce and @share_granules; the rest
- * starts as zero.
+ * The caller sets @dev, @cookie, @prot, @bounce and @share_granules, and for each
+ * piece @bounce_piece; the rest starts as zero.
  */
 struct iommu_dma_batch {
 	struct device *dev;
 	struct iommu_dma_cookie *cookie;
 	int prot;
 	bool bounce;
+	bool bounce_piece;
+	bool bounce_part;
 	bool share_granules;
 	bool bounced;
 	bool any_bounced;
@@ -53,6 +58,7 @@ struct iommu_dma_batch {
 	dma_addr_t done;
 	dma_addr_t undo;
 	dma_addr_t undo_end;
+	bool undo_short;
 	bool not_memory;
 };
 
@@ -72,8 +78,10 @@ static __always_inline int iommu_dma_batch_flush(struct iommu_dma_batch *batch)
 		return 0;
 	ret = iommu_dma_map_nosync(batch->cookie, run->addr, run->phys,
 				   run->size, batch->prot);
-	if (ret)
+	if (ret) {
+		batch->undo_short = ret == -EBUSY;
 		return ret;
+	}
 	batch->done = run->addr + run->size;
 	run->size = 0;
 	return 0;
@@ -133,6 +141,6 @@ int iommu_dma_batch_finish(struct iommu_dma_batch *batch, dma_addr_t start,
 			   dma_addr_t end);
 void iommu_dma_batch_undo(struct iommu_dma_batch *batch, dma_addr_t addr,
 			  size_t len);
-void iommu_dma_batch_undo_end(struct iommu_dma_batch *batch);
+bool iommu_dma_batch_undo_end(struct iommu_dma_batch *batch);
 
 #endif /* _IOMMU_DMA_BATCH_H */

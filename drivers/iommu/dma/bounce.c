@@ -20,11 +20,14 @@
  * no limit to the size of a mapping.
  */
 
+#include <linux/dma-direct.h>
 #include <linux/dma-iommu.h>
 #include <linux/highmem.h>
 #include <linux/kmsan-checks.h>
+#include <linux/memremap.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
+#include <trace/events/swiotlb.h>
 
 #include "../iommu-pages.h"
 #include "bounce.h"
@@ -151,19 +154,20 @@ static struct iommu_dma_bounce *bounce_create(struct device *dev,
 		kzalloc(sizeof(*bounce), GFP_ATOMIC | __GFP_NOWARN);
 	LIST_HEAD(pages);
 	unsigned long flags;
-	void *buf;
 	int ret;
 
 	if (!bounce)
 		return NULL;
-	buf = iommu_alloc_pages_node(dev_to_node(dev),
-				     GFP_ATOMIC | __GFP_NOWARN,
-				     bounce_order(cookie));
-	if (!buf) {
+	bounce->page = alloc_pages_node(dev_to_node(dev),
+					GFP_ATOMIC | __GFP_NOWARN,
+					bounce_order(cookie));
+	if (!bounce->page) {
 		kfree(bounce);
 		return NULL;
 	}
-	bounce->page = virt_to_page(buf);
+	__iommu_alloc_account(bounce->page, bounce_order(cookie));
+	/* The device sees the granule, which may be less than the page. */
+	memset(page_address(bounce->page), 0, cookie_granule(cookie));
 	/* Each page is freed by itself, along with other pages of an unmap. */
 	split_page(bounce->page, bounce_order(cookie));
 
@@ -197,11 +201,26 @@ part_create(struct iommu_dma_bounce *bounce)
 	return part;
 }
 
-/* Whether it is memory of the system: no registers, no memory of a device */
+/*
+ * Whether the CPU may copy from there: memory, that of files in persistent memory
+ * too, but neither registers nor memory that only a device gets at
+ */
 static bool is_memory(phys_addr_t phys)
 {
-	return pfn_valid(PHYS_PFN(phys)) &&
-	       !is_zone_device_page(pfn_to_page(PHYS_PFN(phys)));
+	struct page *page;
+
+	if (!pfn_valid(PHYS_PFN(phys)))
+		return false;
+	page = pfn_to_page(PHYS_PFN(phys));
+	return !is_pci_p2pdma_page(page) && !is_device_private_page(page);
+}
+
+/* Who looks for bounces looks at the event of swiotlb. */
+static void trace_bounce(struct device *dev, phys_addr_t phys, size_t len)
+{
+#ifdef CONFIG_SWIOTLB
+	trace_swiotlb_bounced(dev, phys_to_dma(dev, phys), len);
+#endif
 }
 
 /**
@@ -236,6 +255,7 @@ int iommu_dma_bounce_add(struct device *dev, struct iommu_dma_cookie *cookie,
 	part = part_create(bounce);
 	if (!part)
 		return -ENOMEM;
+	trace_bounce(dev, phys, len);
 	part->phys = phys;
 	part->offset = cookie_granule_offset(cookie, addr);
 	part->len = len;

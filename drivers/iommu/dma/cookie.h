@@ -68,7 +68,7 @@ struct iommu_dma_cookie {
 	bool deferrable;
 	unsigned long low_used_up;
 	unsigned long low_refused;
-	unsigned long low_until;
+	u64 low_until;
 	dma_addr_t msi_next;
 	struct list_head msi_pages;
 	struct mutex lock;
@@ -144,6 +144,19 @@ static inline u64 iommu_dma_min_align(struct device *dev,
 {
 	return max_t(u64, cookie_granule(cookie),
 		     (u64)dma_get_min_align_mask(dev) + 1);
+}
+
+/*
+ * Where pages are larger than the granule, drivers may split an address into pages,
+ * so a mapping of whole pages is aligned to them, too.
+ */
+static inline u64 iommu_dma_page_align(u64 min_align, phys_addr_t phys,
+				       size_t size)
+{
+	if (!IS_ENABLED(CONFIG_PAGE_SIZE_4KB) && PAGE_ALIGNED(phys) &&
+	    size >= PAGE_SIZE)
+		return max_t(u64, min_align, PAGE_SIZE);
+	return min_align;
 }
 
 /*

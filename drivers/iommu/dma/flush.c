@@ -3,7 +3,7 @@
  * Deferred invalidation: when a range may be used again.
  *
  * In deferred mode an unmap clears the translation and returns; the IOTLB may
- * hold it for a while longer, at most for the window. One invalidation of the
+ * hold it for a while longer, until the window ends. One invalidation of the
  * whole domain per window serves all unmaps in it.
  *
  * There are two epochs. Ranges retire into the current one. A flush
@@ -24,10 +24,14 @@
  *   smp_mb()  [A]                 smp_mb()  [B]
  *   read the epoch                invalidate (sees the cleared translation)
  *
- * Step 3 is done in portions, the first by the timer and the rest by a worker,
- * and while it lasts the epochs cannot switch again. If a window ends
- * meanwhile, the domain is still invalidated in time; its ranges wait for one
- * more flush.
+ * Step 2 is done without a lock, and by a worker if the IOMMU is one that takes
+ * long to answer. So two CPUs may invalidate for one switch, and the first to be
+ * done begins step 3. An invalidation counts only for the epoch that was current
+ * when it began.
+ *
+ * Step 3 is done in portions, the first by the timer and the rest by a worker.
+ * The epochs cannot switch again until it is over. If a window ends meanwhile,
+ * the domain is still invalidated in time; its ranges wait for one more flush.
  *
  * Ranges wait in the space, not here: iova_space_retire() sets a bit per granule
  * in the chunk, or queues a large extent. Unmapping never waits, allocates or
@@ -38,6 +42,7 @@
 #include <linux/ktime.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
+#include <linux/timekeeping.h>
 
 #include "../iommu-pages.h"
 #include "flush.h"
@@ -55,6 +60,14 @@
 #define IOMMU_DMA_EXPENSIVE_WINDOW_NS	NSEC_PER_SEC
 
 /*
+ * An IOMMU that takes longer than this is left to the worker the next time, as
+ * interrupts are off in the timer. That comes later: the scheduler decides. If it
+ * has not come for so many windows, the timer does it.
+ */
+#define IOMMU_DMA_SLOW_NS		(500 * NSEC_PER_USEC)
+#define IOMMU_DMA_WORKER_WINDOWS	10
+
+/*
  * Most chunks and large ranges to recycle with interrupts off at once. Each
  * takes up to 1,300 instructions, so a portion stays well below 20,000.
  */
@@ -62,10 +75,14 @@
 
 static struct workqueue_struct *flush_wq __ro_after_init;
 
-/* Reclaim may need the pages that a flush has covered. */
+/*
+ * Reclaim may need the pages that a flush has covered, and protection a flush
+ * that is in time.
+ */
 static int __init flush_setup(void)
 {
-	flush_wq = alloc_workqueue("iommu_dma", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	flush_wq = alloc_workqueue("iommu_dma",
+				   WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
 	return flush_wq ? 0 : -ENOMEM;
 }
 core_initcall(flush_setup);
@@ -96,6 +113,12 @@ static void flush_arm(struct iommu_dma_flush *flush)
 	local_irq_restore(flags);
 }
 
+/* Where the ranges and pages of an epoch wait */
+static unsigned int flush_list(unsigned int epoch)
+{
+	return epoch % IOVA_EPOCHS;
+}
+
 /* Do a portion of step 3. Return: whether there is more. */
 static bool flush_recycle(struct iommu_dma_flush *flush)
 {
@@ -103,11 +126,10 @@ static bool flush_recycle(struct iommu_dma_flush *flush)
 	bool more;
 
 	spin_lock_irqsave(&flush->lock, flags);
-	if (flush->recycling)
-		WRITE_ONCE(flush->recycling,
-			   iova_space_recycle(flush->space,
-					      IOMMU_DMA_FLUSH_PORTION));
-	more = flush->recycling;
+	if (flush->state == IOMMU_DMA_FLUSH_RECYCLING &&
+	    !iova_space_recycle(flush->space, IOMMU_DMA_FLUSH_PORTION))
+		flush->state = IOMMU_DMA_FLUSH_IDLE;
+	more = flush->state == IOMMU_DMA_FLUSH_RECYCLING;
 	spin_unlock_irqrestore(&flush->lock, flags);
 	return more;
 }
@@ -118,7 +140,8 @@ static void flush_release(struct iommu_dma_flush *flush, unsigned int epoch)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&flush->pages_lock, flags);
-	list_splice_tail_init(&flush->pages[epoch], &flush->released);
+	list_splice_tail_init(&flush->pages[flush_list(epoch)],
+			      &flush->released);
 	raw_spin_unlock_irqrestore(&flush->pages_lock, flags);
 }
 
@@ -160,7 +183,9 @@ static bool flush_has_pages(struct iommu_dma_flush *flush,
  */
 static bool flush_is_late(struct iommu_dma_flush *flush)
 {
-	return flush_has_pages(flush, &flush->pages[READ_ONCE(flush->epoch)]);
+	unsigned int epoch = READ_ONCE(flush->epoch);
+
+	return flush_has_pages(flush, &flush->pages[flush_list(epoch)]);
 }
 
 /* Begin step 3 for an epoch whose ranges an invalidation has covered. */
@@ -168,28 +193,52 @@ static void flush_begin_recycling(struct iommu_dma_flush *flush,
 				  unsigned int epoch)
 {
 	lockdep_assert_held(&flush->lock);
-	iova_space_recycle_start(flush->space, epoch);
-	WRITE_ONCE(flush->recycling, true);
+	iova_space_recycle_start(flush->space, flush_list(epoch));
+	flush->state = IOMMU_DMA_FLUSH_RECYCLING;
 	flush_release(flush, epoch);
 }
 
 /*
- * Do steps 1 and 2.
- * Return: false if the epochs cannot switch because the other one is still
- * being recycled.
+ * Do step 1.
+ * Return: false if the epochs cannot switch because the last flush is not over.
  */
 static bool flush_switch(struct iommu_dma_flush *flush)
 {
-	unsigned int old = flush->epoch;
-
 	lockdep_assert_held(&flush->lock);
-	if (flush->recycling)
+	if (flush->state != IOMMU_DMA_FLUSH_IDLE)
 		return false;
-	WRITE_ONCE(flush->epoch, old ^ 1);
-	smp_mb(); /* [B] pairs with [A] in iommu_dma_flush_retire() */
-	iommu_flush_iotlb_all(READ_ONCE(flush->domain));
-	flush_begin_recycling(flush, old);
+	WRITE_ONCE(flush->epoch, flush->epoch + 1);
+	flush->state = IOMMU_DMA_FLUSH_SWITCHED;
 	return true;
+}
+
+/* Invalidate, and see how long that takes: who is preempted does not know. */
+static void flush_iotlb(struct iommu_dma_flush *flush,
+			struct iommu_domain *domain)
+{
+	u64 start = ktime_get_mono_fast_ns();
+
+	iommu_flush_iotlb_all(domain);
+	if (ktime_get_mono_fast_ns() - start <= IOMMU_DMA_SLOW_NS)
+		WRITE_ONCE(flush->slow, false);
+	else if (irqs_disabled())
+		WRITE_ONCE(flush->slow, true);
+}
+
+/*
+ * Do step 2, and begin step 3 unless another CPU has been faster.
+ * @epoch: the current one, read under the lock
+ */
+static void flush_invalidate(struct iommu_dma_flush *flush, unsigned int epoch)
+{
+	unsigned long flags;
+
+	smp_mb(); /* [B] pairs with [A] in iommu_dma_flush_retire() */
+	flush_iotlb(flush, READ_ONCE(flush->domain));
+	spin_lock_irqsave(&flush->lock, flags);
+	if (flush->state == IOMMU_DMA_FLUSH_SWITCHED && flush->epoch == epoch)
+		flush_begin_recycling(flush, epoch - 1);
+	spin_unlock_irqrestore(&flush->lock, flags);
 }
 
 /*
@@ -200,43 +249,78 @@ static bool flush_switch(struct iommu_dma_flush *flush)
 static bool flush_window(struct iommu_dma_flush *flush)
 {
 	unsigned long flags;
+	unsigned int epoch;
 	bool switched;
 
 	spin_lock_irqsave(&flush->lock, flags);
 	switched = flush_switch(flush);
-	if (!switched) {
-		smp_mb(); /* as [B] */
-		iommu_flush_iotlb_all(READ_ONCE(flush->domain));
-	}
+	epoch = flush->epoch;
 	spin_unlock_irqrestore(&flush->lock, flags);
+	flush_invalidate(flush, epoch);
 	return switched;
 }
 
 /*
- * Recycle what waits, if anything does: late ranges of the other epoch, which
- * the last flush has covered, or else the current epoch.
- * @flushed: set if there was an invalidation; if set already, there is no other
+ * Begin to free what waits, if anything does: late ranges of the other epoch,
+ * which the last flush has covered, or else the current epoch.
+ * Return: false if nothing waits that had retired when the caller began.
  */
-static bool flush_waiting(struct iommu_dma_flush *flush, bool *flushed)
+static bool flush_waiting(struct iommu_dma_flush *flush,
+			  struct iommu_dma_reclaim *reclaim)
 {
-	unsigned int epoch;
+	bool invalidate = false, any = true;
 	unsigned long flags;
-	bool any = true;
+	unsigned int epoch;
+	int passed;
 
 	spin_lock_irqsave(&flush->lock, flags);
 	epoch = flush->epoch;
-	/* Another CPU may have been faster. */
-	if (!flush->recycling) {
-		if (iova_space_has_retired(flush->space, epoch ^ 1))
-			flush_begin_recycling(flush, epoch ^ 1);
-		else if (!*flushed &&
-			 iova_space_has_retired(flush->space, epoch))
-			*flushed = flush_switch(flush);
-		else
-			any = false;
+	if (!reclaim->begun) {
+		*reclaim = (struct iommu_dma_reclaim) { true, epoch };
+		/* Who is late waits for the next flush of the same list. */
+		if (flush->state == IOMMU_DMA_FLUSH_RECYCLING &&
+		    iova_space_has_retired(flush->space, flush_list(epoch - 1)))
+			reclaim->epoch++;
+	}
+	/* Whoever was late is taken now, or has been. */
+	if (flush->state == IOMMU_DMA_FLUSH_IDLE && reclaim->epoch == epoch + 1)
+		reclaim->epoch = epoch;
+	passed = epoch - reclaim->epoch;
+	if (passed > 1) {
+		any = false;
+	} else if (flush->state == IOMMU_DMA_FLUSH_SWITCHED) {
+		/*
+		 * This CPU may have interrupted the one that invalidates, so
+		 * it does not wait for that.
+		 */
+		any = iova_space_has_retired(flush->space,
+					     flush_list(epoch - 1)) ||
+		      (!passed && iova_space_has_retired(flush->space,
+							 flush_list(epoch)));
+		invalidate = any;
+	} else if (flush->state == IOMMU_DMA_FLUSH_IDLE) {
+		if (iova_space_has_retired(flush->space, flush_list(epoch - 1))) {
+			flush_begin_recycling(flush, epoch - 1);
+		} else {
+			any = !passed && iova_space_has_retired(flush->space,
+								flush_list(epoch));
+			invalidate = any && flush_switch(flush);
+			epoch = flush->epoch;
+		}
 	}
 	spin_unlock_irqrestore(&flush->lock, flags);
+	if (invalidate)
+		flush_invalidate(flush, epoch);
 	return any;
+}
+
+/* Do what is due at the end of a window. Return: whether there is more to do. */
+static bool flush_end_window(struct iommu_dma_flush *flush)
+{
+	if (!flush_window(flush) || flush_is_late(flush))
+		flush_arm(flush);
+	return flush_recycle(flush) ||
+	       flush_has_pages(flush, &flush->released);
 }
 
 static enum hrtimer_restart flush_timer(struct hrtimer *timer)
@@ -246,9 +330,9 @@ static enum hrtimer_restart flush_timer(struct hrtimer *timer)
 
 	atomic_set(&flush->armed, 0);
 	smp_mb(); /* [D] pairs with [C] in flush_arm() */
-	if (!flush_window(flush) || flush_is_late(flush))
-		flush_arm(flush);
-	if (flush_recycle(flush) || flush_has_pages(flush, &flush->released))
+	if ((READ_ONCE(flush->slow) &&
+	     atomic_inc_return(&flush->due) <= IOMMU_DMA_WORKER_WINDOWS) ||
+	    flush_end_window(flush))
 		flush_queue_work(flush);
 	return HRTIMER_NORESTART;
 }
@@ -257,11 +341,15 @@ static void flush_worker(struct work_struct *work)
 {
 	struct iommu_dma_flush *flush =
 		container_of(work, struct iommu_dma_flush, work);
+	bool more;
 
-	while (flush_recycle(flush))
+	do {
+		if (atomic_xchg(&flush->due, 0))
+			flush_end_window(flush);
+		more = flush_recycle(flush);
+		more |= flush_free(flush);
 		cond_resched();
-	while (flush_free(flush))
-		cond_resched();
+	} while (more);
 }
 
 /**
@@ -279,8 +367,8 @@ void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
 	unsigned int epoch;
 	unsigned long flags;
 
-	smp_mb(); /* [A] pairs with [B] in flush_switch() */
-	epoch = READ_ONCE(flush->epoch);
+	smp_mb(); /* [A] pairs with [B] in flush_invalidate() */
+	epoch = flush_list(READ_ONCE(flush->epoch));
 	if (!list_empty(pages)) {
 		raw_spin_lock_irqsave(&flush->pages_lock, flags);
 		list_splice_tail_init(pages, &flush->pages[epoch]);
@@ -293,28 +381,25 @@ void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
 /**
  * iommu_dma_flush_reclaim - free some of the ranges that wait for a flush
  * @flush: deferred invalidation of the domain
- * @flushed: whether there was an invalidation for this caller; starts as false,
- *	and each call gets the same variable
+ * @reclaim: zero at first; each call for the same request gets the same
  *
  * For a caller that is short of addresses, which calls this until it finds
- * some. Invalidates at most once, and not at all if nothing waits.
+ * some. Invalidates at most once, and once more where another CPU is in the
+ * middle of that; not at all if nothing waits.
  *
  * Context: Any. Does a bounded portion of work.
- * Return: false if nothing is left to wait for, or the domain is strict. What
- * other CPUs have freed since the caller last looked for addresses is free then.
+ * Return: false if all is free that had retired before the first call, or the
+ * domain is strict.
  */
-bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush, bool *flushed)
+bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush,
+			     struct iommu_dma_reclaim *reclaim)
 {
 	if (!iommu_dma_flush_enabled(flush))
 		return false;
-	/* Finish a flush under way first. */
-	if (!READ_ONCE(flush->recycling)) {
-		if (!flush_waiting(flush, flushed))
-			return false;
-		if (flush_has_pages(flush, &flush->released))
-			flush_queue_work(flush);
-	}
-	flush_recycle(flush);
+	if (!flush_waiting(flush, reclaim))
+		return false;
+	if (flush_recycle(flush) || flush_has_pages(flush, &flush->released))
+		flush_queue_work(flush);
 	return true;
 }
 
@@ -331,7 +416,7 @@ void iommu_dma_flush_init(struct iommu_dma_flush *flush,
 {
 	unsigned int epoch;
 
-	*flush = (struct iommu_dma_flush){ .space = space };
+	*flush = (struct iommu_dma_flush){ .space = space, .slow = true };
 	flush->window = ns_to_ktime(expensive ? IOMMU_DMA_EXPENSIVE_WINDOW_NS :
 						IOMMU_DMA_WINDOW_NS);
 	spin_lock_init(&flush->lock);
@@ -354,15 +439,15 @@ void iommu_dma_flush_init(struct iommu_dma_flush *flush,
  * @domain: the domain whose IOTLB entries are invalidated
  *
  * May be called while mappings are being unmapped. An unmap that has begun
- * before stays strict.
+ * before stays strict. Invalidates once, to see whether that takes long.
  *
  * Context: Any; the caller serialises.
  */
 void iommu_dma_flush_enable(struct iommu_dma_flush *flush,
 			    struct iommu_domain *domain)
 {
-	/* Pairs with the address dependency of iommu_dma_flush_enabled(). */
-	smp_store_release(&flush->domain, domain);
+	flush_iotlb(flush, domain);
+	WRITE_ONCE(flush->domain, domain);
 }
 
 /**
@@ -380,9 +465,9 @@ void iommu_dma_flush_destroy(struct iommu_dma_flush *flush)
 
 	if (!flush->domain)
 		return;
-	/* The timer may queue the work, the work never starts the timer. */
+	/* The timer may queue the work, and the work start the timer. */
+	disable_work_sync(&flush->work);
 	hrtimer_cancel(&flush->timer);
-	cancel_work_sync(&flush->work);
 	iommu_flush_iotlb_all(flush->domain);
 	for (epoch = 0; epoch < IOVA_EPOCHS; epoch++)
 		iommu_put_pages_list(&flush->pages[epoch]);

@@ -15,22 +15,31 @@
 
 #include "iova-space.h"
 
+enum iommu_dma_flush_state {
+	IOMMU_DMA_FLUSH_IDLE,
+	/* No invalidation has covered the old epoch yet. */
+	IOMMU_DMA_FLUSH_SWITCHED,
+	/* The old epoch has been covered, and its ranges become free. */
+	IOMMU_DMA_FLUSH_RECYCLING,
+};
+
 /**
  * struct iommu_dma_flush - deferred invalidation of one domain
  * @domain: domain whose IOTLB entries are invalidated; NULL while it is strict;
  *	set once, by iommu_dma_flush_enable()
  * @space: where ranges wait for a flush
- * @lock: serialises flushes and recycling; taken to write @epoch and
- *	@recycling. Not raw, as IOMMU drivers take spinlocks to invalidate
- * @epoch: the epoch that ranges retire into; written under @lock
- * @recycling: the other epoch has been flushed and is being recycled; written
- *	under @lock
+ * @lock: serialises switching and recycling; protects @state, and is taken to
+ *	write @epoch. Not raw, as recycling may free chunks
+ * @epoch: number of the epoch that ranges retire into
+ * @state: how far the last flush has got
+ * @slow: the IOMMU takes so long that the worker invalidates; or it is not known
+ * @due: windows that the worker is to end, and has not begun with
  * @pages: per epoch, page-table and bounce pages to release with it; protected
  *	by @pages_lock
  * @released: pages that a flush has covered, to be freed; protected by
  *	@pages_lock
  * @pages_lock: innermost lock
- * @window: the longest time from retiring to invalidation
+ * @window: from the first range that retires to the invalidation
  * @timer: ends the window
  * @armed: 1 from starting @timer until it expires
  * @work: does what would take @timer too long
@@ -40,7 +49,9 @@ struct iommu_dma_flush {
 	struct iova_space *space;
 	spinlock_t lock;
 	unsigned int epoch;
-	bool recycling;
+	enum iommu_dma_flush_state state;
+	bool slow;
+	atomic_t due;
 	struct list_head pages[IOVA_EPOCHS];
 	struct list_head released;
 	raw_spinlock_t pages_lock;
@@ -48,6 +59,17 @@ struct iommu_dma_flush {
 	struct hrtimer timer;
 	atomic_t armed;
 	struct work_struct work;
+};
+
+/**
+ * struct iommu_dma_reclaim - how far somebody who is short of addresses has got
+ * @begun: the caller has looked for what waits
+ * @epoch: the epoch that was the current one when it did so first; the next one, if
+ *	there were late ranges that only its flush would cover
+ */
+struct iommu_dma_reclaim {
+	bool begun;
+	unsigned int epoch;
 };
 
 void iommu_dma_flush_init(struct iommu_dma_flush *flush,
@@ -58,7 +80,8 @@ void iommu_dma_flush_destroy(struct iommu_dma_flush *flush);
 void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
 			    const struct iova_range *range,
 			    struct list_head *pages);
-bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush, bool *flushed);
+bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush,
+			     struct iommu_dma_reclaim *reclaim);
 
 /**
  * iommu_dma_flush_enabled - whether the domain is in deferred mode
@@ -69,7 +92,7 @@ bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush, bool *flushed);
  */
 static inline bool iommu_dma_flush_enabled(const struct iommu_dma_flush *flush)
 {
-	/* All other fields are set up before @domain is. */
+	/* All other fields were set up before any device could map. */
 	return READ_ONCE(flush->domain);
 }
 

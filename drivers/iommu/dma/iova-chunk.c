@@ -37,16 +37,56 @@ u64 iova_aligned_starts(unsigned long base, unsigned long align)
 	return aligned[ilog2(align)];
 }
 
-/**
- * iova_run_class - the class of a free run
- * @n: granules of the run, 1 to IOVA_WORD
- *
- * Context: Any.
- * Return: the class, rounded down.
- */
-unsigned int iova_run_class(unsigned int n)
+/* Runs of 1, 2, 4, 8, 16, 24, ..., 64 granules, by number */
+static unsigned int run_granules(unsigned int run)
 {
-	return n < 8 ? ilog2(n) : n / 8 + 2;
+	return run < 4 ? 1 << run : (run - 2) * 8;
+}
+
+static unsigned int run_number(unsigned int granules)
+{
+	return granules < 8 ? ilog2(granules) : granules / 8 + 2;
+}
+
+/* The largest power of two up to the length of a run */
+static unsigned int run_block(unsigned int run)
+{
+	return rounddown_pow_of_two(run_granules(run));
+}
+
+/* Whether the free granules of a word have an aligned run_block() */
+static bool has_block(u64 free, unsigned int run)
+{
+	unsigned int block = run_block(run);
+
+	return iova_run_starts(free, block) & iova_aligned_starts(0, block);
+}
+
+/* The number of the longest run of free granules of a word, at least one */
+static unsigned int longest_run(u64 free)
+{
+	unsigned int n, shift, more;
+	u64 runs[7] = { free }; /* where 2^shift free bits begin */
+
+	for (shift = 0; shift < 6; shift++) {
+		runs[shift + 1] = runs[shift] & (runs[shift] >> (1 << shift));
+		if (!runs[shift + 1])
+			break;
+	}
+	n = 1 << shift;
+	if (shift < 4)
+		return run_number(n);
+	/*
+	 * Extend the run by multiples of 8: its length may be no power of two.
+	 */
+	for (free = runs[shift]; shift-- > 3;) {
+		more = 1 << shift;
+		if (n < IOVA_WORD && (free & (runs[shift] >> n))) {
+			free &= runs[shift] >> n;
+			n += more;
+		}
+	}
+	return run_number(n);
 }
 
 /**
@@ -62,40 +102,31 @@ unsigned long iova_class_granules(unsigned int class)
 		return IOVA_CHUNK_GRANULES;
 	if (class == IOVA_CLASS_PAIR)
 		return IOVA_SMALL_MAX;
-	return class <= 3 ? 1UL << class : (class - 2) * 8;
+	return run_granules(class / 2);
 }
 
 /**
- * iova_word_class - the class of the longest free run of a word
- * @free: its free granules, at least one
+ * iova_class_grown - the class of a chunk after granules of a word became free
+ * @class: what it was, below IOVA_CLASS_WORD; or IOVA_CLASS_FULL
+ * @free: the free granules of the word; some, and not all
  *
  * Context: Any.
  * Return: the class.
  */
-unsigned int iova_word_class(u64 free)
+u8 iova_class_grown(u8 class, u64 free)
 {
-	unsigned int n, shift, run;
-	u64 runs[7] = { free }; /* where 2^shift free bits begin */
+	unsigned int run = longest_run(free), was;
+	bool aligned = false;
 
-	for (shift = 0; shift < 6; shift++) {
-		runs[shift + 1] = runs[shift] & (runs[shift] >> (1 << shift));
-		if (!runs[shift + 1])
-			break;
+	if (class != IOVA_CLASS_FULL) {
+		was = class / 2;
+		run = max(run, was);
+		aligned = class & IOVA_CLASS_ALIGNED &&
+			  run_block(run) == run_block(was);
 	}
-	n = 1 << shift;
-	if (shift < 4)
-		return iova_run_class(n);
-	/*
-	 * Extend the run by multiples of 8: its length may be no power of two.
-	 */
-	for (free = runs[shift]; shift-- > 3;) {
-		run = 1 << shift;
-		if (n < IOVA_WORD && (free & (runs[shift] >> n))) {
-			free &= runs[shift] >> n;
-			n += run;
-		}
-	}
-	return iova_run_class(n);
+	if (aligned || has_block(free, run))
+		return 2 * run + IOVA_CLASS_ALIGNED;
+	return 2 * run;
 }
 
 /**
@@ -165,7 +196,7 @@ static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
 			continue;
 		if (iova_chunk_take_bits(c, w + 1, rest)) {
 			iova_chunk_set_range(c, c->extent.first + w * IOVA_WORD,
-					     req->size, range);
+					     req, range);
 			return true;
 		}
 		iova_chunk_clear_bits(c, w, ~0ULL);
@@ -195,8 +226,17 @@ bool iova_chunk_take(struct iova_chunk *c, const struct iova_request *req,
 	first = iova_chunk_take_run(c, req);
 	if (first == IOVA_NONE)
 		return false;
-	iova_chunk_set_range(c, first, req->size, range);
+	iova_chunk_set_range(c, first, req, range);
 	return true;
+}
+
+/* Whether the class is another with the free granules of a word, not all of it */
+static bool grows(u8 class, u64 free)
+{
+	unsigned int run = class / 2;
+
+	return iova_run_starts(free, run_granules(run + 1)) ||
+	       (!(class & IOVA_CLASS_ALIGNED) && has_block(free, run));
 }
 
 /**
@@ -204,46 +244,58 @@ bool iova_chunk_take(struct iova_chunk *c, const struct iova_request *req,
  * @c: the chunk
  *
  * Context: Any.
- * Return: the class of its longest free run, or IOVA_CLASS_FULL.
+ * Return: the class, or IOVA_CLASS_FULL.
  */
 u8 iova_chunk_class(const struct iova_chunk *c)
 {
-	unsigned int w, best = 0;
-	u64 free, all = ~0ULL, any = 0, before = 0;
+	u8 class = IOVA_CLASS_FULL;
+	u64 free, before = 0;
+	unsigned int w, words = 0;
 
 	for (w = 0; w < IOVA_WORDS; w++) {
 		free = iova_chunk_free_mask(c, w);
-		all &= free;
-		any |= free;
-		if (!~(free & before))
-			best = IOVA_CLASS_PAIR;
-		else if (best < IOVA_CLASS_WORD &&
-			 iova_run_starts(free, iova_class_granules(best + 1)))
-			best = iova_word_class(free);
+		if (!~free) {
+			words++;
+			if (class != IOVA_CLASS_PAIR)
+				class = ~before ? IOVA_CLASS_WORD :
+						  IOVA_CLASS_PAIR;
+		} else if (free && (class < IOVA_CLASS_WORD ?
+				    grows(class, free) :
+				    class == IOVA_CLASS_FULL)) {
+			class = iova_class_grown(class, free);
+		}
 		before = free;
 	}
-	if (!any)
-		return IOVA_CLASS_FULL;
-	return ~all ? best : IOVA_CLASS_EMPTY;
+	return words < IOVA_WORDS ? class : IOVA_CLASS_EMPTY;
 }
 
 /**
- * iova_request_class - the class that is certain to have a place for a request
+ * iova_request_classes - the classes that are certain to have a place for a request
  * @req: up to IOVA_SMALL_MAX granules
  *
  * Context: Any.
- * Return: the lowest class whose chunks all have one.
+ * Return: a bit for each of them.
  */
-unsigned int iova_request_class(const struct iova_request *req)
+u32 iova_request_classes(const struct iova_request *req)
 {
-	unsigned int run;
+	unsigned int granules, run, block;
+	u32 classes;
 
 	if (req->align > IOVA_WORD)
-		return IOVA_CLASS_EMPTY;
+		return BIT(IOVA_CLASS_EMPTY);
 	if (req->size > IOVA_WORD)
-		return IOVA_CLASS_PAIR;
-	run = min(req->size + req->align - 1, IOVA_WORD);
-	return run <= 8 ? order_base_2(run) : DIV_ROUND_UP(run, 8) + 2;
+		return BIT(IOVA_CLASS_PAIR) | BIT(IOVA_CLASS_EMPTY);
+	granules = min(req->size + req->align - 1, IOVA_WORD);
+	run = granules <= 8 ? order_base_2(granules) :
+			      DIV_ROUND_UP(granules, 8) + 2;
+	classes = GENMASK(IOVA_CLASS_EMPTY, 2 * run);
+	/* A run that is too short for any alignment may have an aligned block. */
+	if (req->align > 1) {
+		granules = max(req->align, roundup_pow_of_two(req->size));
+		for (block = run_number(granules); block < run; block++)
+			classes |= BIT(2 * block + IOVA_CLASS_ALIGNED);
+	}
+	return classes;
 }
 
 /**
@@ -254,7 +306,7 @@ unsigned int iova_request_class(const struct iova_request *req)
  * If two CPUs free at once, the second sees the granules of both.
  *
  * Context: Any.
- * Return: true if the caller has to call iova_pool_sort().
+ * Return: true if the caller has to move it, as iova_pool_sort() does.
  */
 bool iova_chunk_outgrew(const struct iova_chunk *c, unsigned int w)
 {
@@ -266,8 +318,7 @@ bool iova_chunk_outgrew(const struct iova_chunk *c, unsigned int w)
 	if (class == IOVA_CLASS_FULL)
 		return true;
 	free = iova_chunk_free_mask(c, w);
-	if (!~free)
-		return iova_chunk_class(c) != class;
-	return class < IOVA_CLASS_WORD &&
-	       iova_run_starts(free, iova_class_granules(class + 1));
+	if (class >= IOVA_CLASS_WORD)
+		return !~free && iova_chunk_class(c) != class;
+	return grows(class, free);
 }

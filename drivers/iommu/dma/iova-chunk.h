@@ -8,6 +8,7 @@
 #include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/list.h>
+#include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/rcupdate.h>
 
@@ -18,16 +19,24 @@
 
 /*
  * Partial chunks are sorted by their longest free run: of 1, 2, 4, 8, 16, 24,
- * ..., 64 granules in a word, or more.
+ * ..., 56 granules in a word, or more. The class is twice the number of that,
+ * and 1 more if as much as the power of two up to it is free and aligned.
  */
-#define IOVA_CLASS_WORD		10
-#define IOVA_CLASS_PAIR		11	/* two whole words side by side */
-#define IOVA_CLASS_EMPTY	12
-#define IOVA_CLASSES		13
+#define IOVA_CLASS_WORD		20
+#define IOVA_CLASS_PAIR		21	/* two whole words side by side */
+#define IOVA_CLASS_EMPTY	22
+#define IOVA_CLASSES		23
+#define IOVA_CLASS_ALIGNED	1
 
 /* A word of a chunk's bitmaps, and what a CPU caches at once */
 #define IOVA_WORD		64U
 #define IOVA_WORDS		(IOVA_CHUNK_GRANULES / IOVA_WORD)
+
+/* In &iova_chunk.size, together with the size. By itself it is a size. */
+#define IOVA_SIZE_ROUNDED	BIT(7)
+
+static_assert(IOVA_SMALL_MAX == IOVA_SIZE_ROUNDED && IOVA_WORD < IOVA_SMALL_MAX,
+	      "a size and IOVA_SIZE_ROUNDED do not fit in a byte");
 
 /* Values of iova_chunk.class besides those that name a list */
 #define IOVA_CLASS_FULL		0xfd
@@ -43,6 +52,7 @@
  * @class: the partial list that the chunk is on, or IOVA_CLASS_*; written under
  *	&iova_pool.lock
  * @zone: narrowest zone that holds the chunk; immutable
+ * @rounded: some @size has had IOVA_SIZE_ROUNDED
  * @queued: bit per epoch, set while on that epoch's list; or IOVA_QUEUED_DEAD
  * @list: in &iova_pool.partial; protected by &iova_pool.lock
  * @rcu: frees the chunk after the last lookup that may have found it
@@ -50,12 +60,14 @@
  *	once, its bits written under &iova_pool.lock
  * @used: granules that are not free
  * @dirty: per epoch, granules that wait for its flush; a subset of @used
- * @size: granules of the mapped range that begins here, or 0
+ * @size: granules of the mapped range that begins here, or 0; with
+ *	IOVA_SIZE_ROUNDED if as many are taken for it as the next power of two
  */
 struct iova_chunk {
 	struct iova_extent extent;
 	u8 class;
 	u8 zone;
+	bool rounded;
 	atomic_t queued;
 	union {
 		struct list_head list;
@@ -73,24 +85,25 @@ struct iova_chunk {
  * struct iova_range - a range that has been allocated
  * @first: first granule
  * @last: last granule
+ * @spare: granules behind @last that are taken for it
  * @extent: where it came from; valid until the range is released or retired
  */
 struct iova_range {
 	unsigned long first;
 	unsigned long last;
+	unsigned long spare;
 	struct iova_extent *extent;
 };
 
 u64 iova_aligned_starts(unsigned long base, unsigned long align);
-unsigned int iova_run_class(unsigned int n);
 unsigned long iova_class_granules(unsigned int class);
-unsigned int iova_request_class(const struct iova_request *req);
+u32 iova_request_classes(const struct iova_request *req);
 bool iova_chunk_take_bits(struct iova_chunk *c, unsigned int w, u64 bits);
 unsigned long iova_chunk_take_run(struct iova_chunk *c,
 				  const struct iova_request *req);
 bool iova_chunk_take(struct iova_chunk *c, const struct iova_request *req,
 		     struct iova_range *range);
-unsigned int iova_word_class(u64 free);
+u8 iova_class_grown(u8 class, u64 free);
 u8 iova_chunk_class(const struct iova_chunk *c);
 bool iova_chunk_outgrew(const struct iova_chunk *c, unsigned int w);
 
@@ -132,13 +145,23 @@ static __always_inline u64 iova_run_starts(u64 free, unsigned int n)
 	return free;
 }
 
-/* The bits of @free at which @req can begin */
+/*
+ * The bits of @free at which @req can begin: those that are aligned to its size,
+ * if there are any
+ */
 static __always_inline u64 iova_request_starts(u64 free, unsigned long base,
 					       const struct iova_request *req)
 {
+	u64 aligned;
+
 	free = iova_run_starts(free, req->size);
 	if (req->align > 1)
 		free &= iova_aligned_starts(base, req->align);
+	if (req->size > req->align && free) {
+		aligned = iova_aligned_starts(base, roundup_pow_of_two(req->size));
+		if (free & aligned)
+			free &= aligned;
+	}
 	return free;
 }
 
@@ -168,13 +191,52 @@ static inline void iova_chunk_clear_bits(struct iova_chunk *c, unsigned int w,
 		atomic64_or(READ_ONCE(reserved[w]) & bits, &c->used[w]);
 }
 
-/* Make granules from @first on, which have been taken, a mapped range. */
+/* All granules that are taken for @range */
+static inline unsigned long iova_range_granules(const struct iova_range *range)
+{
+	return range->last - range->first + 1 + range->spare;
+}
+
+/* Note in its chunk that @range is mapped. */
+static __always_inline void iova_chunk_note(const struct iova_range *range)
+{
+	struct iova_chunk *c = to_chunk(range->extent);
+	u8 noted = range->last - range->first + 1;
+
+	if (range->spare) {
+		noted |= IOVA_SIZE_ROUNDED;
+		if (!READ_ONCE(c->rounded))
+			WRITE_ONCE(c->rounded, true);
+	}
+	WRITE_ONCE(c->size[range->first % IOVA_CHUNK_GRANULES], noted);
+}
+
+/* Make granules from @first on, which have been taken for @req, a mapped range. */
 static __always_inline void iova_chunk_set_range(struct iova_chunk *c,
 						 unsigned long first,
-						 unsigned long size,
+						 const struct iova_request *req,
 						 struct iova_range *range)
 {
-	WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], size);
+	range->first = first;
+	range->last = first + req->size - req->spare - 1;
+	range->spare = req->spare;
+	range->extent = &c->extent;
+	iova_chunk_note(range);
+}
+
+/* The range at @first of which @noted, not 0, was in &iova_chunk.size */
+static __always_inline void iova_chunk_get_range(struct iova_chunk *c,
+						 unsigned long first,
+						 unsigned int noted,
+						 struct iova_range *range)
+{
+	unsigned int size = noted;
+
+	range->spare = 0;
+	if (unlikely(noted > IOVA_SIZE_ROUNDED)) {
+		size -= IOVA_SIZE_ROUNDED;
+		range->spare = roundup_pow_of_two(size) - size;
+	}
 	range->first = first;
 	range->last = first + size - 1;
 	range->extent = &c->extent;

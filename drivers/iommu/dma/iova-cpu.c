@@ -3,8 +3,7 @@
  * The cache of a CPU, in front of the pool.
  *
  * A CPU has free granules to itself, which are marked used in their chunks. It
- * allocates and frees them without a lock but its own. There are three kinds,
- * from the one that is used first to the last:
+ * allocates and frees them without a lock but its own. There are three kinds:
  *
  *   words       free granules of a few words, used from the lowest on, so that
  *               ranges allocated one after another are neighbours
@@ -12,11 +11,13 @@
  *               the order in which ranges come back costs nothing
  *   CPU chunks  one for each zone, from which words are refilled
  *
- * When there is no room to keep a range, many are put back at a time, with the
- * lock of the pool taken once. Likewise, where the pool has fragments left, and
- * no whole words, many ranges for the same request are gathered at a time. How
- * many granules a CPU may keep follows from the size of the zone and the number
- * of CPUs (&iova_pool.keep_max).
+ * When there is no room to keep a range, a part of the largest stack is put back,
+ * with the lock of the pool taken once. Likewise, where the pool has fragments
+ * left, and no whole words, or the zone is too small for CPU chunks, ranges for the
+ * same request are gathered to take up a part of what is unused. So ranges of one
+ * size go many at a time, and of many sizes none gets all of the room. How many
+ * granules a CPU may keep follows from the size of the zone and the number of CPUs
+ * (&iova_pool.keep_max).
  *
  * Other CPUs only drain a cache: before a request is refused, and when granules
  * become reserved. While a CPU is short of addresses, none caches anything, as
@@ -28,9 +29,15 @@
 
 #include "iova-cpu.h"
 
-/* Ranges to put back at a time, and to gather */
-#define IOVA_CPU_PUT_BACK	32
-#define IOVA_CPU_GATHER		32
+/* At a time a quarter is put back, or gathered: many, where all are alike. */
+#define IOVA_CPU_PART		4
+
+/*
+ * Most chunks to gather from, and ranges to put back, at a time: interrupts are
+ * off, and each takes up to 1,000, or 600, instructions.
+ */
+#define IOVA_CPU_GATHER_CHUNKS	12
+#define IOVA_CPU_PUT_BACK	28
 
 /* Most kept ranges to look at for a request */
 #define IOVA_CPU_TRIES		4
@@ -51,6 +58,7 @@ void iova_cpu_init(struct iova_cpu *cpu)
 	for (i = 0; i < IOVA_CPU_RANGES; i++)
 		cpu->next[i] = i;
 	cpu->unused = IOVA_CPU_RANGES;
+	cpu->nr_unused = IOVA_CPU_RANGES;
 }
 
 /*
@@ -189,22 +197,21 @@ static void bits_free(struct iova_pool *pool, const struct iova_cpu_bits *b)
 }
 
 /*
- * Put the ranges of a stack back, at most @most of them. Neighbours that were
- * freed one after another are put back at once.
- * Return: how many there were.
+ * Put @n ranges of a stack back. Neighbours that were freed one after another are
+ * put back at once.
  */
-static unsigned int stack_put_back(struct iova_pool *pool, struct iova_cpu *cpu,
-				   unsigned int zone, unsigned int order,
-				   unsigned int most)
+static void stack_put_back(struct iova_pool *pool, struct iova_cpu *cpu,
+			   unsigned int zone, unsigned int order,
+			   unsigned int n)
 {
 	u8 *top = &cpu->top[zone][order];
 	struct iova_cpu_bits b = {};
 	struct iova_cpu_range kept;
 	struct iova_chunk *c;
-	unsigned int n, w;
+	unsigned int w;
 
 	lockdep_assert_held(&pool->lock);
-	for (n = 0; *top && n < most; n++) {
+	while (n--) {
 		kept = cpu->range[*top - 1];
 		c = cpu->range_chunk[*top - 1];
 		w = kept.first / IOVA_WORD;
@@ -214,96 +221,110 @@ static unsigned int stack_put_back(struct iova_pool *pool, struct iova_cpu *cpu,
 		}
 		b.bits |= iova_word_bits(kept.first, kept.size);
 		cpu->kept[zone] -= kept.size;
-		iova_cpu_pop(cpu, top);
+		iova_cpu_pop(cpu, zone, order, top);
 	}
 	bits_free(pool, &b);
-	return n;
 }
 
-/*
- * Put many ranges back, first those for requests like the one for @zone and
- * @order.
- * Return: how many.
- */
-static unsigned int put_back(struct iova_pool *pool, struct iova_cpu *cpu,
-			     unsigned int zone, unsigned int order)
+/* Make room for a range of @zone: put back a part of the stack with most ranges. */
+static void put_back(struct iova_pool *pool, struct iova_cpu *cpu,
+		     unsigned int zone)
 {
-	unsigned int stacks = IOVA_ZONES * IOVA_CPU_ORDERS, n = 0, i;
-	unsigned int at = zone * IOVA_CPU_ORDERS + order;
+	unsigned int z, order, most_zone = zone, most_order = 0;
+	u8 most = 0;
+
+	for (z = 0; z < IOVA_ZONES; z++) {
+		/* If not the entries, it is the granules of its own zone. */
+		if (cpu->unused && z != zone)
+			continue;
+		for (order = 0; order < IOVA_CPU_ORDERS; order++) {
+			if (cpu->nr[z][order] <= most)
+				continue;
+			most = cpu->nr[z][order];
+			most_zone = z;
+			most_order = order;
+		}
+	}
+	raw_spin_lock(&pool->lock);
+	stack_put_back(pool, cpu, most_zone, most_order,
+		       min(DIV_ROUND_UP(most, IOVA_CPU_PART), IOVA_CPU_PUT_BACK));
+	raw_spin_unlock(&pool->lock);
+}
+
+static void ranges_drain(struct iova_pool *pool, struct iova_cpu *cpu)
+{
+	unsigned int zone, order;
 
 	raw_spin_lock(&pool->lock);
-	for (i = 0; i < stacks && n < IOVA_CPU_PUT_BACK; i++) {
-		n += stack_put_back(pool, cpu, at / IOVA_CPU_ORDERS,
-				    at % IOVA_CPU_ORDERS,
-				    IOVA_CPU_PUT_BACK - n);
-		at = (at + 1) % stacks;
-	}
+	for (zone = 0; zone < IOVA_ZONES; zone++)
+		for (order = 0; order < IOVA_CPU_ORDERS; order++)
+			stack_put_back(pool, cpu, zone, order,
+				       cpu->nr[zone][order]);
 	raw_spin_unlock(&pool->lock);
-	return n;
 }
 
 /**
- * iova_cpu_gather - allocate from fragments, and keep more of them
+ * iova_cpu_gather - allocate from partial chunks, and keep more of them
  * @pool: of the address space
  * @cpu: this CPU's cache
- * @from: zone of the chunks to take them from
+ * @from: zone of the chunks to take them from; if it does not serve that of @req,
+ *	the range is all that is taken
+ * @classes: of the chunks that will do, a bit for each
  * @req: what the range has to satisfy; up to IOVA_WORD granules
  * @range: where to store it
  *
  * Context: The caller holds &iova_cpu.lock, interrupts are off. It ends with
  * iova_pool_reap().
- * Return: false if there are no fragments that are certain to do.
+ * Return: false if there is no such chunk.
  */
 bool iova_cpu_gather(struct iova_pool *pool, struct iova_cpu *cpu,
-		     unsigned int from, const struct iova_request *req,
+		     unsigned int from, u32 classes,
+		     const struct iova_request *req,
 		     struct iova_range *range)
 {
-	unsigned int zone = READ_ONCE(pool->zone_for[from]), n = 0, before;
-	unsigned int class = iova_request_class(req);
+	unsigned int most = 1, n = 0, before;
+	unsigned int chunks = IOVA_CPU_GATHER_CHUNKS;
 	unsigned long first;
 	struct iova_chunk *c;
 
+	/* It finds again what is kept, then. */
+	if (iova_pool_serves(pool, from, iova_pool_zone(pool, req->limit)))
+		most += cpu->nr_unused / IOVA_CPU_PART;
 	raw_spin_lock(&pool->lock);
 	do {
 		before = n;
-		c = iova_pool_take_fragments(pool, from, class, req->limit);
+		c = iova_pool_get_locked(pool, from, classes, req->limit);
 		if (!c)
 			break;
-		while (n < IOVA_CPU_GATHER &&
-		       (!n || iova_cpu_has_room(pool, cpu, zone, req->size))) {
+		while (n < most &&
+		       (!n || iova_cpu_has_room(pool, cpu, from, req->size))) {
 			first = iova_chunk_take_run(c, req);
 			if (first == IOVA_NONE)
 				break;
 			if (!n++)
-				iova_chunk_set_range(c, first, req->size, range);
+				iova_chunk_set_range(c, first, req, range);
 			else if (!iova_cpu_keep(pool, cpu, c, first, req->size))
 				iova_chunk_clear_bits(c, iova_base_word(first),
 						      iova_word_bits(first, req->size));
 		}
-		iova_pool_put_fragments(pool, c);
-	} while (n > before && n < IOVA_CPU_GATHER);
+		iova_pool_put_locked(pool, c);
+	} while (n > before && n < most && --chunks &&
+		 iova_cpu_has_room(pool, cpu, from, req->size));
 	raw_spin_unlock(&pool->lock);
 	return n;
 }
 
-/**
- * iova_cpu_reuse_slow - allocate a kept range that is not just what is needed
- * @cpu: this CPU's cache
- * @zone: zone of the request
- * @req: what the range has to satisfy; up to IOVA_WORD granules
- * @range: where to store it
- *
- * Looks at a few ranges, and keeps what it does not need of one.
- *
- * Context: The caller holds &iova_cpu.lock, interrupts are off.
- * Return: false if none of them will do.
+/*
+ * Allocate a kept range, of chunks in @zone, that is not just what is needed. Looks
+ * at a few ranges, and keeps what it does not need of one.
  */
-bool iova_cpu_reuse_slow(struct iova_cpu *cpu, unsigned int zone,
-			 const struct iova_request *req,
-			 struct iova_range *range)
+static bool reuse_slow(struct iova_cpu *cpu, unsigned int zone,
+		       const struct iova_request *req,
+		       struct iova_range *range)
 {
-	u8 *link = &cpu->top[zone][iova_cpu_order(req->size)];
-	unsigned int tries = IOVA_CPU_TRIES, at, order;
+	unsigned int order = iova_cpu_order(req->size);
+	u8 *link = &cpu->top[zone][order];
+	unsigned int tries = IOVA_CPU_TRIES, at;
 	struct iova_cpu_range *kept;
 	unsigned long first;
 	struct iova_chunk *c;
@@ -318,16 +339,18 @@ bool iova_cpu_reuse_slow(struct iova_cpu *cpu, unsigned int zone,
 			continue;
 		cpu->kept[zone] -= req->size;
 		if (kept->size == req->size) {
-			iova_cpu_pop(cpu, link);
+			iova_cpu_pop(cpu, zone, order, link);
 		} else {
 			kept->first += req->size;
 			kept->size -= req->size;
-			order = iova_cpu_order(kept->size);
 			*link = cpu->next[at - 1];
+			cpu->nr[zone][order]--;
+			order = iova_cpu_order(kept->size);
 			cpu->next[at - 1] = cpu->top[zone][order];
 			cpu->top[zone][order] = at;
+			cpu->nr[zone][order]++;
 		}
-		iova_chunk_set_range(c, first, req->size, range);
+		iova_chunk_set_range(c, first, req, range);
 		return true;
 	}
 	return false;
@@ -345,12 +368,11 @@ bool iova_cpu_reuse_slow(struct iova_cpu *cpu, unsigned int zone,
 void iova_cpu_free(struct iova_pool *pool, struct iova_cpu *cpu,
 		   const struct iova_range *range)
 {
-	unsigned int size = range->last - range->first + 1;
+	unsigned int size = iova_range_granules(range);
 	struct iova_chunk *c = to_chunk(range->extent);
-	unsigned int zone = READ_ONCE(pool->zone_for[c->zone]);
 
-	if (size <= pool->keep_max[zone] && !READ_ONCE(c->reserved)) {
-		put_back(pool, cpu, zone, iova_cpu_order(size));
+	if (size <= pool->keep_max[c->zone] && !READ_ONCE(c->reserved)) {
+		put_back(pool, cpu, c->zone);
 		if (iova_cpu_keep(pool, cpu, c, range->first, size))
 			return;
 	}
@@ -364,6 +386,7 @@ void iova_cpu_free(struct iova_pool *pool, struct iova_cpu *cpu,
 
 /**
  * iova_cpu_alloc - allocate from what is cached
+ * @pool: of the address space
  * @cpu: this CPU's cache
  * @zone: zone of the request
  * @req: what the range has to satisfy
@@ -372,12 +395,21 @@ void iova_cpu_free(struct iova_pool *pool, struct iova_cpu *cpu,
  * Context: The caller holds &iova_cpu.lock, interrupts are off.
  * Return: false if nothing of it will do.
  */
-bool iova_cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
-		    const struct iova_request *req, struct iova_range *range)
+bool iova_cpu_alloc(const struct iova_pool *pool, struct iova_cpu *cpu,
+		    unsigned int zone, const struct iova_request *req,
+		    struct iova_range *range)
 {
-	return req->size <= IOVA_WORD &&
-	       (words_alloc(cpu, zone, req, range) ||
-		iova_cpu_reuse_slow(cpu, zone, req, range));
+	int z;
+
+	if (req->size > IOVA_WORD)
+		return false;
+	if (words_alloc(cpu, zone, req, range))
+		return true;
+	for (z = zone; z >= 0; z--)
+		if (iova_pool_serves(pool, z, zone) &&
+		    reuse_slow(cpu, z, req, range))
+			return true;
+	return false;
 }
 
 /**
@@ -388,7 +420,8 @@ bool iova_cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
  * @req: what the range has to satisfy
  * @range: where to store it
  *
- * Context: The caller holds &iova_cpu.lock, interrupts are off.
+ * Context: The caller holds &iova_cpu.lock, interrupts are off. It ends with
+ * iova_pool_reap().
  * Return: false if the chunk has no place, or there is none.
  */
 bool iova_cpu_alloc_chunk(struct iova_pool *pool, struct iova_cpu *cpu,
@@ -424,7 +457,6 @@ struct iova_chunk *iova_cpu_install(struct iova_cpu *cpu, unsigned int zone,
 
 	cpu->chunk[zone] = c;
 	cpu->unseen[zone] = GENMASK(IOVA_WORDS - 1, 0);
-	WRITE_ONCE(cpu->recent, c);
 	return old;
 }
 
@@ -442,9 +474,7 @@ void iova_cpu_drain(struct iova_pool *pool, struct iova_cpu *cpu)
 
 	raw_spin_lock_irqsave(&cpu->lock, flags);
 	words_drain(pool, cpu, NULL);
-	while (put_back(pool, cpu, 0, 0))
-		;
-	WRITE_ONCE(cpu->recent, NULL);
+	ranges_drain(pool, cpu);
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
 		if (cpu->chunk[zone])
 			iova_pool_put_partial(pool, cpu->chunk[zone]);
@@ -487,7 +517,6 @@ void iova_cpu_drain_chunk(struct iova_pool *pool, struct iova_cpu *cpu,
 					iova_word_bits(kept->first, kept->size);
 		}
 	}
-	while (put_back(pool, cpu, 0, 0))
-		;
+	ranges_drain(pool, cpu);
 	raw_spin_unlock_irqrestore(&cpu->lock, flags);
 }

@@ -16,7 +16,7 @@
 #define IOVA_CPU_WORDS		8
 
 /* With these, struct iova_cpu takes a little less than 2 KiB. */
-#define IOVA_CPU_RANGES		144
+#define IOVA_CPU_RANGES		138
 
 /* Kept ranges are sorted by size: of 1, 2, up to 4, 8, 16, 32, 64 granules. */
 #define IOVA_CPU_ORDERS		7
@@ -52,8 +52,7 @@ static_assert(IOVA_CHUNK_GRANULES == BIT(9) && IOVA_WORD < BIT(7),
 
 /**
  * struct iova_cpu - the cache of a CPU
- * @lock: protects all fields; @recent is also read without it. Other CPUs take
- *	it only to drain or to reserve
+ * @lock: protects all fields. Other CPUs take it only to drain or to reserve
  * @word: words that are being used up
  * @at: index of the word that was used last
  * @filled: bit per word, set while the word may have free granules; always set
@@ -61,9 +60,9 @@ static_assert(IOVA_CHUNK_GRANULES == BIT(9) && IOVA_WORD < BIT(7),
  * @victim: index of the word to drain next when all are filled
  * @unseen: by zone, bit per word of @chunk that has not been looked at yet
  * @chunk: by zone of the request's limit, the CPU chunk; or NULL
- * @recent: the one in @chunk that was installed last, as the next claim is
- *	often for a range of it
- * @kept: by zone of the requests that they are for, granules of kept ranges
+ * @kept: by zone of their chunks, granules of kept ranges
+ * @nr: by zone and order, number of kept ranges
+ * @nr_unused: number of entries without a range
  * @top: by zone and order, the range that was kept last, as an index of the
  *	following arrays plus 1; 0 if there is none
  * @unused: likewise, of the entries without a range
@@ -83,26 +82,26 @@ struct iova_cpu {
 	u8 top[IOVA_ZONES][IOVA_CPU_ORDERS];
 	u8 unseen[IOVA_ZONES];
 	struct iova_chunk *chunk[IOVA_ZONES];
-	struct iova_chunk *recent;
 	unsigned int kept[IOVA_ZONES];
+	u8 nr[IOVA_ZONES][IOVA_CPU_ORDERS];
+	u8 nr_unused;
 	u8 next[IOVA_CPU_RANGES];
 	struct iova_cpu_range range[IOVA_CPU_RANGES];
 	struct iova_chunk *range_chunk[IOVA_CPU_RANGES];
 };
 
 void iova_cpu_init(struct iova_cpu *cpu);
-bool iova_cpu_alloc(struct iova_cpu *cpu, unsigned int zone,
-		    const struct iova_request *req, struct iova_range *range);
-bool iova_cpu_reuse_slow(struct iova_cpu *cpu, unsigned int zone,
-			 const struct iova_request *req,
-			 struct iova_range *range);
+bool iova_cpu_alloc(const struct iova_pool *pool, struct iova_cpu *cpu,
+		    unsigned int zone, const struct iova_request *req,
+		    struct iova_range *range);
 bool iova_cpu_alloc_chunk(struct iova_pool *pool, struct iova_cpu *cpu,
 			  unsigned int zone, const struct iova_request *req,
 			  struct iova_range *range);
 void iova_cpu_free(struct iova_pool *pool, struct iova_cpu *cpu,
 		   const struct iova_range *range);
 bool iova_cpu_gather(struct iova_pool *pool, struct iova_cpu *cpu,
-		     unsigned int from, const struct iova_request *req,
+		     unsigned int from, u32 classes,
+		     const struct iova_request *req,
 		     struct iova_range *range);
 struct iova_chunk *iova_cpu_install(struct iova_cpu *cpu, unsigned int zone,
 				    struct iova_chunk *c);
@@ -127,7 +126,7 @@ static __always_inline bool iova_cpu_word_alloc(struct iova_cpu_word *word,
 	if (unlikely(first + size - 1 > req->limit))
 		return false;
 	word->free &= ~iova_word_bits(bit, size);
-	iova_chunk_set_range(word->chunk, first, size, range);
+	iova_chunk_set_range(word->chunk, first, req, range);
 	return true;
 }
 
@@ -137,7 +136,7 @@ static __always_inline unsigned int iova_cpu_order(unsigned int size)
 	return fls(size - 1);
 }
 
-/* Whether a range of @size granules can be kept for requests of @zone */
+/* Whether a range of @size granules can be kept, of a chunk in @zone */
 static __always_inline bool iova_cpu_has_room(const struct iova_pool *pool,
 					      const struct iova_cpu *cpu,
 					      unsigned int zone,
@@ -148,14 +147,18 @@ static __always_inline bool iova_cpu_has_room(const struct iova_pool *pool,
 	       !atomic_read(&pool->nr_short);
 }
 
-/* Free the entry on top of a stack. */
-static __always_inline void iova_cpu_pop(struct iova_cpu *cpu, u8 *top)
+/* Free an entry of a stack, which @link names: the top, or one further down. */
+static __always_inline void iova_cpu_pop(struct iova_cpu *cpu,
+					 unsigned int zone, unsigned int order,
+					 u8 *link)
 {
-	unsigned int at = *top;
+	unsigned int at = *link;
 
-	*top = cpu->next[at - 1];
+	*link = cpu->next[at - 1];
 	cpu->next[at - 1] = cpu->unused;
 	cpu->unused = at;
+	cpu->nr_unused++;
+	cpu->nr[zone][order]--;
 }
 
 /*
@@ -167,7 +170,8 @@ static __always_inline bool iova_cpu_reuse(struct iova_cpu *cpu,
 					   const struct iova_request *req,
 					   struct iova_range *range)
 {
-	u8 *top = &cpu->top[zone][iova_cpu_order(req->size)];
+	unsigned int order = iova_cpu_order(req->size);
+	u8 *top = &cpu->top[zone][order];
 	struct iova_cpu_range kept;
 	unsigned long first;
 	struct iova_chunk *c;
@@ -180,9 +184,9 @@ static __always_inline bool iova_cpu_reuse(struct iova_cpu *cpu,
 	if (unlikely(kept.size != req->size || first & (req->align - 1) ||
 		     first + kept.size - 1 > req->limit))
 		return false;
-	iova_cpu_pop(cpu, top);
+	iova_cpu_pop(cpu, zone, order, top);
 	cpu->kept[zone] -= kept.size;
-	iova_chunk_set_range(c, first, kept.size, range);
+	iova_chunk_set_range(c, first, req, range);
 	return true;
 }
 
@@ -197,9 +201,9 @@ static __always_inline bool iova_cpu_keep(const struct iova_pool *pool,
 					  unsigned long first,
 					  unsigned int size)
 {
-	unsigned int zone = READ_ONCE(pool->zone_for[c->zone]);
-	u8 *top = &cpu->top[zone][iova_cpu_order(size)];
-	unsigned int at = cpu->unused;
+	unsigned int zone = c->zone;
+	unsigned int order = iova_cpu_order(size), at = cpu->unused;
+	u8 *top = &cpu->top[zone][order];
 
 	if (unlikely(!iova_cpu_has_room(pool, cpu, zone, size) ||
 		     READ_ONCE(c->reserved)))
@@ -207,6 +211,8 @@ static __always_inline bool iova_cpu_keep(const struct iova_pool *pool,
 	cpu->unused = cpu->next[at - 1];
 	cpu->next[at - 1] = *top;
 	*top = at;
+	cpu->nr_unused--;
+	cpu->nr[zone][order]++;
 	cpu->kept[zone] += size;
 	cpu->range[at - 1] = (struct iova_cpu_range) {
 		.first = first % IOVA_CHUNK_GRANULES, .size = size,

@@ -33,6 +33,12 @@
  */
 #define IOVA_TIGHT_TRIES	32
 
+/*
+ * How many extents to visit at most on the way: a subtree may have a gap that is long
+ * enough and another that is aligned, and none that is both.
+ */
+#define IOVA_TIGHT_STEPS	512
+
 #define to_extent(rb)	rb_entry(rb, struct iova_extent, node)
 
 /* The largest aligned power of two in [first, end), which is not empty */
@@ -204,8 +210,8 @@ static bool below_suffices(struct rb_node *node, const struct iova_gaps *need)
 /*
  * Find the highest gap that satisfies @need and has a place for @req, trying at
  * most @tries gaps. The search goes from the top of the space downwards and
- * skips all subtrees without a sufficient gap. It takes O((1 + failed tries) *
- * log n) steps, and one more descent along the limit.
+ * skips all subtrees without a sufficient gap. With one of the two in @need it takes
+ * O((1 + failed tries) * log n) steps, and one more descent along the limit.
  */
 static struct iova_extent *gap_find(struct iova_extents *extents,
 				    const struct iova_request *req,
@@ -213,6 +219,7 @@ static struct iova_extent *gap_find(struct iova_extents *extents,
 				    unsigned int tries)
 {
 	struct rb_node *node = extents->root.rb_node, *parent;
+	unsigned int steps = IOVA_TIGHT_STEPS;
 	struct iova_extent *x;
 	struct iova_gaps gap;
 
@@ -225,6 +232,8 @@ descend:
 		goto descend;
 	}
 visit:
+	if (!--steps)
+		return NULL;
 	gap = extent_gap(x);
 	if (gaps_suffice(&gap, need) && x->gap_first <= req->limit) {
 		if (gap_place(x, req) != IOVA_NONE)

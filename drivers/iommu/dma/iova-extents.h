@@ -85,6 +85,7 @@ struct iova_extents {
 /**
  * struct iova_request - what a range has to satisfy
  * @size: granules, at least 1
+ * @spare: how many of them are behind what was asked for
  * @align: the first granule is a multiple of this power of two
  * @limit: the last granule is at most this
  * @boundary: no range crosses a multiple of this power of two; 0 for none
@@ -94,6 +95,7 @@ struct iova_extents {
  */
 struct iova_request {
 	unsigned long size;
+	unsigned long spare;
 	unsigned long align;
 	unsigned long limit;
 	unsigned long boundary;

@@ -2,12 +2,12 @@
 /*
  * The pool: the chunks and extents of an address space, and who has them.
  *
- * A CPU chunk is one from which a CPU refills its cache (iova-space.c). A chunk
+ * A CPU chunk is one from which a CPU refills its cache (iova-cpu.c). A chunk
  * that is no CPU chunk is partial if it has free granules: it is on a list by
- * the length of its longest free run, from which a CPU gets a chunk when it
- * needs one. Requests with limits in the narrow zones, up to
- * IOVA_ZONE_UNCACHED, take ranges of partial chunks under the lock. A partial
- * chunk with no granule in use goes back to the extents.
+ * its class, from which a CPU gets a chunk when it needs one. Requests with
+ * limits in narrow zones, or where there are very many CPUs, take ranges of
+ * partial chunks under the lock, many at a time. A partial chunk with no granule
+ * in use goes back to the extents.
  *
  * Any CPU may free into any chunk, by clearing bits of @used without the lock.
  * The lock is only needed to move a chunk to another list. If one CPU frees
@@ -41,7 +41,10 @@
  */
 #define IOVA_PARTIAL_TRIES	16
 
-/* All CPUs together keep at most this part of a zone, as a shift. */
+/*
+ * All CPUs together keep at most this part of a zone, as a shift; and have CPU
+ * chunks of as much.
+ */
 #define IOVA_KEEP_SHIFT		3
 
 /*
@@ -50,36 +53,18 @@
  */
 #define IOVA_EMPTY_MAX		16
 
-/* Granules up to the end of a zone */
+/* Granules of the space up to the end of a zone */
 static unsigned long zone_granules(const struct iova_pool *pool,
 				   unsigned int zone)
 {
 	static const u8 bits[IOVA_ZONES] = { 24, 28, 30, 32, 36, 40, 48, 64 };
 	unsigned int width = bits[zone] - min(bits[zone], pool->granule_shift);
-	unsigned long all = pool->extents.ceiling.first;
+	unsigned long first = pool->extents.floor.last + 1;
+	unsigned long end = pool->extents.ceiling.first;
 
-	return width < BITS_PER_LONG ? min(all, BIT(width)) : all;
-}
-
-/**
- * iova_pool_low - whether a zone is short of addresses
- * @pool: of the address space
- * @zone: of the limit of a request
- *
- * Context: Any.
- * Return: whether more than half of the addresses up to the limit are taken.
- * What is reserved counts neither as taken nor as free.
- */
-bool iova_pool_low(const struct iova_pool *pool, unsigned int zone)
-{
-	unsigned long taken = 0, all = zone_granules(pool, zone);
-	unsigned int z;
-
-	for (z = 0; z <= zone; z++) {
-		taken += READ_ONCE(pool->taken[z]);
-		all -= min(all, READ_ONCE(pool->reserved[z]));
-	}
-	return taken > all / 2;
+	if (width < BITS_PER_LONG)
+		end = min(end, BIT(width));
+	return end > first ? end - first : 0;
 }
 
 /**
@@ -113,28 +98,35 @@ void iova_pool_activate_zone(struct iova_pool *pool, unsigned int zone)
  * Extents, and how many granules they take in each zone.
  */
 
-static unsigned long *extent_count(struct iova_pool *pool,
-				   const struct iova_extent *x)
+/* Count @x, @granules long or minus that, in its zone and all that hold this. */
+static void count(struct iova_pool *pool, const struct iova_extent *x,
+		  unsigned long granules)
 {
 	unsigned int zone = iova_pool_zone(pool, x->last);
+	u8 low = pool->low_zones;
 
 	lockdep_assert_held(&pool->lock);
-	return x->kind == IOVA_KIND_RESERVED ? &pool->reserved[zone] :
-					       &pool->taken[zone];
+	for (; zone < IOVA_ZONES; zone++) {
+		if (x->kind == IOVA_KIND_RESERVED)
+			pool->usable[zone] -= granules;
+		else
+			pool->taken[zone] += granules;
+		low &= ~BIT(zone);
+		if (pool->taken[zone] > pool->usable[zone] / 2)
+			low |= BIT(zone);
+	}
+	if (low != pool->low_zones)
+		WRITE_ONCE(pool->low_zones, low);
 }
 
 static void count_taken(struct iova_pool *pool, const struct iova_extent *x)
 {
-	unsigned long *count = extent_count(pool, x);
-
-	WRITE_ONCE(*count, *count + (x->last - x->first + 1));
+	count(pool, x, x->last - x->first + 1);
 }
 
 static void count_freed(struct iova_pool *pool, const struct iova_extent *x)
 {
-	unsigned long *count = extent_count(pool, x);
-
-	WRITE_ONCE(*count, *count - (x->last - x->first + 1));
+	count(pool, x, -(x->last - x->first + 1));
 }
 
 /**
@@ -335,7 +327,11 @@ static void put_partial(struct iova_pool *pool, struct iova_chunk *c)
  */
 static void chunk_erase(struct iova_pool *pool, struct iova_chunk *c)
 {
+	struct iova_chunk **recent = iova_pool_recent(pool, c->extent.first);
+
 	__xa_erase(&pool->chunks, iova_pool_index(pool, c->extent.first));
+	if (*recent == c)
+		WRITE_ONCE(*recent, NULL);
 	raw_spin_lock(&pool->lock);
 	iova_pool_erase(pool, &c->extent);
 	WRITE_ONCE(pool->nr_erased, pool->nr_erased + 1);
@@ -370,11 +366,19 @@ void iova_pool_reap_all(struct iova_pool *pool)
 	} while (node);
 }
 
-/*
- * Nothing to do if @c is a CPU chunk, or dying: then it is on no partial list.
+/**
+ * iova_pool_sort_locked - move a chunk to the right list, one of many
+ * @pool: of the address space
+ * @c: as for iova_pool_sort()
+ *
+ * Nothing to do if it is a CPU chunk, or dying: then it is on no partial list.
+ *
+ * Context: Any; the caller holds &iova_pool.lock since before the granules became
+ * free, and ends with iova_pool_reap().
  */
-static void sort_chunk(struct iova_pool *pool, struct iova_chunk *c)
+void iova_pool_sort_locked(struct iova_pool *pool, struct iova_chunk *c)
 {
+	lockdep_assert_held(&pool->lock);
 	if (c->class != IOVA_CLASS_CPU && c->class != IOVA_CLASS_NONE) {
 		chunk_unlist(pool, c);
 		put_partial(pool, c);
@@ -382,8 +386,8 @@ static void sort_chunk(struct iova_pool *pool, struct iova_chunk *c)
 }
 
 /*
- * Like sort_chunk(), after granules of word @w alone have become free: then the
- * longest run is what it was, or in that word.
+ * Like iova_pool_sort_locked(), after granules of word @w alone have become free:
+ * then the class is what it was, or grows by that word.
  */
 static void sort_grown(struct iova_pool *pool, struct iova_chunk *c,
 		       unsigned int w)
@@ -395,13 +399,16 @@ static void sort_grown(struct iova_pool *pool, struct iova_chunk *c,
 	if (class == IOVA_CLASS_CPU || class == IOVA_CLASS_NONE)
 		return;
 	if (!free || !~free || class == IOVA_CLASS_EMPTY) {
-		sort_chunk(pool, c);
+		iova_pool_sort_locked(pool, c);
 		return;
 	}
-	if (class != IOVA_CLASS_FULL && iova_word_class(free) <= class)
+	if (class == IOVA_CLASS_WORD || class == IOVA_CLASS_PAIR)
+		return;
+	class = iova_class_grown(class, free);
+	if (class == c->class)
 		return;
 	chunk_unlist(pool, c);
-	list_partial(pool, c, iova_word_class(free));
+	list_partial(pool, c, class);
 }
 
 /**
@@ -418,7 +425,7 @@ void iova_pool_sort(struct iova_pool *pool, struct iova_chunk *c)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&pool->lock, flags);
-	sort_chunk(pool, c);
+	iova_pool_sort_locked(pool, c);
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 }
 
@@ -449,6 +456,8 @@ static int chunk_index(struct iova_pool *pool, struct iova_chunk *c)
 			 c, IOVA_GFP);
 	if (xa_is_err(err))
 		return -ENOMEM;
+	/* Pairs with the address dependency in iova_space_claim(). */
+	smp_store_release(iova_pool_recent(pool, c->extent.first), c);
 	raw_spin_lock(&pool->lock);
 	WRITE_ONCE(c->class, IOVA_CLASS_CPU);
 	raw_spin_unlock(&pool->lock);
@@ -518,19 +527,17 @@ static struct iova_chunk *partial_from(struct iova_pool *pool,
 	return NULL;
 }
 
-/*
- * Take the tightest partial chunk with a place for @class, of a class below
- * @end, off its list.
- */
+/* Take the tightest partial chunk of one of @classes off its list. */
 static struct iova_chunk *get_partial(struct iova_pool *pool,
-				      unsigned int zone, unsigned int class,
-				      unsigned int end, unsigned long limit)
+				      unsigned int zone, u32 classes,
+				      unsigned long limit)
 {
-	unsigned long classes = pool->classes[zone];
+	unsigned long have = pool->classes[zone] & classes;
 	struct iova_chunk *c = NULL;
+	unsigned int class;
 
 	lockdep_assert_held(&pool->lock);
-	for_each_set_bit_from(class, &classes, end) {
+	for_each_set_bit(class, &have, IOVA_CLASSES) {
 		c = partial_from(pool, &pool->partial[zone][class], limit);
 		if (c)
 			break;
@@ -542,21 +549,21 @@ static struct iova_chunk *get_partial(struct iova_pool *pool,
  * iova_pool_get_partial - turn a partial chunk into a CPU chunk
  * @pool: of the address space
  * @zone: of the chunk
- * @class: lowest class that will do
+ * @classes: those that will do, a bit for each
  * @limit: last granule of the chunk at most
  *
  * Context: Any.
  * Return: the tightest chunk that will do, or NULL.
  */
 struct iova_chunk *iova_pool_get_partial(struct iova_pool *pool,
-					 unsigned int zone, unsigned int class,
+					 unsigned int zone, u32 classes,
 					 unsigned long limit)
 {
 	struct iova_chunk *c;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&pool->lock, flags);
-	c = get_partial(pool, zone, class, IOVA_CLASSES, limit);
+	c = get_partial(pool, zone, classes, limit);
 	if (c)
 		WRITE_ONCE(c->class, IOVA_CLASS_CPU);
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
@@ -564,33 +571,32 @@ struct iova_chunk *iova_pool_get_partial(struct iova_pool *pool,
 }
 
 /**
- * iova_pool_take_fragments - take a partial chunk without a free word
+ * iova_pool_get_locked - take a partial chunk off its list, for a moment
  * @pool: of the address space
  * @zone: of the chunk
- * @class: lowest class that will do
+ * @classes: those that will do, a bit for each
  * @limit: last granule of the chunk at most
  *
  * Context: Any; the caller holds &iova_pool.lock, and goes on to
- * iova_pool_put_fragments() before it lets go of it.
- * Return: the tightest such chunk, or NULL.
+ * iova_pool_put_locked() before it lets go of it.
+ * Return: the tightest chunk that will do, or NULL.
  */
-struct iova_chunk *iova_pool_take_fragments(struct iova_pool *pool,
-					    unsigned int zone,
-					    unsigned int class,
-					    unsigned long limit)
+struct iova_chunk *iova_pool_get_locked(struct iova_pool *pool,
+					unsigned int zone, u32 classes,
+					unsigned long limit)
 {
-	return get_partial(pool, zone, class, IOVA_CLASS_WORD, limit);
+	return get_partial(pool, zone, classes, limit);
 }
 
 /**
- * iova_pool_put_fragments - put a chunk back on a partial list
+ * iova_pool_put_locked - put a chunk back on a partial list
  * @pool: of the address space
- * @c: from iova_pool_take_fragments()
+ * @c: from iova_pool_get_locked()
  *
  * Context: Any; the caller holds &iova_pool.lock, and ends with
  * iova_pool_reap().
  */
-void iova_pool_put_fragments(struct iova_pool *pool, struct iova_chunk *c)
+void iova_pool_put_locked(struct iova_pool *pool, struct iova_chunk *c)
 {
 	put_partial(pool, c);
 }
@@ -636,29 +642,35 @@ bool iova_pool_shrink(struct iova_pool *pool, unsigned long nr_erased)
  * iova_pool_take - take a range of a chunk that stays partial
  * @pool: of the address space
  * @zone: of the chunk
- * @class: lowest class that will do
+ * @classes: those that will do, a bit for each
  * @req: what the range has to satisfy
  * @range: where to store it
  *
  * Context: Any.
  * Return: false if there is no such chunk.
  */
-bool iova_pool_take(struct iova_pool *pool, unsigned int zone,
-		    unsigned int class, const struct iova_request *req,
-		    struct iova_range *range)
+bool iova_pool_take(struct iova_pool *pool, unsigned int zone, u32 classes,
+		    const struct iova_request *req, struct iova_range *range)
 {
 	struct iova_chunk *c;
 	bool taken = false;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&pool->lock, flags);
-	c = get_partial(pool, zone, class, IOVA_CLASSES, req->limit);
+	c = get_partial(pool, zone, classes, req->limit);
 	if (c) {
 		taken = iova_chunk_take(c, req, range);
 		put_partial(pool, c);
 	}
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	return taken;
+}
+
+/* Return: whether @c belongs on another list now. */
+static bool clear_bits(struct iova_chunk *c, unsigned int w, u64 bits)
+{
+	iova_chunk_clear_bits(c, w, bits);
+	return iova_chunk_outgrew(c, w);
 }
 
 /**
@@ -677,8 +689,7 @@ void iova_pool_free_bits(struct iova_pool *pool, struct iova_chunk *c,
 {
 	unsigned long flags;
 
-	iova_chunk_clear_bits(c, w, bits);
-	if (likely(!iova_chunk_outgrew(c, w)))
+	if (likely(!clear_bits(c, w, bits)))
 		return;
 	raw_spin_lock_irqsave(&pool->lock, flags);
 	sort_grown(pool, c, w);
@@ -699,8 +710,7 @@ void iova_pool_free_bits_locked(struct iova_pool *pool, struct iova_chunk *c,
 				unsigned int w, u64 bits)
 {
 	lockdep_assert_held(&pool->lock);
-	iova_chunk_clear_bits(c, w, bits);
-	if (iova_chunk_outgrew(c, w))
+	if (clear_bits(c, w, bits))
 		sort_grown(pool, c, w);
 }
 
@@ -739,7 +749,7 @@ bool iova_pool_take_granules(struct iova_pool *pool, struct iova_chunk *c,
 					     iova_word_part(w, first, last));
 	if (!taken && --w > first / IOVA_WORD)
 		clear_granules(c, first, w * IOVA_WORD - 1);
-	sort_chunk(pool, c);
+	iova_pool_sort_locked(pool, c);
 	return taken;
 }
 
@@ -758,7 +768,39 @@ void iova_pool_free_granules(struct iova_pool *pool, struct iova_chunk *c,
 {
 	lockdep_assert_held(&pool->lock);
 	clear_granules(c, first, last);
-	sort_chunk(pool, c);
+	iova_pool_sort_locked(pool, c);
+}
+
+/**
+ * iova_pool_trim - free what is taken only because sizes were rounded up
+ * @pool: of the address space
+ * @c: any chunk but one that is being created or dying
+ *
+ * A claim at the same time gets either all or what is left.
+ *
+ * Context: Any; the caller holds &iova_pool.lock, and ends with
+ * iova_pool_reap().
+ */
+void iova_pool_trim(struct iova_pool *pool, struct iova_chunk *c)
+{
+	struct iova_range range;
+	unsigned int i, end;
+	u8 noted;
+
+	lockdep_assert_held(&pool->lock);
+	if (!READ_ONCE(c->rounded))
+		return;
+	for (i = 0; i < IOVA_CHUNK_GRANULES; i++) {
+		noted = READ_ONCE(c->size[i]);
+		if (noted <= IOVA_SIZE_ROUNDED ||
+		    cmpxchg(&c->size[i], noted,
+			    noted - IOVA_SIZE_ROUNDED) != noted)
+			continue;
+		iova_chunk_get_range(c, c->extent.first + i, noted, &range);
+		end = i + iova_range_granules(&range);
+		clear_granules(c, end - range.spare, end - 1);
+	}
+	iova_pool_sort_locked(pool, c);
 }
 
 /* The longest range of a partial chunk below @limit, approximately */
@@ -823,6 +865,7 @@ EXPORT_SYMBOL_IF_KUNIT(iova_pool_largest);
 void iova_pool_init(struct iova_pool *pool, unsigned long first,
 		    unsigned long last, unsigned int granule_shift)
 {
+	unsigned long cpus = num_possible_cpus(), most;
 	unsigned int zone, class;
 
 	raw_spin_lock_init(&pool->lock);
@@ -830,16 +873,19 @@ void iova_pool_init(struct iova_pool *pool, unsigned long first,
 	iova_extents_init(&pool->spanning, first, last);
 	xa_init_flags(&pool->chunks, XA_FLAGS_LOCK_IRQ);
 	pool->granule_shift = granule_shift;
+	pool->last = last;
 	pool->low_chunks = BIT(32 - min(granule_shift, 32U)) >>
 			   IOVA_CHUNK_SHIFT;
 	pool->top_chunk = last >> IOVA_CHUNK_SHIFT;
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
 		pool->zone_for[zone] = zone;
-		if (zone > IOVA_ZONE_UNCACHED)
-			pool->keep_max[zone] =
-				min(zone_granules(pool, zone) /
-				    ((unsigned long)num_possible_cpus() << IOVA_KEEP_SHIFT),
-				    (unsigned long)INT_MAX);
+		pool->usable[zone] = zone_granules(pool, zone);
+		most = pool->usable[zone] >> IOVA_KEEP_SHIFT;
+		if (zone > IOVA_ZONE_UNCACHED) {
+			pool->keep_max[zone] = min(most / cpus, INT_MAX);
+			if (most / cpus >= IOVA_CHUNK_GRANULES)
+				pool->wide_zones |= BIT(zone);
+		}
 		for (class = 0; class < IOVA_CLASSES; class++)
 			INIT_LIST_HEAD(&pool->partial[zone][class]);
 	}

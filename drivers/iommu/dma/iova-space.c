@@ -21,8 +21,8 @@
  * Each CPU has free granules to itself (iova-cpu.c), which are marked used in
  * their chunks. A request that they cannot serve gets a partial chunk for the
  * CPU or creates a new one. Before a request is refused, everything is searched
- * (iova-spanning.c), and then once more with all CPUs drained, also those that
- * are offline.
+ * (iova-spanning.c), and then once more with all CPUs drained. A CPU that goes
+ * offline gives back what it has.
  *
  * A chunk with dirty granules is on the list of their epoch. It must not be
  * freed while it is on a list, and no dirty granule may be forgotten:
@@ -46,9 +46,13 @@
 #include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/cleanup.h>
+#include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
+#include <linux/init.h>
+#include <linux/lockdep.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
+#include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -67,25 +71,58 @@
  */
 #define IOVA_SMALL_LOW		IOVA_WORD
 
+/* This CPU's cache, with its lock held and interrupts off, until cpu_put() */
+static __always_inline struct iova_cpu *cpu_get(struct iova_space *space,
+						unsigned long *flags)
+	__acquires(&space->cpu->lock)
+{
+	struct iova_cpu *cpu;
+
+	local_irq_save(*flags);
+	cpu = this_cpu_ptr(space->cpu);
+	raw_spin_lock(&cpu->lock);
+	return cpu;
+}
+
+static __always_inline void cpu_put(struct iova_cpu *cpu, unsigned long flags)
+	__releases(&cpu->lock)
+{
+	raw_spin_unlock(&cpu->lock);
+	local_irq_restore(flags);
+}
+
 /*
  * Allocating.
  */
+
+/*
+ * Whether a range for @req can be in the cache of a CPU: no range within a word
+ * crosses a boundary of at least a word.
+ */
+static __always_inline bool fits_in_word(const struct iova_request *req)
+{
+	return req->size - 1 < IOVA_WORD && req->boundary - 1 >= IOVA_WORD - 1;
+}
+
+static noinline bool cpu_alloc(struct iova_space *space, struct iova_cpu *cpu,
+			       unsigned int zone,
+			       const struct iova_request *req,
+			       struct iova_range *range)
+{
+	lockdep_assert_held(&cpu->lock);
+	return iova_cpu_alloc(&space->pool, cpu, zone, req, range) ||
+	       iova_cpu_alloc_chunk(&space->pool, cpu, zone, req, range);
+}
 
 static bool alloc_from_cpu(struct iova_space *space, unsigned int zone,
 			   const struct iova_request *req,
 			   struct iova_range *range)
 {
-	struct iova_cpu *cpu;
 	unsigned long flags;
-	bool taken;
+	struct iova_cpu *cpu = cpu_get(space, &flags);
+	bool taken = cpu_alloc(space, cpu, zone, req, range);
 
-	local_irq_save(flags);
-	cpu = this_cpu_ptr(space->cpu);
-	raw_spin_lock(&cpu->lock);
-	taken = iova_cpu_alloc(cpu, zone, req, range) ||
-		iova_cpu_alloc_chunk(&space->pool, cpu, zone, req, range);
-	raw_spin_unlock(&cpu->lock);
-	local_irq_restore(flags);
+	cpu_put(cpu, flags);
 	return taken;
 }
 
@@ -94,38 +131,44 @@ static bool alloc_install(struct iova_space *space, struct iova_chunk *c,
 			  unsigned int zone, const struct iova_request *req,
 			  struct iova_range *range)
 {
-	struct iova_chunk *old;
-	struct iova_cpu *cpu;
 	unsigned long flags;
+	struct iova_cpu *cpu = cpu_get(space, &flags);
+	struct iova_chunk *old;
 	bool taken;
 
-	local_irq_save(flags);
-	cpu = this_cpu_ptr(space->cpu);
-	raw_spin_lock(&cpu->lock);
 	old = iova_cpu_install(cpu, zone, c);
 	taken = iova_cpu_alloc_chunk(&space->pool, cpu, zone, req, range);
-	raw_spin_unlock(&cpu->lock);
-	local_irq_restore(flags);
-
+	cpu_put(cpu, flags);
 	if (old)
 		iova_pool_put_partial(&space->pool, old);
 	return taken;
 }
 
-static bool alloc_gather(struct iova_space *space, unsigned int z,
+/*
+ * Put the CPU chunk back: what has been freed in it since its words were looked at is
+ * found again as that of any other chunk.
+ */
+static void put_chunk(struct iova_space *space, unsigned int zone)
+{
+	unsigned long flags;
+	struct iova_cpu *cpu = cpu_get(space, &flags);
+	struct iova_chunk *old = iova_cpu_install(cpu, zone, NULL);
+
+	cpu_put(cpu, flags);
+	if (old)
+		iova_pool_put_partial(&space->pool, old);
+}
+
+static bool alloc_gather(struct iova_space *space, unsigned int z, u32 classes,
 			 const struct iova_request *req,
 			 struct iova_range *range)
 {
-	struct iova_cpu *cpu;
 	unsigned long flags;
+	struct iova_cpu *cpu = cpu_get(space, &flags);
 	bool taken;
 
-	local_irq_save(flags);
-	cpu = this_cpu_ptr(space->cpu);
-	raw_spin_lock(&cpu->lock);
-	taken = iova_cpu_gather(&space->pool, cpu, z, req, range);
-	raw_spin_unlock(&cpu->lock);
-	local_irq_restore(flags);
+	taken = iova_cpu_gather(&space->pool, cpu, z, classes, req, range);
+	cpu_put(cpu, flags);
 	return taken;
 }
 
@@ -134,16 +177,20 @@ static bool alloc_zone(struct iova_space *space, unsigned int z,
 		       unsigned int zone, const struct iova_request *req,
 		       struct iova_range *range)
 {
-	unsigned int class = iova_request_class(req);
+	bool wide = space->pool.wide_zones & BIT(zone);
+	u32 classes = iova_request_classes(req), many = 0;
 	struct iova_chunk *c;
 
-	if (!(READ_ONCE(space->pool.classes[z]) >> class))
+	if (!(READ_ONCE(space->pool.classes[z]) & classes))
 		return false;
-	if (zone <= IOVA_ZONE_UNCACHED)
-		return iova_pool_take(&space->pool, z, class, req, range);
-	if (class < IOVA_CLASS_WORD && alloc_gather(space, z, req, range))
+	/* Where CPUs have no chunks, they keep ranges of any. */
+	if (req->size <= IOVA_WORD)
+		many = wide ? classes & IOVA_FRAGMENTS : classes;
+	if (many && alloc_gather(space, z, many, req, range))
 		return true;
-	c = iova_pool_get_partial(&space->pool, z, class, req->limit);
+	if (!wide)
+		return iova_pool_take(&space->pool, z, classes, req, range);
+	c = iova_pool_get_partial(&space->pool, z, classes, req->limit);
 	return c && alloc_install(space, c, zone, req, range);
 }
 
@@ -155,7 +202,7 @@ static bool alloc_new(struct iova_space *space, unsigned int zone,
 
 	if (!c)
 		return false;
-	if (zone > IOVA_ZONE_UNCACHED)
+	if (space->pool.wide_zones & BIT(zone))
 		return alloc_install(space, c, zone, req, range);
 	taken = iova_chunk_take(c, req, range);
 	iova_pool_put_partial(&space->pool, c);
@@ -179,12 +226,14 @@ static bool alloc_small(struct iova_space *space,
 	unsigned int zone = iova_pool_zone(&space->pool, req->limit);
 	int z;
 
+	if (space->pool.wide_zones & BIT(zone))
+		put_chunk(space, zone);
 	/*
 	 * First a partial chunk that no narrower zone needs, then a new chunk,
 	 * then any partial chunk
 	 */
 	for (z = zone; z >= 0; z--)
-		if ((z == zone || READ_ONCE(space->pool.zone_for[z]) == zone) &&
+		if (iova_pool_serves(&space->pool, z, zone) &&
 		    alloc_zone(space, z, zone, req, range))
 			return true;
 	if (alloc_new(space, zone, req, range))
@@ -228,6 +277,24 @@ static bool alloc_large(struct iova_space *space,
 	return true;
 }
 
+/*
+ * Take as many granules for a range as the next power of two, so that the order
+ * in which ranges of different sizes come and go makes no difference. Where
+ * addresses are short that would be a waste.
+ */
+static __always_inline void take_rounded(struct iova_space *space,
+					 unsigned int zone,
+					 struct iova_request *req)
+{
+	unsigned int size = req->size;
+
+	if (iova_pool_low(&space->pool, zone) ||
+	    atomic_read(&space->pool.nr_short))
+		return;
+	req->size = roundup_pow_of_two(size);
+	req->spare = req->size - size;
+}
+
 /* @small: @req as a request for a chunk, or NULL if it does not fit in one */
 static bool alloc_any(struct iova_space *space, const struct iova_request *req,
 		      const struct iova_request *small,
@@ -248,11 +315,12 @@ static bool alloc_any(struct iova_space *space, const struct iova_request *req,
 static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 		       struct iova_range *range)
 {
-	struct iova_request of_chunk = *req, *small = NULL;
+	struct iova_request of_chunk = *req, rounded, *small = NULL;
 	unsigned int zone;
 	bool taken;
 
-	if (!req->size || req->size - 1 > req->limit)
+	if (!req->size || req->size - 1 > req->limit ||
+	    (req->boundary && req->size > req->boundary))
 		return false;
 	if (req->size <= IOVA_SMALL_MAX && req->align <= IOVA_CHUNK_GRANULES)
 		small = &of_chunk;
@@ -262,8 +330,14 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 	zone = iova_pool_zone(&space->pool, req->limit);
 	if (!req->soft && !(READ_ONCE(space->pool.active_zones) & BIT(zone)))
 		iova_pool_activate_zone(&space->pool, zone);
-	if ((small && alloc_from_cpu(space, zone, small, range)) ||
-	    alloc_any(space, req, small, range))
+	rounded = of_chunk;
+	if (small && req->size <= IOVA_WORD)
+		take_rounded(space, zone, &rounded);
+	/* What fits in a word has been looked for by the caller. */
+	if ((small && !fits_in_word(req) &&
+	     alloc_from_cpu(space, zone, &rounded, range)) ||
+	    alloc_any(space, req, small ? &rounded : NULL, range) ||
+	    (rounded.spare && alloc_small(space, small, range)))
 		return true;
 	if (req->soft || req->quick)
 		return false;
@@ -277,13 +351,14 @@ static bool alloc_long(struct iova_space *space, const struct iova_request *req,
 	/* A CPU sees this when it next takes the lock of its cache. */
 	atomic_inc(&space->pool.nr_short);
 	space_drain(space);
+	iova_spanning_trim(&space->pool, req->limit);
 	taken = alloc_any(space, req, small, range) ||
 		iova_spanning_alloc(&space->pool, req, range);
 	atomic_dec(&space->pool.nr_short);
 	return taken;
 }
 
-/* Allocate what the cached word that was used last does not have. */
+/* Allocate what is not at hand. */
 static noinline bool alloc_slow(struct iova_space *space,
 				const struct iova_request *req,
 				struct iova_range *range)
@@ -306,26 +381,35 @@ static noinline bool alloc_slow(struct iova_space *space,
 bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 		      struct iova_range *range)
 {
+	const struct iova_request *want = req;
+	struct iova_request rounded __uninitialized;
 	struct iova_cpu_word *word;
 	struct iova_cpu *cpu;
 	unsigned long flags;
 	unsigned int zone;
-	bool taken = false;
+	bool at_once = false, taken = false;
 
-	/* No range within a word crosses a boundary of at least a word. */
-	if (req->size - 1 < IOVA_WORD && req->boundary - 1 >= IOVA_WORD - 1) {
-		local_irq_save(flags);
-		cpu = this_cpu_ptr(space->cpu);
-		raw_spin_lock(&cpu->lock);
-		word = &cpu->word[cpu->at];
+	if (likely(fits_in_word(req))) {
 		zone = iova_pool_zone(&space->pool, req->limit);
-		taken = (word->zone == zone &&
-			 iova_cpu_word_alloc(word, req, range)) ||
-			iova_cpu_reuse(cpu, zone, req, range);
-		raw_spin_unlock(&cpu->lock);
-		local_irq_restore(flags);
+		cpu = cpu_get(space, &flags);
+		if (!is_power_of_2(req->size)) {
+			rounded = *req;
+			take_rounded(space, zone, &rounded);
+			want = &rounded;
+		}
+		word = &cpu->word[cpu->at];
+		at_once = iova_cpu_reuse(cpu, zone, want, range) ||
+			  (word->zone == zone &&
+			   iova_cpu_word_alloc(word, want, range));
+		taken = at_once || cpu_alloc(space, cpu, zone, want, range);
+		cpu_put(cpu, flags);
 	}
-	return likely(taken) ? true : alloc_slow(space, req, range);
+	if (likely(at_once))
+		return true;
+	if (!taken)
+		return alloc_slow(space, req, range);
+	iova_pool_reap(&space->pool);
+	return true;
 }
 EXPORT_SYMBOL_IF_KUNIT(iova_space_alloc);
 
@@ -366,15 +450,12 @@ unsigned long iova_space_alloc_one(struct iova_space *space,
 	unsigned long flags;
 	bool taken;
 
-	local_irq_save(flags);
-	cpu = this_cpu_ptr(space->cpu);
-	raw_spin_lock(&cpu->lock);
+	cpu = cpu_get(space, &flags);
 	word = &cpu->word[cpu->at];
 	taken = (word->zone == zone &&
 		 iova_cpu_word_alloc(word, &req, &range)) ||
 		iova_cpu_reuse(cpu, zone, &req, &range);
-	raw_spin_unlock(&cpu->lock);
-	local_irq_restore(flags);
+	cpu_put(cpu, flags);
 	return likely(taken) ? range.first : alloc_one_slow(space, limit);
 }
 EXPORT_SYMBOL_IF_KUNIT(iova_space_alloc_one);
@@ -392,17 +473,15 @@ static __always_inline bool claim_small(struct iova_chunk *c,
 					struct iova_range *range)
 {
 	u8 *size = &c->size[granule % IOVA_CHUNK_GRANULES];
-	unsigned int granules = READ_ONCE(*size);
+	unsigned int noted = READ_ONCE(*size);
 
 	/* This read detects most wrong claims without writing. */
-	if (unlikely(!granules))
+	if (unlikely(!noted))
 		return false;
-	granules = xchg(size, 0);
-	if (unlikely(!granules))
+	noted = xchg(size, 0);
+	if (unlikely(!noted))
 		return false;
-	range->first = granule;
-	range->last = granule + granules - 1;
-	range->extent = &c->extent;
+	iova_chunk_get_range(c, granule, noted, range);
 	return true;
 }
 
@@ -416,6 +495,7 @@ static bool claim_extent(struct iova_extents *extents, unsigned long first,
 	x->mapped = false;
 	range->first = x->first;
 	range->last = x->last;
+	range->spare = 0;
 	range->extent = x;
 	return true;
 }
@@ -482,7 +562,7 @@ bool iova_space_claim(struct iova_space *space, unsigned long first,
 	unsigned long flags;
 
 	local_irq_save(flags);
-	c = READ_ONCE(this_cpu_ptr(space->cpu)->recent);
+	c = READ_ONCE(*iova_pool_recent(&space->pool, first));
 	if (likely(c && first - c->extent.first < IOVA_CHUNK_GRANULES))
 		claimed = claim_small(c, first, range);
 	local_irq_restore(flags);
@@ -511,44 +591,42 @@ void iova_space_unclaim(struct iova_space *space,
 		x->mapped = true;
 		raw_spin_unlock_irqrestore(&space->pool.lock, flags);
 	} else {
-		WRITE_ONCE(to_chunk(x)->size[range->first % IOVA_CHUNK_GRANULES],
-			   range->last - range->first + 1);
+		iova_chunk_note(range);
 	}
 }
 
-static noinline void free_extent(struct iova_space *space,
-				 struct iova_extent *x)
+/* Free a range that has an extent of its own, or the first @most pieces of it. */
+static noinline bool free_extent(struct iova_space *space,
+				 struct iova_extent *x, unsigned long most)
 {
-	if (x->kind == IOVA_KIND_SPANNING)
-		iova_spanning_free(&space->pool, x);
-	else
+	if (x->kind != IOVA_KIND_SPANNING)
 		iova_pool_free_large(&space->pool, x);
+	else if (!iova_spanning_free(&space->pool, x, most))
+		return false;
 	if (cmpxchg(&space->spare, NULL, x))
 		kfree(x);
+	return true;
 }
 
 static noinline void release_slow(struct iova_space *space,
 				  const struct iova_range *range)
 {
-	unsigned long size = range->last - range->first + 1;
+	unsigned long size = iova_range_granules(range);
 	struct iova_chunk *c = to_chunk(range->extent);
 	unsigned int w = iova_base_word(range->first);
 	struct iova_cpu *cpu;
 	unsigned long flags;
 
-	local_irq_save(flags);
-	WRITE_ONCE(c->size[range->first % IOVA_CHUNK_GRANULES], 0);
+	/* A longer range only needs interrupts off, which makes an RCU reader. */
+	cpu = cpu_get(space, &flags);
 	if (size > IOVA_WORD) {
 		iova_pool_free_bits(&space->pool, c, w, ~0ULL);
 		iova_pool_free_bits(&space->pool, c, w + 1,
 				    iova_word_bits(0, size - IOVA_WORD));
 	} else {
-		cpu = this_cpu_ptr(space->cpu);
-		raw_spin_lock(&cpu->lock);
 		iova_cpu_free(&space->pool, cpu, range);
-		raw_spin_unlock(&cpu->lock);
 	}
-	local_irq_restore(flags);
+	cpu_put(cpu, flags);
 	iova_pool_reap(&space->pool);
 }
 
@@ -557,7 +635,8 @@ static noinline void release_slow(struct iova_space *space,
  * @space: address space
  * @range: from iova_space_claim(), or from iova_space_alloc() and never used
  *
- * The range must not be in any IOTLB.
+ * The range must not be in any IOTLB. What was spare behind it when it was allocated
+ * may have been given up since, so a claimed range is what the claim says.
  *
  * Context: Any. Never fails and never allocates memory.
  */
@@ -565,20 +644,25 @@ void iova_space_release(struct iova_space *space,
 			const struct iova_range *range)
 {
 	struct iova_chunk *c = to_chunk(range->extent);
-	unsigned long first = range->first, size = range->last - first + 1;
-	bool taken = false;
+	unsigned long first = range->first, size;
 	struct iova_cpu_word *word;
+	struct iova_range unused = *range;
 	struct iova_cpu *cpu;
 	unsigned long flags;
+	bool taken = false;
 
 	if (unlikely(range->extent->kind != IOVA_KIND_CHUNK)) {
-		free_extent(space, range->extent);
+		free_extent(space, range->extent, ULONG_MAX);
 		return;
 	}
+	if (unlikely(READ_ONCE(c->size[first % IOVA_CHUNK_GRANULES]))) {
+		/* Some of it may have been trimmed. */
+		claim_small(c, first, &unused);
+		range = &unused;
+	}
+	size = iova_range_granules(range);
 	if (likely(size <= IOVA_WORD)) {
-		local_irq_save(flags);
-		cpu = this_cpu_ptr(space->cpu);
-		raw_spin_lock(&cpu->lock);
+		cpu = cpu_get(space, &flags);
 		/* What is freed of the word that was used last stays with it. */
 		word = &cpu->word[cpu->at];
 		if (word->base == ALIGN_DOWN(first, IOVA_WORD) &&
@@ -591,10 +675,7 @@ void iova_space_release(struct iova_space *space,
 			taken = iova_cpu_keep(&space->pool, cpu, c, first,
 					      size);
 		}
-		if (likely(taken))
-			WRITE_ONCE(c->size[first % IOVA_CHUNK_GRANULES], 0);
-		raw_spin_unlock(&cpu->lock);
-		local_irq_restore(flags);
+		cpu_put(cpu, flags);
 	}
 	if (unlikely(!taken))
 		release_slow(space, range);
@@ -612,10 +693,15 @@ static __always_inline void retire_word(struct iova_chunk *c,
 static noinline void retire_queue(struct iova_space *space,
 				  struct iova_chunk *c, unsigned int epoch)
 {
-	int queued = atomic_fetch_or(BIT(epoch), &c->queued);
+	int queued;
 
+	/* Others who retire into @c see the bit, and are as good as listed. */
+	atomic_inc(&space->retiring[epoch]);
+	queued = atomic_fetch_or(BIT(epoch), &c->queued);
 	if (!(queued & (BIT(epoch) | IOVA_QUEUED_DEAD)))
 		llist_add(&c->extent.retired[epoch], &space->retired[epoch]);
+	/* [J] pairs with [I] in iova_space_has_retired() */
+	atomic_dec_return_release(&space->retiring[epoch]);
 }
 
 /**
@@ -641,7 +727,7 @@ void iova_space_retire(struct iova_space *space, const struct iova_range *range,
 
 	c = to_chunk(x);
 	w = iova_base_word(range->first);
-	size = range->last - range->first + 1;
+	size = iova_range_granules(range);
 	local_irq_save(flags);
 	if (unlikely(size > IOVA_WORD)) {
 		retire_word(c, epoch, w + 1,
@@ -662,7 +748,7 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 	unsigned int w;
 	u64 bits;
 
-	rcu_read_lock();
+	lockdep_assert_held(&space->pool.lock);
 	/* [H] pairs with [G] in retire_word(): a full barrier */
 	atomic_fetch_andnot(BIT(epoch), &c->queued);
 	for (w = 0; w < IOVA_WORDS; w++) {
@@ -673,9 +759,33 @@ static void chunk_recycle(struct iova_space *space, struct iova_chunk *c,
 		grown |= iova_chunk_outgrew(c, w);
 	}
 	if (grown)
-		iova_pool_sort(&space->pool, c);
+		iova_pool_sort_locked(&space->pool, c);
+}
+
+/*
+ * Free what has retired in the chunks at the head of the list, up to the first
+ * large or spanning range, with the lock taken once. Return: how many, at least 1.
+ */
+static unsigned int recycle_chunks(struct iova_space *space,
+				   unsigned int budget)
+{
+	unsigned int epoch = space->recycling_epoch, n = 0;
+	struct iova_extent *x;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&space->pool.lock, flags);
+	do {
+		x = container_of(space->recycling, struct iova_extent,
+				 retired[epoch]);
+		if (x->kind != IOVA_KIND_CHUNK)
+			break;
+		/* @x is about to be freed or put on another list. */
+		space->recycling = space->recycling->next;
+		chunk_recycle(space, to_chunk(x), epoch);
+	} while (++n < budget && space->recycling);
+	raw_spin_unlock_irqrestore(&space->pool.lock, flags);
 	iova_pool_reap(&space->pool);
-	rcu_read_unlock();
+	return n;
 }
 
 /**
@@ -698,7 +808,8 @@ EXPORT_SYMBOL_IF_KUNIT(iova_space_recycle_start);
 /**
  * iova_space_recycle - free the ranges of a flushed epoch
  * @space: address space
- * @budget: most chunks and large ranges to process in this call
+ * @budget: most chunks, large ranges, and pieces of spanning ranges to process
+ *	in this call
  *
  * Context: Any; serialised by the caller.
  * Return: whether there is more to do.
@@ -706,17 +817,20 @@ EXPORT_SYMBOL_IF_KUNIT(iova_space_recycle_start);
 bool iova_space_recycle(struct iova_space *space, unsigned int budget)
 {
 	unsigned int epoch = space->recycling_epoch;
+	struct llist_node *next;
 	struct iova_extent *x;
 
-	while (space->recycling && budget--) {
+	while (space->recycling && budget) {
 		x = container_of(space->recycling, struct iova_extent,
 				 retired[epoch]);
-		/* @x is about to be freed or put on another list. */
-		space->recycling = space->recycling->next;
-		if (x->kind != IOVA_KIND_CHUNK)
-			free_extent(space, x);
-		else
-			chunk_recycle(space, to_chunk(x), epoch);
+		if (x->kind == IOVA_KIND_CHUNK) {
+			budget -= recycle_chunks(space, budget);
+			continue;
+		}
+		next = space->recycling->next;
+		if (free_extent(space, x, 1))
+			space->recycling = next;
+		budget--;
 	}
 	return space->recycling;
 }
@@ -758,6 +872,8 @@ static int chunk_reserve_begin(struct iova_reservation *r, unsigned int first,
 		/* Pairs with the address dependency of the readers. */
 		smp_store_release(&c->reserved, no_free_ptr(*bitmap));
 	}
+	/* What is only taken because a size was rounded up is in nobody's way. */
+	iova_pool_trim(&r->space->pool, c);
 	for (w = 0; w < IOVA_WORDS; w++) {
 		r->fresh[w] = iova_word_part(w, first, last) & ~c->reserved[w];
 		WRITE_ONCE(c->reserved[w], c->reserved[w] | r->fresh[w]);
@@ -859,6 +975,32 @@ int iova_space_reserve(struct iova_space *space, unsigned long first,
 }
 EXPORT_SYMBOL_IF_KUNIT(iova_space_reserve);
 
+/* All spaces, for CPUs that go offline */
+static LIST_HEAD(spaces);
+static DEFINE_MUTEX(spaces_lock);
+
+static int cpu_dead(unsigned int cpu)
+{
+	struct iova_space *space;
+
+	mutex_lock(&spaces_lock);
+	list_for_each_entry(space, &spaces, list) {
+		iova_cpu_drain(&space->pool, per_cpu_ptr(space->cpu, cpu));
+		iova_pool_reap(&space->pool);
+	}
+	mutex_unlock(&spaces_lock);
+	return 0;
+}
+
+static int __init cpu_dead_setup(void)
+{
+	int state = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN,
+					      "iommu/dma:dead", NULL, cpu_dead);
+
+	return min(state, 0);
+}
+core_initcall(cpu_dead_setup);
+
 /**
  * iova_space_init - set up an address space
  * @space: address space
@@ -883,6 +1025,9 @@ int iova_space_init(struct iova_space *space, unsigned long first,
 	for_each_possible_cpu(cpu)
 		iova_cpu_init(per_cpu_ptr(space->cpu, cpu));
 	iova_pool_init(&space->pool, first, last, granule_shift);
+	mutex_lock(&spaces_lock);
+	list_add(&space->list, &spaces);
+	mutex_unlock(&spaces_lock);
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(iova_space_init);
@@ -895,6 +1040,9 @@ EXPORT_SYMBOL_IF_KUNIT(iova_space_init);
  */
 void iova_space_destroy(struct iova_space *space)
 {
+	mutex_lock(&spaces_lock);
+	list_del(&space->list);
+	mutex_unlock(&spaces_lock);
 	kfree(space->spare);
 	iova_pool_destroy(&space->pool);
 	free_percpu(space->cpu);

@@ -9,6 +9,8 @@
 #ifndef _IOVA_SPACE_H
 #define _IOVA_SPACE_H
 
+#include <linux/atomic.h>
+#include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/types.h>
 
@@ -20,16 +22,20 @@ struct iova_cpu;
  * struct iova_space - the addresses of one domain
  * @pool: chunks and extents
  * @cpu: what each CPU allocates from
+ * @list: entry in the list of all spaces
  * @spare: an extent kept for the next large range, or NULL
  * @retired: per epoch, what waits for the flush of that epoch
+ * @retiring: per epoch, chunks that are about to be added to @retired
  * @recycling: what has been flushed and not yet freed; the caller serialises
  * @recycling_epoch: the epoch that @recycling belongs to; likewise
  */
 struct iova_space {
 	struct iova_pool pool;
 	struct iova_cpu __percpu *cpu;
+	struct list_head list;
 	struct iova_extent *spare;
 	struct llist_head retired[IOVA_EPOCHS];
+	atomic_t retiring[IOVA_EPOCHS];
 	struct llist_node *recycling;
 	unsigned int recycling_epoch;
 };
@@ -61,7 +67,9 @@ bool iova_space_recycle(struct iova_space *space, unsigned int budget);
 static inline bool iova_space_has_retired(const struct iova_space *space,
 					  unsigned int epoch)
 {
-	return !llist_empty(&space->retired[epoch]);
+	/* [I] pairs with [J] in retire_queue(): first this, and then the list */
+	return atomic_read_acquire(&space->retiring[epoch]) ||
+	       !llist_empty(&space->retired[epoch]);
 }
 
 #endif /* _IOVA_SPACE_H */

@@ -117,30 +117,26 @@ static unsigned long search_chunk(struct iova_search *s,
 	return place;
 }
 
-/* Search the gap or extent below @s->end. */
-static unsigned long search_extent(struct iova_pool *pool,
-				   struct iova_search *s)
+/*
+ * Search the gap or extent below @s->end.
+ * Return: 0; -EAGAIN if it is a chunk that is being created or erased.
+ */
+static int search_extent(struct iova_pool *pool, struct iova_search *s,
+			 unsigned long *place)
 {
 	struct iova_extent *x = iova_extents_at(&pool->extents, s->end - 1);
 
 	lockdep_assert_held(&pool->lock);
-	if (x->first >= s->end)
-		return search_free(s, x->gap_first);
-	if (x->kind == IOVA_KIND_CHUNK)
-		return search_chunk(s, to_chunk(x));
-	search_used(s, x->first);
-	return IOVA_NONE;
-}
-
-/* The chunk just below @s->end is being created or erased. */
-static bool chunk_is_changing(struct iova_pool *pool,
-			      const struct iova_search *s)
-{
-	struct iova_extent *x = iova_extents_at(&pool->extents, s->end - 1);
-
-	lockdep_assert_held(&pool->lock);
-	return x->first < s->end && x->kind == IOVA_KIND_CHUNK &&
-	       to_chunk(x)->class == IOVA_CLASS_NONE;
+	if (x->first >= s->end) {
+		*place = search_free(s, x->gap_first);
+	} else if (x->kind != IOVA_KIND_CHUNK) {
+		search_used(s, x->first);
+	} else {
+		if (to_chunk(x)->class == IOVA_CLASS_NONE)
+			return -EAGAIN;
+		*place = search_chunk(s, to_chunk(x));
+	}
+	return 0;
 }
 
 static unsigned long find_place(struct iova_pool *pool,
@@ -149,47 +145,52 @@ static unsigned long find_place(struct iova_pool *pool,
 	unsigned long lowest = pool->extents.floor.last + 1;
 	unsigned long place = IOVA_NONE, flags;
 	struct iova_search s = { .req = req };
-	bool changing;
+	int ret;
 
 	s.end = min(req->limit, pool->extents.ceiling.first - 1) + 1;
 	s.run_end = s.end;
 	while (place == IOVA_NONE && s.end > lowest) {
 		raw_spin_lock_irqsave(&pool->lock, flags);
-		changing = chunk_is_changing(pool, &s);
-		if (!changing)
-			place = search_extent(pool, &s);
+		ret = search_extent(pool, &s, &place);
 		raw_spin_unlock_irqrestore(&pool->lock, flags);
 		/* Its granules are in reach when that is done. */
-		if (changing)
+		if (ret)
 			iova_pool_reap_all(pool);
 	}
 	return place;
 }
 
-/* Free the pieces of [first, last]. */
-static void free_pieces(struct iova_pool *pool, unsigned long first,
-			unsigned long last)
+/* Free the first piece of [first, last]. Return: its last granule. */
+static unsigned long free_piece(struct iova_pool *pool, unsigned long first,
+				unsigned long last)
 {
-	unsigned long flags, end;
 	struct iova_extent *x;
+	unsigned long flags;
 
-	for (; first <= last; first = end + 1) {
-		raw_spin_lock_irqsave(&pool->lock, flags);
-		x = iova_extents_at(&pool->extents, first);
-		end = min(last, x->last);
-		if (x->kind == IOVA_KIND_CHUNK) {
-			iova_pool_free_granules(pool, to_chunk(x),
-						first - x->first,
-						end - x->first);
-			x = NULL;
-		}
-		raw_spin_unlock_irqrestore(&pool->lock, flags);
-		if (x) {
-			iova_pool_free_large(pool, x);
-			kfree(x);
-		}
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	x = iova_extents_at(&pool->extents, first);
+	last = min(last, x->last);
+	if (x->kind == IOVA_KIND_CHUNK) {
+		iova_pool_free_granules(pool, to_chunk(x), first - x->first,
+					last - x->first);
+		x = NULL;
 	}
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
+	if (x) {
+		iova_pool_free_large(pool, x);
+		kfree(x);
+	}
+	return last;
+}
+
+/* Free at most @most pieces of [first, last]. Return: the first granule left. */
+static unsigned long free_pieces(struct iova_pool *pool, unsigned long first,
+				 unsigned long last, unsigned long most)
+{
+	for (; first <= last && most; most--)
+		first = free_piece(pool, first, last) + 1;
 	iova_pool_reap(pool);
+	return first;
 }
 
 /*
@@ -246,7 +247,7 @@ static int take_pieces(struct iova_pool *pool, unsigned long first,
 	}
 	kfree(spare);
 	if (ret && next > first)
-		free_pieces(pool, first, next - 1);
+		free_pieces(pool, first, next - 1, ULONG_MAX);
 	return ret;
 }
 
@@ -303,8 +304,9 @@ static struct iova_chunk *chunk_of(struct iova_pool *pool, unsigned long first,
 }
 
 static int take_place(struct iova_pool *pool, unsigned long first,
-		      unsigned long last, struct iova_range *range)
+		      const struct iova_request *req, struct iova_range *range)
 {
+	unsigned long last = first + req->size - 1;
 	struct iova_chunk *c;
 	unsigned long flags;
 	bool taken = false;
@@ -315,7 +317,7 @@ static int take_place(struct iova_pool *pool, unsigned long first,
 		taken = iova_pool_take_granules(pool, c, first - c->extent.first,
 						last - c->extent.first);
 		if (taken)
-			iova_chunk_set_range(c, first, last - first + 1, range);
+			iova_chunk_set_range(c, first, req, range);
 	}
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	if (!c)
@@ -326,7 +328,7 @@ static int take_place(struct iova_pool *pool, unsigned long first,
 /**
  * iova_spanning_alloc - allocate a range wherever there is a place
  * @pool: of the address space
- * @req: what the range has to satisfy
+ * @req: what the range has to satisfy; nothing to spare
  * @range: where to store it
  *
  * Looks at all extents below the limit until it finds a place, one at a time
@@ -348,27 +350,60 @@ bool iova_spanning_alloc(struct iova_pool *pool,
 		first = find_place(pool, req);
 		if (first == IOVA_NONE)
 			return false;
-		ret = take_place(pool, first, first + req->size - 1, range);
+		ret = take_place(pool, first, req, range);
 	}
 	return !ret;
 }
 
 /**
- * iova_spanning_free - free a spanning range
+ * iova_spanning_trim - iova_pool_trim() for all chunks
  * @pool: of the address space
- * @x: its extent, which has been claimed; the caller frees its memory
- *
- * Takes one step for each of its pieces.
+ * @limit: chunks above this granule are left out
  *
  * Context: Any.
  */
-void iova_spanning_free(struct iova_pool *pool, struct iova_extent *x)
+void iova_spanning_trim(struct iova_pool *pool, unsigned long limit)
+{
+	unsigned long end = min(limit, pool->extents.ceiling.first - 1) + 1;
+	struct iova_extent *x;
+	unsigned long flags;
+
+	while (end > pool->extents.floor.last + 1) {
+		raw_spin_lock_irqsave(&pool->lock, flags);
+		x = iova_extents_at(&pool->extents, end - 1);
+		if (x->first >= end) {
+			end = x->gap_first;
+		} else {
+			end = x->first;
+			if (x->kind == IOVA_KIND_CHUNK &&
+			    to_chunk(x)->class != IOVA_CLASS_NONE)
+				iova_pool_trim(pool, to_chunk(x));
+		}
+		raw_spin_unlock_irqrestore(&pool->lock, flags);
+	}
+}
+
+/**
+ * iova_spanning_free - free pieces of a spanning range
+ * @pool: of the address space
+ * @x: its extent, which has been claimed; shrinks to what is left
+ * @most: pieces to free in this call
+ *
+ * Context: Any.
+ * Return: whether all of it is free; then the caller frees the memory of @x.
+ */
+bool iova_spanning_free(struct iova_pool *pool, struct iova_extent *x,
+			unsigned long most)
 {
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&pool->lock, flags);
-	iova_extents_erase(&pool->spanning, x);
-	WRITE_ONCE(pool->nr_spanning, pool->nr_spanning - 1);
+	if (!RB_EMPTY_NODE(&x->node)) {
+		iova_extents_erase(&pool->spanning, x);
+		WRITE_ONCE(pool->nr_spanning, pool->nr_spanning - 1);
+		RB_CLEAR_NODE(&x->node);
+	}
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
-	free_pieces(pool, x->first, x->last);
+	x->first = free_pieces(pool, x->first, x->last, most);
+	return x->first > x->last;
 }

@@ -12,6 +12,8 @@
 bool iova_spanning_alloc(struct iova_pool *pool,
 			 const struct iova_request *req,
 			 struct iova_range *range);
-void iova_spanning_free(struct iova_pool *pool, struct iova_extent *x);
+void iova_spanning_trim(struct iova_pool *pool, unsigned long limit);
+bool iova_spanning_free(struct iova_pool *pool, struct iova_extent *x,
+			unsigned long most);
 
 #endif /* _IOVA_SPANNING_H */

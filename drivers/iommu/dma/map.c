@@ -10,6 +10,7 @@
 #include <kunit/visibility.h>
 #include <linux/crash_dump.h>
 #include <linux/dma-map-ops.h>
+#include <linux/ratelimit.h>
 
 #include "map.h"
 #include "unmap.h"
@@ -46,19 +47,46 @@ struct addr_limit {
 #define IOMMU_DMA_LOW_RETRY_MS	10
 
 /*
- * Large pages need aligned addresses, so the largest page that fits in the size
- * sets the alignment to try first.
+ * Devices and their drivers have come to rely on buffers that cross no multiple
+ * of their size rounded up to a power of two. This is how large such a buffer is
+ * at most.
  */
-static u64 preferred_align(const struct iommu_dma_cookie *cookie,
-			   const struct iommu_dma_iova_req *req)
+#define IOMMU_DMA_NATURAL_MAX	SZ_64K
+
+/*
+ * A larger page than this sets the alignment only if that wastes no more than a
+ * sixteenth of the size.
+ */
+#define IOMMU_DMA_PAGE_FREELY	SZ_2M
+
+/* Large pages need aligned addresses. Return: that page which is worth it. */
+static noinline u64 large_page_align(const struct iommu_dma_cookie *cookie,
+				     u64 size)
 {
 	unsigned long sizes = cookie->domain->pgsize_bitmap;
+	u64 page;
 
-	if (req->size <= cookie_granule(cookie))
-		return req->align;
-	if (req->size < ULONG_MAX)
-		sizes &= GENMASK(__fls(req->size), 0);
-	return max_t(u64, req->align, sizes ? BIT(__fls(sizes)) : 0);
+	if (size < ULONG_MAX)
+		sizes &= GENMASK(__fls(size), 0);
+	do {
+		page = BIT(__fls(sizes));
+		sizes ^= page;
+	} while (page > IOMMU_DMA_PAGE_FREELY && sizes &&
+		 ALIGN(size, page) - size > size / 16);
+	return page;
+}
+
+/* The alignment to try first */
+static __always_inline u64
+preferred_align(const struct iommu_dma_cookie *cookie,
+		const struct iommu_dma_iova_req *req)
+{
+	u64 size = min_t(u64, req->size, IOMMU_DMA_NATURAL_MAX);
+	u64 align = max_t(u64, req->align, roundup_pow_of_two(size));
+
+	if (likely(req->size < cookie->larger_page))
+		return align;
+	return max(align, large_page_align(cookie, req->size));
 }
 
 static __always_inline bool try_limit(struct iommu_dma_cookie *cookie,
@@ -94,17 +122,20 @@ static bool try_limit_slow(struct iommu_dma_cookie *cookie,
 			   struct addr_limit limit, struct iova_range *range)
 {
 	u64 align = preferred_align(cookie, req);
-	bool flushed = false, more;
+	bool more = !limit.soft;
+	struct iommu_dma_reclaim reclaim = {};
 
 	limit.quick = true;
-	do {
-		more = !limit.soft &&
-		       iommu_dma_flush_reclaim(&cookie->flush, &flushed);
-		if (try_limit(cookie, req, align, limit, range) ||
-		    (align != req->align &&
-		     try_limit(cookie, req, req->align, limit, range)))
-			return true;
-	} while (more);
+	while (!try_limit(cookie, req, align, limit, range) &&
+	       (align == req->align ||
+		!try_limit(cookie, req, req->align, limit, range))) {
+		if (!more)
+			goto search;
+		more = iommu_dma_flush_reclaim(&cookie->flush, &reclaim);
+	}
+	return true;
+
+search:
 	limit.quick = false;
 	return !limit.soft && try_limit(cookie, req, req->align, limit, range);
 }
@@ -123,7 +154,7 @@ static void note_low_refused(struct device *dev,
 			     const struct iommu_dma_iova_req *req, u64 last)
 {
 	WRITE_ONCE(cookie->low_until,
-		   jiffies + msecs_to_jiffies(IOMMU_DMA_LOW_RETRY_MS));
+		   get_jiffies_64() + msecs_to_jiffies(IOMMU_DMA_LOW_RETRY_MS));
 	WRITE_ONCE(cookie->low_refused, req->size >> cookie->granule_shift);
 	if (!test_and_set_bit(0, &cookie->low_used_up))
 		dev_notice(dev, "Using %d-bit DMA addresses\n",
@@ -138,6 +169,8 @@ static noinline bool alloc_iova_slow(struct device *dev,
 {
 	struct addr_limit limit = { DMA_BIT_MASK(32), .soft = true };
 	bool low = last > limit.last && prefers_32bit(dev, cookie, req);
+	static DEFINE_RATELIMIT_STATE(limited, DEFAULT_RATELIMIT_INTERVAL,
+				      DEFAULT_RATELIMIT_BURST);
 	u64 largest;
 
 	if (low && try_limit_slow(cookie, req, limit, range))
@@ -149,12 +182,12 @@ static noinline bool alloc_iova_slow(struct device *dev,
 		return true;
 	}
 
-	if (req->nowarn)
+	if (req->nowarn || !__ratelimit(&limited))
 		return false;
 	largest = iova_pool_largest(&cookie->space.pool,
 				    cookie_limit_granule(cookie, last));
-	dev_err_ratelimited(dev, "no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
-			    req->size, last, largest << cookie->granule_shift);
+	dev_err(dev, "no DMA address for %llu bytes up to %#llx, largest free range is %llu bytes\n",
+		req->size, last, largest << cookie->granule_shift);
 	return false;
 }
 
@@ -226,7 +259,8 @@ alloc_iova_phys(struct device *dev, struct iommu_dma_cookie *cookie,
 	u64 offset = phys & (min_align - 1);
 
 	req->size = ALIGN(offset + size, cookie_granule(cookie));
-	req->align = max(min_align, req->align);
+	req->align = max(iommu_dma_page_align(min_align, phys, size),
+			 req->align);
 	req->boundary = iommu_dma_boundary(dev);
 	/* The size is 0, or memory or addresses wrap. */
 	if (!size || phys + size - 1 < phys || req->size < size ||
@@ -241,6 +275,7 @@ alloc_iova_phys(struct device *dev, struct iommu_dma_cookie *cookie,
  * @cookie: cookie of its domain
  * @phys: first byte
  * @size: bytes
+ * @align: bytes, a power of two, to which the range is aligned
  * @attrs: DMA_ATTR_*, of which only DMA_ATTR_NO_WARN is used
  * @range: where to store the range
  *
@@ -249,31 +284,98 @@ alloc_iova_phys(struct device *dev, struct iommu_dma_cookie *cookie,
  */
 dma_addr_t iommu_dma_alloc_iova_phys(struct device *dev,
 				     struct iommu_dma_cookie *cookie,
-				     phys_addr_t phys, size_t size,
+				     phys_addr_t phys, size_t size, u64 align,
 				     unsigned long attrs,
 				     struct iova_range *range)
 {
-	struct iommu_dma_iova_req req = phys_req(dma_get_mask(dev), 1, attrs);
+	struct iommu_dma_iova_req req = phys_req(dma_get_mask(dev), align,
+						 attrs);
 
 	return alloc_iova_phys(dev, cookie, phys, size, &req, range);
 }
 
-static noinline int map_range(struct device *dev, phys_addr_t phys,
-			      size_t size, int prot,
-			      struct iommu_dma_iova_req *req, dma_addr_t *addr)
+/**
+ * iommu_dma_map_granules - iommu_map_nosync() of pages of one granule only
+ * @cookie: cookie of the domain
+ * @addr: device address
+ * @phys: memory
+ * @size: bytes, whole granules
+ * @prot: IOMMU_*
+ *
+ * Context: Any.
+ * Return: 0; or an error, after which something may still be mapped.
+ */
+int iommu_dma_map_granules(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+			   phys_addr_t phys, size_t size, int prot)
+{
+	return iommu_map_pages_nosync(cookie->domain, addr, phys,
+				      cookie_granule(cookie),
+				      size >> cookie->granule_shift, prot);
+}
+
+/**
+ * iommu_dma_map_failed - look whether a map that failed has left something mapped
+ * @cookie: cookie of the domain
+ * @addr: device address
+ * @size: bytes, several granules
+ * @error: what the IOMMU driver said
+ *
+ * Not all drivers tell how much they have mapped before they fail, as VT-d's does
+ * not; and the core does not tell whether it could undo that. Each call of a driver is
+ * for pages of one size, and what it leaves is where that call began: at @addr, or at
+ * the first or the last page of some size in the range.
+ *
+ * Context: Any.
+ * Return: @error, or -EBUSY if something is mapped.
+ */
+int iommu_dma_map_failed(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+			 size_t size, int error)
+{
+	unsigned long sizes = cookie->domain->pgsize_bitmap;
+	u64 end = (u64)addr + size, page, first, last;
+
+	for (; sizes; sizes &= sizes - 1) {
+		page = BIT(__ffs(sizes));
+		if (page > size)
+			break;
+		first = ALIGN((u64)addr, page);
+		last = ALIGN_DOWN(end, page);
+		if ((first < end &&
+		     iommu_iova_to_phys(cookie->domain, first)) ||
+		    (last > addr && last < end &&
+		     iommu_iova_to_phys(cookie->domain, last)))
+			return -EBUSY;
+	}
+	return error;
+}
+
+static __always_inline int map_range(struct device *dev, phys_addr_t phys,
+				     size_t size, int prot,
+				     struct iommu_dma_iova_req *req,
+				     dma_addr_t *addr)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	size_t offset = cookie_granule_offset(cookie, phys);
-	struct iova_range range;
+	struct iommu_domain *domain = cookie->domain;
+	struct iova_range range __uninitialized;
+	bool undone;
+	u64 start;
+	int ret;
 
 	*addr = alloc_iova_phys(dev, cookie, phys, size, req, &range);
 	if (*addr == DMA_MAPPING_ERROR)
 		return -ENOSPC;
-	if (!iommu_map(cookie->domain, *addr - offset, phys - offset,
-		       ALIGN(offset + size, cookie_granule(cookie)), prot,
-		       GFP_ATOMIC))
+	start = *addr - offset;
+	size = ALIGN(offset + size, cookie_granule(cookie));
+	ret = iommu_dma_map_nosync(cookie, start, phys - offset, size, prot);
+	undone = ret != -EBUSY;
+	if (ret)
+		goto drop;
+	if (!iommu_sync_map(domain, start, size))
 		return 0;
-	return iommu_dma_drop_iova(dev, cookie, &range) ?: -ENOMEM;
+	undone = iommu_unmap(domain, start, size) == size;
+drop:
+	return iommu_dma_drop_iova(dev, cookie, &range, undone) ?: -ENOMEM;
 }
 
 /**
@@ -302,16 +404,17 @@ dma_addr_t iommu_dma_map_phys_slow(struct device *dev, phys_addr_t phys,
  * @dev: device
  * @cookie: cookie of its domain
  * @addr: from iova_space_alloc_one(), in bytes
+ * @undone: as in iommu_dma_drop_iova()
  *
  * Context: Any.
  */
 void iommu_dma_drop_granule(struct device *dev, struct iommu_dma_cookie *cookie,
-			    dma_addr_t addr)
+			    dma_addr_t addr, bool undone)
 {
 	struct iova_range range;
 
 	if (iommu_dma_claim_iova(cookie, addr, cookie_granule(cookie), &range))
-		iommu_dma_drop_iova(dev, cookie, &range);
+		iommu_dma_drop_iova(dev, cookie, &range, undone);
 }
 
 /**
@@ -319,6 +422,7 @@ void iommu_dma_drop_granule(struct device *dev, struct iommu_dma_cookie *cookie,
  * @dev: device
  * @phys: first byte
  * @size: bytes
+ * @mask: highest address that the device can use
  * @prot: IOMMU_*
  * @attrs: DMA_ATTR_*, of which only DMA_ATTR_NO_WARN is used
  * @addr: where to store the address for the device, which is aligned to @size
@@ -330,11 +434,11 @@ void iommu_dma_drop_granule(struct device *dev, struct iommu_dma_cookie *cookie,
  * of the memory, which has to be leaked.
  */
 int iommu_dma_map_alloc(struct device *dev, phys_addr_t phys, size_t size,
-			int prot, unsigned long attrs, dma_addr_t *addr)
+			u64 mask, int prot, unsigned long attrs,
+			dma_addr_t *addr)
 {
 	u64 align = (u64)PAGE_SIZE << get_order(size);
-	struct iommu_dma_iova_req req = phys_req(dev->coherent_dma_mask, align,
-						 attrs);
+	struct iommu_dma_iova_req req = phys_req(mask, align, attrs);
 
 	return iommu_dma_attach(dev, iommu_dma_dev_cookie(dev)->domain) ?
 	       -ENOMEM : map_range(dev, phys, size, prot, &req, addr);

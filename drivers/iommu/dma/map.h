@@ -49,7 +49,7 @@ iommu_dma_prefers_32bit(const struct device *dev,
 	if (!dev->iommu->pci_32bit_workaround)
 		return false;
 	return likely(granules < READ_ONCE(cookie->low_refused)) ||
-	       time_after(jiffies, READ_ONCE(cookie->low_until));
+	       time_after64(get_jiffies_64(), READ_ONCE(cookie->low_until));
 }
 
 /* A mapping that allows no access is a bug of the caller, and is refused. */
@@ -80,16 +80,22 @@ bool iommu_dma_alloc_iova(struct device *dev, struct iommu_dma_cookie *cookie,
 			  struct iova_range *range);
 dma_addr_t iommu_dma_alloc_iova_phys(struct device *dev,
 				     struct iommu_dma_cookie *cookie,
-				     phys_addr_t phys, size_t size,
+				     phys_addr_t phys, size_t size, u64 align,
 				     unsigned long attrs,
 				     struct iova_range *range);
 
 int iommu_dma_map_alloc(struct device *dev, phys_addr_t phys, size_t size,
-			int prot, unsigned long attrs, dma_addr_t *addr);
+			u64 mask, int prot, unsigned long attrs,
+			dma_addr_t *addr);
 dma_addr_t iommu_dma_map_phys_slow(struct device *dev, phys_addr_t phys,
 				   size_t size, int prot, unsigned long attrs);
 void iommu_dma_drop_granule(struct device *dev, struct iommu_dma_cookie *cookie,
-			    dma_addr_t addr);
+			    dma_addr_t addr, bool undone);
+
+int iommu_dma_map_granules(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+			   phys_addr_t phys, size_t size, int prot);
+int iommu_dma_map_failed(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+			 size_t size, int error);
 
 /**
  * iommu_dma_map_nosync - map whole granules; iommu_sync_map() is yet to come
@@ -100,17 +106,24 @@ void iommu_dma_drop_granule(struct device *dev, struct iommu_dma_cookie *cookie,
  * @prot: IOMMU_*
  *
  * Context: Any.
- * Return: 0; or the error of the IOMMU driver, and then nothing is mapped.
+ * Return: 0; or the error of the IOMMU driver, and then nothing is mapped, unless
+ * it is -EBUSY.
  */
 static inline int iommu_dma_map_nosync(struct iommu_dma_cookie *cookie,
 				       dma_addr_t addr, phys_addr_t phys,
 				       size_t size, int prot)
 {
+	int ret;
+
 	if (size == cookie_granule(cookie))
 		return iommu_map_page_nosync(cookie->domain, addr, phys, size,
 					     prot);
-	return iommu_map_nosync(cookie->domain, addr, phys, size, prot,
-				GFP_ATOMIC);
+	if (size < cookie->larger_page)
+		ret = iommu_dma_map_granules(cookie, addr, phys, size, prot);
+	else
+		ret = iommu_map_nosync(cookie->domain, addr, phys, size, prot,
+				       GFP_ATOMIC);
+	return likely(!ret) ? 0 : iommu_dma_map_failed(cookie, addr, size, ret);
 }
 
 /**
@@ -157,12 +170,13 @@ static __always_inline dma_addr_t iommu_dma_map_phys(struct device *dev,
 	addr = (dma_addr_t)first << cookie->granule_shift;
 	if (unlikely(iommu_map_page_nosync(domain, addr, phys - offset, granule,
 					   prot))) {
-		iommu_dma_drop_granule(dev, cookie, addr);
+		iommu_dma_drop_granule(dev, cookie, addr, true);
 		return DMA_MAPPING_ERROR;
 	}
 	if (iommu_sync_map(domain, addr, granule)) {
-		iommu_unmap(domain, addr, granule);
-		iommu_dma_drop_granule(dev, cookie, addr);
+		iommu_dma_drop_granule(dev, cookie, addr,
+				       iommu_unmap(domain, addr, granule) ==
+				       granule);
 		return DMA_MAPPING_ERROR;
 	}
 	return addr + offset;

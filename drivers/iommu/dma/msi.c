@@ -107,6 +107,7 @@ static int msi_page_map(struct device *dev, struct iommu_dma_cookie *cookie,
 		.mask = dma_get_mask(dev),
 	};
 	struct iova_range range;
+	bool undone = true;
 	int ret;
 
 	if (cookie->type == IOMMU_DMA_COOKIE_MSI)
@@ -127,12 +128,13 @@ static int msi_page_map(struct device *dev, struct iommu_dma_cookie *cookie,
 	if (!ret) {
 		ret = msi_page_add(cookie, page);
 		if (ret)
-			iommu_unmap(cookie->domain, page->iova, page->size);
+			undone = iommu_unmap(cookie->domain, page->iova,
+					     page->size) == page->size;
 	}
 	if (!ret)
 		cookie->msi_next += page->size;
 	else if (cookie->type == IOMMU_DMA_COOKIE_IOVA)
-		iommu_dma_drop_iova(dev, cookie, &range);
+		iommu_dma_drop_iova(dev, cookie, &range, undone);
 	return ret;
 }
 

@@ -5,6 +5,7 @@
 #ifndef _IOMMU_DMA_SG_LAYOUT_H
 #define _IOMMU_DMA_SG_LAYOUT_H
 
+#include <linux/align.h>
 #include <linux/types.h>
 
 /**
@@ -51,9 +52,62 @@ struct sg_place {
 	bool merged;
 };
 
-struct sg_place iommu_dma_layout_next(const struct sg_layout *layout,
-				      struct sg_cursor *cursor, u64 phys,
-				      u64 len);
+static __always_inline bool
+iommu_dma_layout_crosses(u64 boundary, u64 start, u64 len)
+{
+	return boundary && (start ^ (start + len - 1)) & ~(boundary - 1);
+}
+
+static __always_inline bool
+iommu_dma_layout_merged(const struct sg_layout *layout,
+			const struct sg_cursor *cursor, u64 phys, u64 len)
+{
+	if (!cursor->segment)
+		return false;
+	if (layout->contiguous)
+		return true;
+	return IS_ALIGNED(phys | cursor->end, layout->granule) &&
+	       cursor->segment + len <= layout->max_segment &&
+	       !iommu_dma_layout_crosses(layout->boundary,
+					 cursor->end - cursor->segment,
+					 cursor->segment + len);
+}
+
+/**
+ * iommu_dma_layout_next - place the next entry of a list
+ * @layout: what device and IOMMU ask for
+ * @cursor: where the entry before ended; is advanced
+ * @phys: where in memory the entry begins; its bits below the minimum alignment
+ *	matter
+ * @len: bytes, at least 1
+ *
+ * Context: Any; pure.
+ * Return: the place of the entry.
+ */
+static __always_inline struct sg_place
+iommu_dma_layout_next(const struct sg_layout *layout, struct sg_cursor *cursor,
+		      u64 phys, u64 len)
+{
+	struct sg_place place = { .start = cursor->end };
+	u64 offset;
+
+	if (iommu_dma_layout_merged(layout, cursor, phys, len)) {
+		place.merged = true;
+		cursor->segment += len;
+	} else {
+		offset = phys & (layout->min_align - 1);
+		place.start = ALIGN(cursor->end, layout->granule);
+		place.start += (offset - place.start) & (layout->min_align - 1);
+		if (iommu_dma_layout_crosses(layout->boundary, place.start, len))
+			place.start = ALIGN(place.start - offset,
+					    layout->boundary) + offset;
+		cursor->segment = len;
+		cursor->segments++;
+	}
+	cursor->end = place.start + len;
+	return place;
+}
+
 bool iommu_dma_layout_fits(const struct sg_layout *layout,
 			   const struct sg_cursor *cursor);
 

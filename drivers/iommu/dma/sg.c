@@ -2,10 +2,14 @@
 /*
  * Mapping scatterlists: what the DMA core calls for them.
  *
- * A list gets one range of addresses. First the list is measured, then the
- * range is mapped, and only then are the segments written into the list.
- * Whatever fails, the list is as it was. All three steps get the places of the
- * entries from sg-layout.c, which are the same each time.
+ * A list gets one range of addresses. First the entries are placed in it by
+ * sg-layout.c, then they are mapped, and only then are the segments written into
+ * the list. Until then the DMA address of an entry is its place from the beginning
+ * of the range, and its DMA length 0 if it is merged into the segment before; a bus
+ * address is there from the first.
+ *
+ * In a dense list, as most are, entries follow each other without gaps. It needs
+ * no places, and is mapped in runs of contiguous memory.
  *
  * The segments of a mapped list end at the first entry whose DMA length is 0.
  * Segments that are bus addresses do not go through the IOMMU; the others do.
@@ -37,7 +41,9 @@ static __always_inline struct scatterlist *sg_entry_next(struct scatterlist *sg)
 
 /**
  * struct iommu_dma_sg - a scatterlist that is being mapped
- * @batch: how to map it
+ * @dev: device
+ * @cookie: cookie of its domain
+ * @prot: IOMMU_* flags
  * @sgl: first entry
  * @nents: number of entries
  * @layout: what device and IOMMU ask for
@@ -45,18 +51,28 @@ static __always_inline struct scatterlist *sg_entry_next(struct scatterlist *sg)
  * @size: bytes of its range, whole granules
  * @bytes: bytes of its entries
  * @nowarn: print no message if it cannot be mapped
- * @dense: see iommu_dma_layout_is_dense()
+ * @dir: direction of the transfer
+ * @bounce: see &struct iommu_dma_batch
+ * @dense: see iommu_dma_layout_is_dense(); and nothing is bounced
+ * @not_memory: what has to be bounced is not memory
+ * @undone: after a failure, the IOMMU driver has unmapped all of it
  */
 struct iommu_dma_sg {
-	struct iommu_dma_batch batch;
-	struct scatterlist *sgl;
+	struct device *dev;
+	struct iommu_dma_cookie *cookie;
+	int prot;
 	int nents;
+	struct scatterlist *sgl;
 	struct sg_layout layout;
 	dma_addr_t start;
 	u64 size;
 	u64 bytes;
+	enum dma_data_direction dir;
 	bool nowarn;
+	bool bounce;
 	bool dense;
+	bool not_memory;
+	bool undone;
 };
 
 static struct sg_layout device_layout(struct device *dev,
@@ -72,92 +88,17 @@ static struct sg_layout device_layout(struct device *dev,
 	};
 }
 
-/**
- * struct sg_walk - a pass over a list
- * @cursor: how far the layout has come
- * @peers: what is known about memory of other devices
- */
-struct sg_walk {
-	struct sg_cursor cursor;
-	struct pci_p2pdma_map_state peers;
-};
-
-static __always_inline struct sg_walk walk_begin(const struct iommu_dma_sg *map)
-{
-	struct sg_walk walk = {};
-
-	if (likely(map->dense))
-		walk.cursor = iommu_dma_layout_dense_start(&map->layout,
-							   sg_phys(map->sgl));
-	return walk;
-}
-
-/*
- * Place an entry of another PCI device's memory, which may be reached without
- * the IOMMU.
- * Return: 1 if so, with the address in @place; 0 if not; or -EREMOTEIO.
- */
-static noinline int walk_place_peer(const struct iommu_dma_sg *map,
-				    struct sg_walk *walk,
-				    const struct scatterlist *sg,
-				    struct sg_place *place)
-{
-	/*
-	 * The answer is written into an entry, and the list must not change
-	 * yet.
-	 */
-	struct scatterlist peer = *sg;
-
-	switch (pci_p2pdma_map_segment(&walk->peers, map->batch.dev, &peer)) {
-	case PCI_P2PDMA_MAP_BUS_ADDR:
-		iommu_dma_layout_elsewhere(&walk->cursor);
-		*place = (struct sg_place) { .start = sg_dma_address(&peer) };
-		return 1;
-	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
-		return 0;
-	default:
-		return -EREMOTEIO;
-	}
-}
-
-/*
- * Place the next entry.
- * Return: 0 for an entry in the range of the list; 1 for a bus address; or
- * -EREMOTEIO.
- */
-static __always_inline int walk_place(const struct iommu_dma_sg *map,
-				      struct sg_walk *walk,
-				      struct scatterlist *sg,
-				      struct sg_place *place)
-{
-	int ret;
-
-	if (likely(map->dense)) {
-		*place = iommu_dma_layout_dense(&map->layout, &walk->cursor,
-						sg->length);
-		return 0;
-	}
-	if (unlikely(is_pci_p2pdma_page(sg_page(sg)))) {
-		ret = walk_place_peer(map, walk, sg, place);
-		if (ret)
-			return ret;
-	}
-	*place = iommu_dma_layout_next(&map->layout, &walk->cursor, sg_phys(sg),
-				       sg->length);
-	return 0;
-}
-
 static int refuse_list(const struct iommu_dma_sg *map, const char *why)
 {
 	if (!map->nowarn)
-		dev_err_ratelimited(map->batch.dev, "DMA map of %d entries refused: %s\n",
+		dev_err_ratelimited(map->dev, "DMA map of %d entries refused: %s\n",
 				    map->nents, why);
 	return -EINVAL;
 }
 
 static int refuse_contiguous(const struct iommu_dma_sg *map)
 {
-	struct device *dev = map->batch.dev;
+	struct device *dev = map->dev;
 
 	if (!map->nowarn)
 		dev_err_ratelimited(dev, "DMA map of %d entries refused: %llu bytes cannot be one segment: device limits are %zu bytes, mask %#llx, boundary %#lx\n",
@@ -190,60 +131,119 @@ static __always_inline bool in_memory_map(struct page *page,
 }
 
 /* Check what every list has to satisfy, and whether the list is dense. */
-static int check_entries(struct iommu_dma_sg *map)
+static __always_inline int check_entries(struct iommu_dma_sg *map)
 {
 	unsigned long known = ULONG_MAX;
 	u64 bytes = 0, bits = 0, end = 0;
 	struct scatterlist *sg;
-	bool peers = false;
+	bool dense = true;
 	int i;
 
 	for_each_sg_entry(map->sgl, sg, map->nents, i) {
-		if (unlikely(!sg->length))
-			return refuse_list(map, "an entry is empty");
+		if (unlikely(!sg->length)) {
+			dense = false;
+			continue;
+		}
 		if (unlikely(!in_memory_map(sg_page(sg), &known)))
 			return refuse_list(map, "an entry is not memory");
 		if (unlikely(is_pci_p2pdma_page(sg_page(sg))))
-			peers = true;
+			dense = false;
 		bits = i ? bits | end | sg_phys(sg) : 0;
 		end = sg_phys(sg) + sg->length;
 		bytes += sg->length;
 	}
 	if (unlikely(i < map->nents))
 		return refuse_list(map, "list has fewer entries");
+	if (unlikely(!bytes))
+		return refuse_list(map, "list is empty");
 	map->bytes = bytes;
-	map->dense = !peers &&
+	map->dense = dense &&
 		     iommu_dma_layout_is_dense(&map->layout, sg_phys(map->sgl),
 					       bits, bytes);
 	return 0;
 }
 
-/* Return: 0, or an error of iommu_dma_map_sg(). */
-static int measure_list(struct iommu_dma_sg *map)
+/*
+ * Give an entry of another PCI device's memory its bus address, if it can be
+ * reached without the IOMMU.
+ * Return: 1 if so; 0 if not; or -EREMOTEIO.
+ */
+static noinline int place_peer(const struct iommu_dma_sg *map,
+			       struct pci_p2pdma_map_state *peers,
+			       struct scatterlist *sg)
 {
+	switch (pci_p2pdma_map_segment(peers, map->dev, sg)) {
+	case PCI_P2PDMA_MAP_BUS_ADDR:
+		return 1;
+	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
+		return 0;
+	default:
+		return -EREMOTEIO;
+	}
+}
+
+/* Place all entries. Return: 0, or an error of iommu_dma_map_sg(). */
+static noinline int place_entries(struct iommu_dma_sg *map)
+{
+	struct pci_p2pdma_map_state peers = {};
+	struct sg_cursor cursor = {};
 	struct scatterlist *sg;
 	struct sg_place place;
-	struct sg_walk walk;
 	int i, ret;
 
-	ret = check_entries(map);
-	if (ret)
-		return ret;
-	walk = walk_begin(map);
-	if (map->dense) {
-		walk.cursor.end += map->bytes;
-	} else {
-		for_each_sg_entry(map->sgl, sg, map->nents, i) {
-			ret = walk_place(map, &walk, sg, &place);
+	for_each_sg_entry(map->sgl, sg, map->nents, i) {
+		sg_dma_unmark_bus_address(sg);
+		if (unlikely(!sg->length)) {
+			sg_dma_address(sg) = 0;
+			sg_dma_len(sg) = 0;
+			continue;
+		}
+		if (unlikely(is_pci_p2pdma_page(sg_page(sg)))) {
+			ret = place_peer(map, &peers, sg);
 			if (ret < 0)
 				return ret;
+			if (ret) {
+				iommu_dma_layout_elsewhere(&cursor);
+				continue;
+			}
 		}
-		if (!iommu_dma_layout_fits(&map->layout, &walk.cursor))
-			return refuse_contiguous(map);
+		place = iommu_dma_layout_next(&map->layout, &cursor,
+					      sg_phys(sg), sg->length);
+		sg_dma_address(sg) = place.start;
+		sg_dma_len(sg) = place.merged ? 0 : sg->length;
 	}
-	map->size = ALIGN(walk.cursor.end, map->layout.granule);
+	if (!iommu_dma_layout_fits(&map->layout, &cursor))
+		return refuse_contiguous(map);
+	map->size = ALIGN(cursor.end, map->layout.granule);
+	return 0;
+}
+
+static __always_inline u64 dense_start(const struct iommu_dma_sg *map)
+{
+	return iommu_dma_layout_dense_start(&map->layout,
+					    sg_phys(map->sgl)).end;
+}
+
+/* Return: 0, or an error of iommu_dma_map_sg(). */
+static __always_inline int measure_list(struct iommu_dma_sg *map)
+{
+	int ret = check_entries(map);
+
+	if (ret)
+		return ret;
+	map->bounce = iommu_dma_bounce_needed_sg(map->dev, map->sgl, map->nents,
+						 map->dir);
+	map->dense = map->dense && !map->bounce;
+	if (likely(map->dense)) {
+		map->size = ALIGN(dense_start(map) + map->bytes,
+				  map->layout.granule);
+	} else {
+		ret = place_entries(map);
+		if (ret)
+			return ret;
+	}
 	if (map->layout.contiguous &&
-	    map->bytes > dma_max_contiguous_size(map->batch.dev))
+	    map->bytes > dma_max_contiguous_size(map->dev))
 		return refuse_contiguous(map);
 	/* This can happen only where size_t has 32 bits. */
 	if (map->size > SIZE_MAX)
@@ -251,53 +251,100 @@ static int measure_list(struct iommu_dma_sg *map)
 	return 0;
 }
 
-/* A faster map_entries() for dense lists without bounces, as most are */
+/* Map a dense list. Its entries meet at granules, so runs begin and end there. */
 static int map_dense(struct iommu_dma_sg *map)
 {
-	dma_addr_t addr = map->start + walk_begin(map).cursor.end;
+	struct iommu_dma_cookie *cookie = map->cookie;
+	u64 begin = ALIGN_DOWN(map->start + dense_start(map),
+			       map->layout.granule);
+	phys_addr_t from = ALIGN_DOWN(sg_phys(map->sgl), map->layout.granule);
+	phys_addr_t end = sg_phys(map->sgl);
+	u64 addr = begin;
 	struct scatterlist *sg;
 	int i, ret;
 
 	for_each_sg_entry(map->sgl, sg, map->nents, i) {
-		ret = iommu_dma_batch_add_around(&map->batch, addr, sg_phys(sg),
-						 sg->length);
-		if (ret)
-			return ret;
-		addr += sg->length;
+		if (sg_phys(sg) != end) {
+			ret = iommu_dma_map_nosync(cookie, addr, from,
+						   end - from, map->prot);
+			if (ret)
+				goto undo;
+			addr += end - from;
+			from = sg_phys(sg);
+			end = from;
+		}
+		end += sg->length;
 	}
-	return 0;
+	end = ALIGN(end, map->layout.granule);
+	ret = iommu_dma_map_nosync(cookie, addr, from, end - from, map->prot);
+	if (ret)
+		goto undo;
+	addr += end - from;
+	ret = iommu_sync_map(cookie->domain, map->start, map->size);
+	if (!ret)
+		return 0;
+undo:
+	map->undone = ret != -EBUSY;
+	if (addr > begin &&
+	    iommu_unmap(cookie->domain, begin, addr - begin) < addr - begin)
+		map->undone = false;
+	return ret;
 }
 
-static int map_entries(struct iommu_dma_sg *map)
+/* Whether an entry has a place in the range: one with bytes, and no bus address */
+static __always_inline bool entry_is_placed(struct scatterlist *sg)
 {
-	struct sg_walk walk = walk_begin(map);
-	struct scatterlist *sg;
-	struct sg_place place;
-	int i, ret;
-
-	for_each_sg_entry(map->sgl, sg, map->nents, i) {
-		if (walk_place(map, &walk, sg, &place))
-			continue;
-		ret = iommu_dma_batch_add(&map->batch, map->start + place.start,
-					  sg_phys(sg), sg->length);
-		if (ret)
-			return ret;
-	}
-	return 0;
+	return sg->length && !sg_dma_is_bus_address(sg);
 }
 
-static void undo_entries(struct iommu_dma_sg *map)
+static void undo_entries(struct iommu_dma_sg *map,
+			 struct iommu_dma_batch *batch)
 {
-	struct sg_walk walk = walk_begin(map);
 	struct scatterlist *sg;
-	struct sg_place place;
 	int i;
 
 	for_each_sg_entry(map->sgl, sg, map->nents, i)
-		if (!walk_place(map, &walk, sg, &place))
-			iommu_dma_batch_undo(&map->batch,
-					     map->start + place.start,
+		if (entry_is_placed(sg))
+			iommu_dma_batch_undo(batch,
+					     map->start + sg_dma_address(sg),
 					     sg->length);
+	map->undone = iommu_dma_batch_undo_end(batch);
+}
+
+/* Map a list whose entries have been placed. */
+static noinline int map_entries(struct iommu_dma_sg *map)
+{
+	struct iommu_dma_batch batch = {
+		.dev = map->dev,
+		.cookie = map->cookie,
+		.prot = map->prot,
+		.bounce = map->bounce,
+		.share_granules = map->layout.contiguous,
+	};
+	struct scatterlist *sg;
+	int i, ret = 0;
+
+	for_each_sg_entry(map->sgl, sg, map->nents, i) {
+		if (!entry_is_placed(sg))
+			continue;
+		if (unlikely(batch.bounce))
+			batch.bounce_piece =
+				iommu_dma_bounce_needed(map->dev, sg->length,
+							map->dir);
+		ret = iommu_dma_batch_add(&batch,
+					  map->start + sg_dma_address(sg),
+					  sg_phys(sg), sg->length);
+		if (ret)
+			break;
+	}
+	if (!ret)
+		ret = iommu_dma_batch_finish(&batch, map->start,
+					     map->start + map->size);
+	if (!ret)
+		return 0;
+	undo_entries(map, &batch);
+	map->not_memory = batch.not_memory;
+	return ret;
 }
 
 /*
@@ -305,71 +352,119 @@ static void undo_entries(struct iommu_dma_sg *map)
  */
 static noinline int map_failed(const struct iommu_dma_sg *map, int ret)
 {
-	if (map->batch.not_memory)
+	if (map->not_memory)
 		return refuse_list(map, "bounced entry is not memory");
 	return ret == -ENOMEM ? ret :
 	       refuse_list(map, "IOMMU driver failed");
 }
 
-static int map_list(struct iommu_dma_sg *map)
+static __always_inline u64 list_align(const struct iommu_dma_sg *map)
+{
+	u64 align = map->layout.min_align;
+	struct scatterlist *sg;
+	int i;
+
+	if (IS_ENABLED(CONFIG_PAGE_SIZE_4KB))
+		return align;
+	for_each_sg_entry(map->sgl, sg, map->nents, i)
+		if (map->dense || entry_is_placed(sg))
+			return iommu_dma_page_align(align, sg->offset,
+						    map->size);
+	return align;
+}
+
+static __always_inline int map_list(struct iommu_dma_sg *map)
 {
 	struct iommu_dma_iova_req req = {
 		.size = map->size,
-		.align = map->layout.min_align,
+		.align = list_align(map),
 		.boundary = map->layout.boundary,
-		.mask = dma_get_mask(map->batch.dev),
+		.mask = dma_get_mask(map->dev),
 		.nowarn = map->nowarn,
 	};
-	struct iova_range range;
+	struct iova_range range __uninitialized;
 	int ret;
 
-	if (!iommu_dma_alloc_iova(map->batch.dev, map->batch.cookie, &req,
-				  &range))
+	if (!iommu_dma_alloc_iova(map->dev, map->cookie, &req, &range))
 		return -ENOMEM;
-	map->start = iommu_dma_iova_addr(map->batch.cookie, &range);
-	ret = map->dense && !map->batch.bounce ? map_dense(map) :
-						 map_entries(map);
-	if (!ret)
-		ret = iommu_dma_batch_finish(&map->batch, map->start,
-					     map->start + map->size);
-	if (!ret)
+	map->start = iommu_dma_iova_addr(map->cookie, &range);
+	ret = likely(map->dense) ? map_dense(map) : map_entries(map);
+	if (likely(!ret))
 		return 0;
-	undo_entries(map);
-	iommu_dma_batch_undo_end(&map->batch);
-	iommu_dma_drop_iova(map->batch.dev, map->batch.cookie, &range);
+	iommu_dma_drop_iova(map->dev, map->cookie, &range, map->undone);
 	return map_failed(map, ret);
 }
 
-/*
- * Write the segments into the list, from its first entry on. There are never
- * more segments than entries read so far, so no unread entry is overwritten.
- * Return: the number of segments.
- */
-static int write_segments(struct iommu_dma_sg *map)
+/* What an entry is that begins no segment */
+static __always_inline void entry_clear(struct scatterlist *sg)
 {
+	sg_dma_address(sg) = DMA_MAPPING_ERROR;
+	sg_dma_len(sg) = 0;
+	sg_dma_unmark_bus_address(sg);
+}
+
+/*
+ * Write the segments of a dense list into it, from its first entry on. Return: the
+ * number of segments.
+ */
+static __always_inline int write_dense(struct iommu_dma_sg *map)
+{
+	struct sg_cursor cursor =
+		iommu_dma_layout_dense_start(&map->layout, sg_phys(map->sgl));
 	struct scatterlist *sg, *segment = NULL;
-	struct sg_walk walk = walk_begin(map);
 	struct sg_place place;
 	int i, count = 0;
+
+	for_each_sg_entry(map->sgl, sg, map->nents, i) {
+		place = iommu_dma_layout_dense(&map->layout, &cursor,
+					       sg->length);
+		entry_clear(sg);
+		if (!place.merged) {
+			segment = count++ ? sg_entry_next(segment) : map->sgl;
+			sg_dma_address(segment) = map->start + place.start;
+		}
+		sg_dma_len(segment) = cursor.segment;
+	}
+	return count;
+}
+
+/*
+ * The same for a list whose entries have been placed. There are never more segments
+ * than entries read so far, so no place is overwritten before it is read.
+ */
+static noinline int write_segments(struct iommu_dma_sg *map)
+{
+	struct scatterlist *sg, *segment = NULL;
+	int i, count = 0;
+	dma_addr_t addr;
 	bool bus;
 
 	for_each_sg_entry(map->sgl, sg, map->nents, i) {
-		/* It was placed before, so this is no error. */
-		bus = walk_place(map, &walk, sg, &place) > 0;
-		sg_dma_address(sg) = DMA_MAPPING_ERROR;
-		sg_dma_len(sg) = 0;
-		sg_dma_unmark_bus_address(sg);
-		if (!bus && place.merged) {
-			sg_dma_len(segment) += sg->length;
+		addr = sg_dma_address(sg);
+		bus = sg_dma_is_bus_address(sg);
+		if (!bus && !sg_dma_len(sg)) {
+			entry_clear(sg);
+			if (sg->length)
+				sg_dma_len(segment) += sg->length;
 			continue;
 		}
-		segment = count++ ? sg_next(segment) : map->sgl;
-		sg_dma_address(segment) = place.start + (bus ? 0 : map->start);
+		entry_clear(sg);
+		segment = count++ ? sg_entry_next(segment) : map->sgl;
+		sg_dma_address(segment) = bus ? addr : map->start + addr;
 		sg_dma_len(segment) = sg->length;
 		if (bus)
 			sg_dma_mark_bus_address(segment);
 	}
 	return count;
+}
+
+static noinline void clear_entries(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg_entry(sgl, sg, nents, i)
+		entry_clear(sg);
 }
 
 /* Sync the caches for a list without bounces, and wait once for all entries. */
@@ -382,7 +477,9 @@ static noinline void sync_entries_for_cpu(struct scatterlist *sgl, int nents,
 	if (dir == DMA_TO_DEVICE)
 		return;
 	for_each_sg_entry(sgl, sg, nents, i)
-		arch_sync_dma_for_cpu_noflush(sg_phys(sg), sg->length, dir);
+		if (likely(sg->length))
+			arch_sync_dma_for_cpu_noflush(sg_phys(sg), sg->length,
+						      dir);
 	arch_sync_dma_flush();
 }
 
@@ -393,7 +490,9 @@ static noinline void sync_entries_for_device(struct scatterlist *sgl, int nents,
 	int i;
 
 	for_each_sg_entry(sgl, sg, nents, i)
-		arch_sync_dma_for_device_noflush(sg_phys(sg), sg->length, dir);
+		if (likely(sg->length))
+			arch_sync_dma_for_device_noflush(sg_phys(sg),
+							 sg->length, dir);
 	arch_sync_dma_flush();
 }
 
@@ -486,12 +585,13 @@ void iommu_dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
  * @attrs: DMA_ATTR_*
  *
  * With DMA_ATTR_CONTIGUOUS, or after dma_set_contiguous(), there is one
- * segment. On error the list is as it was and nothing is mapped.
+ * segment. On error nothing is mapped, and the DMA address of each entry is
+ * DMA_MAPPING_ERROR and its DMA length 0.
  *
  * Context: Any.
- * Return: the number of segments; -EINVAL if the list has no entry or fewer
- * than @nents, or if an entry has no bytes or is not memory, or if @dir allows
- * no access, or if the list is to be one segment and cannot be, or if the IOMMU
+ * Return: the number of segments; -EINVAL if the list has no bytes or fewer
+ * entries than @nents, or if an entry is not memory, or if @dir allows no
+ * access, or if the list is to be one segment and cannot be, or if the IOMMU
  * driver refuses it; -EREMOTEIO if it has memory of another device that @dev
  * cannot reach; -ENOMEM if memory or addresses are short.
  */
@@ -501,38 +601,38 @@ int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	bool coherent = dev_is_dma_coherent(dev);
 	struct iommu_dma_sg map = {
-		.batch = {
-			.dev = dev,
-			.cookie = cookie,
-			.prot = iommu_dma_prot(dev, dir, attrs),
-		},
-		.sgl = sgl,
+		.dev = dev,
+		.cookie = cookie,
+		.prot = iommu_dma_prot(dev, dir, attrs),
 		.nents = nents,
+		.sgl = sgl,
+		.dir = dir,
 		.layout = device_layout(dev, cookie, attrs),
 		.nowarn = attrs & DMA_ATTR_NO_WARN,
 	};
-	int ret;
+	int ret = -EINVAL;
 
-	if (nents < 1 || iommu_dma_prot_is_none(map.batch.prot))
-		return -EINVAL;
+	if (nents < 1 || iommu_dma_prot_is_none(map.prot))
+		goto refused;
 	ret = iommu_dma_attach(dev, cookie->domain);
-	if (ret)
-		return ret == -ENOMEM ? ret : -EINVAL;
-
+	if (ret) {
+		ret = ret == -ENOMEM ? ret : -EINVAL;
+		goto refused;
+	}
 	ret = measure_list(&map);
+	if (!ret && map.size)
+		ret = map_list(&map);
 	if (ret)
-		return ret;
-	map.batch.bounce = iommu_dma_bounce_needed_sg(dev, sgl, nents, dir);
-	map.batch.share_granules = map.layout.contiguous && !map.dense;
-	ret = map.size ? map_list(&map) : 0;
-	if (ret)
-		return ret;
-	ret = write_segments(&map);
+		goto refused;
+	ret = likely(map.dense) ? write_dense(&map) : write_segments(&map);
 	/*
 	 * The device does not know the addresses yet, so this is early enough.
 	 */
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
 		iommu_dma_sync_sg_for_device(dev, sgl, nents, dir);
+	return ret;
+refused:
+	clear_entries(sgl, nents);
 	return ret;
 }
 
@@ -540,6 +640,60 @@ static struct iommu_dma_span
 segment_granules(const struct iommu_dma_cookie *cookie, struct scatterlist *sg)
 {
 	return cookie_granules(cookie, sg_dma_address(sg), sg_dma_len(sg));
+}
+
+/*
+ * Whether the segments are those that this list gets from this device: then it is
+ * known where the holes are. That each begins where it should is all that is asked:
+ * somebody may have made an entry shorter.
+ */
+static bool segments_as_laid_out(struct device *dev,
+				 const struct iommu_dma_unmap *unmap,
+				 struct scatterlist *sgl, int nents,
+				 unsigned long attrs)
+{
+	struct sg_layout layout = device_layout(dev, unmap->cookie, attrs);
+	u64 start = iommu_dma_iova_addr(unmap->cookie, &unmap->range);
+	struct scatterlist *sg, *segment = NULL, *next = sgl;
+	struct sg_cursor cursor = {};
+	struct sg_place place;
+	u64 len = 0, end;
+	int i;
+
+	for_each_sg_entry(sgl, sg, nents, i) {
+		if (!sg->length)
+			continue;
+		end = ALIGN(cursor.end, layout.granule);
+		if (next && sg_dma_is_bus_address(next) && sg_page(sg) &&
+		    is_pci_p2pdma_page(sg_page(sg))) {
+			iommu_dma_layout_elsewhere(&cursor);
+			place.merged = false;
+		} else {
+			place = iommu_dma_layout_next(&layout, &cursor,
+						      sg_phys(sg), sg->length);
+		}
+		if (place.merged) {
+			len += sg->length;
+			continue;
+		}
+		if (segment && sg_dma_len(segment) != len)
+			return false;
+		segment = next;
+		if (!sg_dma_is_bus_address(segment)) {
+			if (sg_dma_address(segment) != start + place.start)
+				return false;
+			if (end && place.start >= end + layout.granule &&
+			    iommu_iova_to_phys(unmap->cookie->domain,
+					       start + end))
+				return false;
+		}
+		len = sg->length;
+		next = cursor.segments < nents ? sg_entry_next(segment) : NULL;
+	}
+	return segment && sg_dma_len(segment) == len &&
+	       (!next || !sg_dma_len(next)) &&
+	       ALIGN(cursor.end, layout.granule) ==
+	       iommu_dma_unmap_iova_size(unmap);
 }
 
 /* Whether the segments can be all of what has been claimed, and nothing else */
@@ -605,7 +759,8 @@ static noinline void unmap_slow(struct device *dev,
 {
 	dma_addr_t start = iommu_dma_iova_addr(unmap->cookie, &unmap->range);
 
-	if (segments_match(unmap, sgl, nents)) {
+	if (segments_as_laid_out(dev, unmap, sgl, nents, attrs) ||
+	    segments_match(unmap, sgl, nents)) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
 			iommu_dma_sync_sg_for_cpu(dev, sgl, nents, dir);
 		segments_unmap(dev, unmap, sgl, nents);
@@ -637,21 +792,27 @@ static noinline void unmap_slow(struct device *dev,
 void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			enum dma_data_direction dir, unsigned long attrs)
 {
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	struct iommu_dma_unmap unmap __uninitialized;
 	struct scatterlist *sg, *first = sgl;
 	struct iommu_dma_span span;
+	u64 bytes = 0, mapped = 0, end = 0;
 	bool peers = false;
 	dma_addr_t addr;
-	u64 bytes = 0;
 	int i;
 
 	for_each_sg_entry(sgl, sg, nents, i) {
 		if (!sg_dma_len(sg))
 			break;
-		if (sg_dma_is_bus_address(sg))
+		if (sg_dma_is_bus_address(sg)) {
 			peers = true;
-		else
-			bytes += sg_dma_len(sg);
+			continue;
+		}
+		span = segment_granules(cookie, sg);
+		if (span.start == end || !bytes)
+			mapped += span.end - span.start;
+		end = span.end;
+		bytes += sg_dma_len(sg);
 	}
 	if (unlikely(peers))
 		first = segment_from(sgl, &(int) { nents });
@@ -662,17 +823,16 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		goto unmark;
 
 	/*
-	 * If the segments are fewer bytes than the range, there may be holes.
+	 * If the segments that follow each other are fewer granules than the range,
+	 * there are holes.
 	 */
-	span = cookie_granules(unmap.cookie, sg_dma_address(first), bytes);
-	bytes = span.end - span.start;
-	if (likely(bytes == iommu_dma_unmap_iova_size(&unmap) &&
-		   !iommu_dma_any_bounces(unmap.cookie))) {
+	if (likely(mapped == iommu_dma_unmap_iova_size(&unmap) &&
+		   !iommu_dma_any_bounces(cookie))) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
 		    !dev_is_dma_coherent(dev))
 			sync_entries_for_cpu(sgl, nents, dir);
 		addr = iommu_dma_iova_addr(unmap.cookie, &unmap.range);
-		iommu_dma_unmap_range(dev, &unmap, addr, bytes);
+		iommu_dma_unmap_range(dev, &unmap, addr, mapped);
 	} else {
 		unmap_slow(dev, &unmap, sgl, nents, dir, attrs);
 	}

@@ -202,6 +202,7 @@ void iommu_dma_unmap_end_slow(struct device *dev, struct iommu_dma_unmap *unmap)
  * @cookie: cookie of its domain
  * @range: the range; what was mapped in it has been unmapped. Its bounces are
  *	freed, too
+ * @undone: the IOMMU driver has unmapped as much; if not, this looks for what is left
  *
  * Context: Any.
  * Return: 0; or -EBUSY if the IOMMU driver has left something mapped, which has
@@ -209,13 +210,15 @@ void iommu_dma_unmap_end_slow(struct device *dev, struct iommu_dma_unmap *unmap)
  * too.
  */
 int iommu_dma_drop_iova(struct device *dev, struct iommu_dma_cookie *cookie,
-			const struct iova_range *range)
+			const struct iova_range *range, bool undone)
 {
 	u64 start = iommu_dma_iova_addr(cookie, range);
 	u64 end = ((u64)range->last + 1) << cookie->granule_shift;
-	dma_addr_t left = iommu_dma_next_mapped(cookie, start, end);
+	dma_addr_t left = end;
 	LIST_HEAD(pages);
 
+	if (unlikely(!undone))
+		left = iommu_dma_next_mapped(cookie, start, end);
 	if (left < end) {
 		dev_err_ratelimited(dev, "DMA map failed, and %pad is still mapped; leaking %llu bytes\n",
 				    &left, end - start);

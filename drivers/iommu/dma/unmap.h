@@ -223,7 +223,7 @@ static __always_inline void iommu_dma_unmap_end(struct device *dev,
 }
 
 int iommu_dma_drop_iova(struct device *dev, struct iommu_dma_cookie *cookie,
-			const struct iova_range *range);
+			const struct iova_range *range, bool undone);
 int __iommu_dma_unmap(struct device *dev, dma_addr_t addr, size_t size);
 int iommu_dma_unmap_alloc(struct device *dev, dma_addr_t addr, size_t size,
 			  struct page *page);

@@ -18,10 +18,6 @@
 #define MODULE_LICENSE(text)	extern int shim_module
 
 #define assert_spin_locked(l)	((void)(l))
-#define DEFINE_MUTEX(name)	struct mutex name
-#define mutex_lock(m)		((void)(m))
-#define mutex_unlock(m)		((void)(m))
-
 struct kmem_cache {
 	size_t size;
 };
@@ -48,11 +44,10 @@ kmem_cache_create(const char *name, size_t size, size_t align, int flags,
 #define num_online_cpus()		NR_CPUS
 #define for_each_online_cpu(cpu)	for_each_possible_cpu(cpu)
 
-#define CPUHP_IOMMU_IOVA_DEAD		0
 #define cpuhp_setup_state_multi(state, name, up, down)	((void)(down), 0)
-#define cpuhp_remove_multi_state(state)
 #define cpuhp_state_add_instance_nocalls(state, node)	((void)(node), 0)
 #define cpuhp_state_remove_instance_nocalls(state, node) ((void)(node))
+#define cpuhp_remove_multi_state(state)
 
 struct delayed_work {
 	struct work_struct work;

@@ -10,7 +10,8 @@
  * RANGES 3 hardly more, but then no CPU has to flush by itself.
  *
  * A plain store waits in its CPU's buffer, one place per variable: stores drain
- * at any time and in any order, barriers and unlocking wait for all of them.
+ * at any time and in any order, barriers wait for all of them. Unlocking waits in
+ * the buffer, too, behind all others, while its CPU goes on.
  * Loads are in order but where a variant says otherwise.
  *
  * The IOTLB is as bad as it can be: it holds a translation from the moment that
@@ -31,6 +32,9 @@
  *   RECYCLE_FIRST         ranges are recycled before the invalidation
  *   SWITCH_BUSY           epochs switch while the last one is still recycled, and
  *                         its ranges are forgotten
+ *   NO_NUMBER             who has invalidated begins to recycle whatever epoch is
+ *                         old by then
+ *   DUE_LOST              the worker looks only at what is left to recycle
  *   NO_REARM              no timer after a window that could not switch
  *   SKIP_BUSY             no invalidation in such a window
  *   LATE_CURRENT          what retires into the current epoch passes for late
@@ -49,7 +53,8 @@
 #define UNMAPPERS	2
 
 #define TIMER		UNMAPPERS	/* the timer's CPU */
-#define CPUS		(UNMAPPERS + 1)
+#define WORKER		(UNMAPPERS + 1)	/* the worker's */
+#define CPUS		(UNMAPPERS + 2)
 #define NONE		7
 #define ALL(bits)	((bits) & ((1 << RANGES) - 1))
 
@@ -66,6 +71,7 @@ byte clearing[CPUS] = NONE;	/* the range whose translation goes */
 bit switching[CPUS];		/* the epoch is to become to[] */
 bit to[CPUS];
 bit disarming;			/* only the timer's */
+bit unlocking[CPUS];
 
 /* Who has which range */
 byte live = ALL(255);
@@ -73,21 +79,35 @@ byte free;
 
 /* Under the lock */
 bit locked;
+byte number;			/* of the epoch, the last bits of it */
+bit switched;			/* but not yet invalidated */
 byte recycling;			/* flushed, to be made free */
 bit busy;			/* recycling has not been found empty */
 
 bit timer_due, work_due;
+bit due;			/* the worker is to end a window */
 byte owed;			/* in the IOTLB for nothing when the timer began */
 byte unmapping = UNMAPPERS;
 
-#define drained(cpu) \
+#define stored(cpu) \
 	(clearing[cpu] == NONE && !switching[cpu] && \
 	 (cpu != TIMER || !disarming))
+#define drained(cpu)	(stored(cpu) && !unlocking[cpu])
 
 inline lock() { atomic { !locked -> locked = 1 } }
-inline unlock(cpu) { atomic { drained(cpu) -> locked = 0 } }
+inline unlock(cpu)
+{
+	atomic {
+		if
+		:: stored(cpu) -> locked = 0
+		:: else -> unlocking[cpu] = 1
+		fi
+	}
+}
 
 #define DRAIN(c)							\
+	:: atomic { unlocking[c] && stored(c) ->			\
+		locked = 0; unlocking[c] = 0 }				\
 	:: atomic { clearing[c] != NONE ->				\
 		translated = translated & ~(1 << clearing[c]);		\
 		clearing[c] = NONE }					\
@@ -100,6 +120,7 @@ end:	do
 	DRAIN(0)
 	DRAIN(1)
 	DRAIN(TIMER)
+	DRAIN(WORKER)
 	:: atomic { disarming -> armed = 0; disarming = 0 }
 	od
 }
@@ -127,55 +148,76 @@ inline recycle()
 	}
 }
 
-/*
- * Steps 1 and 2 of flush.c; @able: whether the epochs could switch; @window: then
- * it invalidates in any case
- */
-inline flush_switch(cpu, able, old, window)
+#define old_epoch	(!(number & 1))
+#define passed(first)	((number + 5 - first) & 3)
+
+inline begin_recycling()
 {
-	lock();
+	atomic {
+		recycling = dirty[old_epoch]; dirty[old_epoch] = 0;
+		busy = 1; switched = 0
+	}
+}
+
+/* Step 1 of flush.c, with the lock held; @able: whether the epochs could switch */
+inline flush_switch(cpu, able)
+{
 #ifdef SWITCH_BUSY
 	able = 1;
 #else
-	able = !busy;
+	able = !busy && !switched;
 #endif
-	old = epoch;
 	if
-	:: able -> atomic { switching[cpu] = 1; to[cpu] = !old }
+	:: able -> atomic {
+			number = (number + 1) & 3; switched = 1;
+			switching[cpu] = 1; to[cpu] = number & 1
+		}
 	:: else
-	fi;
+	fi
+}
+
+/* Step 2, for the epoch of the number @n, and the beginning of step 3 */
+inline flush_invalidate(cpu, n)
+{
 #ifndef NO_B
 	drained(cpu);
 #endif
 #ifdef RECYCLE_FIRST
+	lock();
 	if
-	:: able ->
-		atomic {
-			free = free | dirty[old]; late = late & ~dirty[old];
-			dirty[old] = 0
-		}
+	:: switched && number == n -> begin_recycling()
 	:: else
 	fi;
+	unlock(cpu);
 #endif
-#ifdef SKIP_BUSY
+	invalidate();
+	lock();
 	if
-	:: able -> invalidate()
-	:: else
-	fi;
+#ifdef NO_NUMBER
+	:: switched -> begin_recycling()
 #else
-	if
-	:: able || window -> invalidate()
-	:: else
-	fi;
+	:: switched && number == n -> begin_recycling()
 #endif
-	if
-	:: able ->
-		atomic {
-			recycling = dirty[old]; dirty[old] = 0; busy = 1
-		}
 	:: else
 	fi;
 	unlock(cpu)
+}
+
+/* The end of a window */
+inline flush_window(cpu, able, n)
+{
+	lock();
+	flush_switch(cpu, able);
+	n = number;
+	unlock(cpu);
+#ifdef SKIP_BUSY
+	if
+	:: able -> flush_invalidate(cpu, n)
+	:: else
+	fi
+#else
+	flush_invalidate(cpu, n)
+#endif
 }
 
 inline recycle_locked(cpu)
@@ -186,46 +228,67 @@ inline recycle_locked(cpu)
 	unlock(cpu)
 }
 
-/* Late ranges of the other epoch need no flush; @more: whether there are any */
-inline recycle_late(cpu)
+/* Late ranges of the other epoch need no flush. */
+#ifdef LATE_CURRENT
+#define late_epoch	(number & 1)
+#else
+#define late_epoch	old_epoch
+#endif
+
+/*
+ * @more: whether anything waits that had retired when the caller began; @able:
+ * whether it has to be invalidated; @first: number of the epoch at that time, plus 1
+ */
+inline flush_waiting(cpu, able, n, first, more)
 {
 	lock();
-#ifdef LATE_CURRENT
-	old = epoch;
-#else
-	old = !epoch;
-#endif
-	more = !busy && dirty[old];
+	atomic {
+		n = number; able = 0; more = 1;
+		if
+		:: !first -> first = number + 1
+		:: else
+		fi
+	};
 	if
-	:: more ->
+	:: passed(first) > 1 -> more = 0
+	:: passed(first) <= 1 && switched ->
 		atomic {
-			recycling = dirty[old]; dirty[old] = 0; busy = 1
+			able = dirty[old_epoch] ||
+			       (!passed(first) && dirty[number & 1]);
+			more = able
 		}
+	:: passed(first) <= 1 && busy && !switched
+	:: passed(first) <= 1 && !busy && !switched && dirty[late_epoch] ->
+		atomic {
+			recycling = dirty[late_epoch]; dirty[late_epoch] = 0;
+			busy = 1
+		}
+	:: passed(first) <= 1 && !busy && !switched && !dirty[late_epoch] ->
+		if
+		:: !passed(first) && dirty[number & 1] ->
+			flush_switch(cpu, able);
+			n = number
+		:: else -> more = 0
+		fi
+	fi;
+	unlock(cpu);
+	if
+	:: able -> flush_invalidate(cpu, n)
 	:: else
 	fi;
-	unlock(cpu)
+	able = 0
 }
 
-/* Until there is something to map; a portion at a time, one invalidation */
+/* Until there is something to map; a portion at a time */
 inline flush_reclaim(cpu)
 {
 	do
 	:: free -> break
 	:: else ->
-		if
-		:: busy -> more = 1
-		:: else -> recycle_late(cpu)
-		fi;
+		flush_waiting(cpu, able, n, first, more);
 		if
 		:: more -> recycle_locked(cpu)
-		:: else ->
-			if
-			:: flushes || !dirty[epoch] -> break
-			:: else ->
-				flush_switch(cpu, able, old, 0);
-				flushes = able;
-				recycle_locked(cpu)
-			fi
+		:: else -> break
 		fi
 	od
 }
@@ -271,8 +334,8 @@ inline map(range)
 
 proctype unmapper(byte cpu, todo)
 {
-	byte range;
-	bit mine, seen, able, old, more, flushes;
+	byte range, n, first;
+	bit mine, seen, able, more;
 
 	do
 	:: atomic {
@@ -311,7 +374,7 @@ proctype unmapper(byte cpu, todo)
 	:: atomic { free -> map(range) }
 	:: todo && !live && !free ->
 		flush_reclaim(cpu);
-		atomic { able = 0; old = 0; more = 0; flushes = 0; todo-- }
+		atomic { able = 0; n = 0; more = 0; first = 0; todo-- }
 	:: !todo -> break
 	od;
 	atomic { drained(cpu) -> unmapping-- }
@@ -320,7 +383,8 @@ proctype unmapper(byte cpu, todo)
 /* One CPU runs the timer: it is not started again while it runs, or it waits. */
 active proctype timer()
 {
-	bit able, old, more;
+	byte n;
+	bit able, more;
 
 end:	do
 	:: atomic {
@@ -332,37 +396,49 @@ end:	do
 #ifndef NO_D
 		drained(TIMER);
 #endif
-		flush_switch(TIMER, able, old, 1);
-		atomic { assert(!(owed & iotlb)); owed = 0 };
+		if
+		:: flush_window(TIMER, able, n);
+			atomic { assert(!(owed & iotlb)); owed = 0 };
 #ifndef NO_REARM
-		if
-		:: able
-		:: else -> arm(armed && !disarming)
-		fi;
+			if
+			:: able
+			:: else -> arm(armed && !disarming)
+			fi;
 #endif
-		recycle_locked(TIMER);
-		if
-		:: more -> work_due = 1
-		:: else
+			recycle_locked(TIMER);
+			if
+			:: more -> work_due = 1
+			:: else
+			fi
+		/* The IOMMU takes long. */
+		:: atomic { due = 1; work_due = 1; owed = 0 }
 		fi;
-		atomic { able = 0; old = 0; more = 0 }
+		atomic { able = 0; n = 0; more = 0 }
 	od
 }
 
 active proctype worker()
 {
-	bit more;
+	byte n;
+	bit able, more;
 
 end:	do
-	:: atomic { work_due -> work_due = 0 };
-		/* It has no stores of its own that are waiting. */
-		more = 1;
+	:: atomic { work_due -> work_due = 0; more = 1 };
 		do
 		:: more ->
-			lock();
-			recycle();
-			more = busy;
-			locked = 0
+			if
+#ifndef DUE_LOST
+			:: atomic { due -> due = 0 };
+				flush_window(WORKER, able, n);
+				if
+				:: able
+				:: else -> arm(armed)
+				fi
+#endif
+			:: else
+			fi;
+			recycle_locked(WORKER);
+			atomic { able = 0; n = 0 }
 		:: else -> break
 		od
 	od
@@ -371,7 +447,7 @@ end:	do
 /* Nothing is under way and nothing is going to happen. */
 #define quiet \
 	(!unmapping && !timer_due && !work_due && !locked && \
-	 drained(0) && drained(1) && drained(TIMER) && \
+	 drained(0) && drained(1) && drained(TIMER) && drained(WORKER) && \
 	 timer@end && worker@end)
 
 active proctype judge()

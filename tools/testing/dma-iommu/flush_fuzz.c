@@ -24,7 +24,7 @@
 	do { point(); (timer)->due = true; } while (0)
 #define hrtimer_cancel(timer)	((timer)->due = false)
 #define queue_work(queue, work)	((work)->due = true)
-#define cancel_work_sync(work)	((work)->due = false)
+#define disable_work_sync(work)	((work)->due = false)
 #define cond_resched()		point()
 
 static void point(void);
@@ -62,6 +62,7 @@ static struct iommu_dma_flush flush;
 static const u8 *input, *input_end;
 
 static unsigned long long nr_nested, nr_flushes, nr_late;
+static unsigned int flushes_of_input;
 
 static u8 next(void)
 {
@@ -97,7 +98,7 @@ static void point(void)
 
 static void count_late(unsigned int epoch)
 {
-	nr_late += epoch != flush.epoch;
+	nr_late += epoch != flush.epoch % IOVA_EPOCHS;
 }
 
 static void invalidate_all(struct iommu_domain *unused)
@@ -105,6 +106,10 @@ static void invalidate_all(struct iommu_domain *unused)
 	unsigned long g;
 
 	nr_flushes++;
+	FAIL_IF(locked());
+	/* Now and then it takes long. */
+	if (!(++flushes_of_input % 5))
+		shim_clock += 2 * IOMMU_DMA_SLOW_NS;
 	point();
 	for (g = 0; g < GRANULES; g++)
 		if (iotlb[g] != translation[g])
@@ -178,20 +183,32 @@ static void unmap(unsigned int i, bool with_page)
 	unmapping--;
 }
 
+/* Neither the timer nor the worker runs twice at once. */
+
 static void run_timer(void)
 {
-	if (!flush.timer.due)
+	static bool running;
+
+	if (!flush.timer.due || running)
 		return;
+	running = true;
 	flush.timer.due = false;
+	shim_in_timer = true;
 	flush.timer.function(&flush.timer);
+	shim_in_timer = false;
+	running = false;
 }
 
 static void run_work(void)
 {
-	if (!flush.work.due)
+	static bool running;
+
+	if (!flush.work.due || running)
 		return;
+	running = true;
 	flush.work.due = false;
 	flush.work.func(&flush.work);
+	running = false;
 }
 
 static void step(u8 what)
@@ -233,7 +250,7 @@ static void check_window(void)
 {
 	unsigned long g;
 
-	if (unmapping || flush.timer.due)
+	if (unmapping || flush.timer.due || atomic_read(&flush.due))
 		return;
 	for (g = 0; g < GRANULES; g++)
 		FAIL_IF(iotlb[g] && iotlb[g] != translation[g]);
@@ -294,6 +311,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memset(translation, 0, sizeof(translation));
 	memset(iotlb, 0, sizeof(iotlb));
 	nr_live = 0;
+	flushes_of_input = 0;
 	shim_cpu = 0;
 	shim_seed = 88172645463325252;
 	input = data;

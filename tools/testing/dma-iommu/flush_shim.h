@@ -25,9 +25,10 @@ static struct iommu_domain domain = { .ops = &domain_ops };
 /* Everything that waits for a flush becomes free. */
 static bool flush_now(struct iommu_dma_flush *flush)
 {
-	bool flushed = false, any = false;
+	struct iommu_dma_reclaim reclaim = {};
+	bool any = false;
 
-	while (iommu_dma_flush_reclaim(flush, &flushed))
+	while (iommu_dma_flush_reclaim(flush, &reclaim))
 		any = true;
 	return any;
 }

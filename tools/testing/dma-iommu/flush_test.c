@@ -10,7 +10,7 @@
 #define hrtimer_start(timer, window, mode)	((void)xchg(&(timer)->due, 1))
 #define hrtimer_cancel(timer)			((void)xchg(&(timer)->due, 0))
 #define queue_work(queue, work)			((void)xchg(&(work)->due, 1))
-#define cancel_work_sync(work)			((void)xchg(&(work)->due, 0))
+#define disable_work_sync(work)			((void)xchg(&(work)->due, 0))
 #define cond_resched()				sched_yield()
 
 #include "flush_shim.h"
@@ -45,11 +45,19 @@ static void invalidate(unsigned long granule)
 					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
+/* What happens while the IOMMU invalidates, once; or NULL */
+static void (*meanwhile)(void);
+
 static void invalidate_all(struct iommu_domain *unused)
 {
+	void (*then)(void) = meanwhile;
 	unsigned long g;
 
-	flushes++;
+	__atomic_add_fetch(&flushes, 1, __ATOMIC_RELAXED);
+	if (then) {
+		meanwhile = NULL;
+		then();
+	}
 	for (g = 0; g < GRANULES; g++)
 		invalidate(g);
 }
@@ -122,7 +130,9 @@ static bool run_timer(void)
 {
 	if (!xchg(&flush.timer.due, 0))
 		return false;
+	shim_in_timer = true;
 	flush.timer.function(&flush.timer);
+	shim_in_timer = false;
 	return true;
 }
 
@@ -145,6 +155,10 @@ static void begin(void)
 
 static void end(void)
 {
+	struct iova_request one = {
+		.size = 1, .align = 1, .limit = GRANULES - 1,
+	};
+	struct iova_range range;
 	unsigned long g;
 
 	/* Whatever waits, a timer or work is under way for it. */
@@ -155,6 +169,11 @@ static void end(void)
 		FAIL_IF(translation[g]);
 		FAIL_IF(iotlb[g]);
 	}
+	/* None is lost. What came late for its epoch may still wait. */
+	flush_now(&flush);
+	for (g = 1; g < GRANULES; g++)
+		FAIL_IF(!iova_space_alloc(&space, &one, &range));
+	run_work();
 	iommu_dma_flush_destroy(&flush);
 	iova_space_destroy(&space);
 	shim_rcu_barrier();
@@ -177,6 +196,7 @@ static void window_test(void)
 	FAIL_IF(run_timer() || flushes);
 
 	iommu_dma_flush_enable(&flush, &domain);
+	flushes = 0;
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
 		while (map(&ranges[count], sizes[i]))
 			count++;
@@ -253,9 +273,9 @@ static void stale_test(void)
 		count++;
 	FAIL_IF(!iova_space_claim(&space, ranges[--count].first, &claimed));
 	store(translation[claimed.first], 0);
-	epoch = flush.epoch;
+	epoch = flush.epoch % IOVA_EPOCHS;
 	unmap(&ranges[--count]);
-	FAIL_IF(!run_timer() || flush.epoch == epoch);
+	FAIL_IF(!run_timer() || flush.epoch % IOVA_EPOCHS == epoch);
 	while (run_work())
 		;
 	iova_space_retire(&space, &claimed, epoch);
@@ -268,10 +288,190 @@ static void stale_test(void)
 	while (count)
 		unmap(&ranges[--count]);
 	*table = (struct table) { .granule = claimed.first, .id = next_id };
-	list_add(&table->page.lru, &flush.pages[flush.epoch ^ 1]);
+	list_add(&table->page.lru,
+		 &flush.pages[(flush.epoch + 1) % IOVA_EPOCHS]);
 	pages_live++;
 	end();
 	shim_report("flush: a range behind its epoch");
+}
+
+static struct iova_range interrupted;
+
+static void takes_long(void)
+{
+	shim_clock += 20 * NSEC_PER_MSEC;
+}
+
+/* An interrupt, on the CPU that invalidates: its driver is short of addresses. */
+static void interrupt(void)
+{
+	unsigned int before = flushes;
+
+	FAIL_IF(flush.lock.held);
+	FAIL_IF(map(&interrupted, 1));
+	FAIL_IF(!flush_now(&flush) || flushes > before + 2);
+	FAIL_IF(!map(&interrupted, 1));
+}
+
+/*
+ * One thread: an IOMMU that takes long keeps nobody from anything, and is left to
+ * the worker then, for as long as it does.
+ */
+static void slow_test(void)
+{
+	static struct iova_range ranges[GRANULES];
+	unsigned int count = 0, i;
+
+	begin();
+	iommu_dma_flush_enable(&flush, &domain);
+	while (map(&ranges[count], 1))
+		count++;
+	for (i = 0; i < 100; i++)
+		unmap(&ranges[--count]);
+	meanwhile = interrupt;
+	FAIL_IF(!run_timer() || meanwhile);
+	while (run_timer() || run_work())
+		;
+	unmap(&interrupted);
+
+	for (i = 0; i < 3; i++) {
+		meanwhile = takes_long;
+		unmap(&ranges[--count]);
+		flushes = 0;
+		FAIL_IF(!run_timer());
+		FAIL_IF(flushes != (i ? 0 : 1));
+		while (run_timer() || run_work())
+			;
+		FAIL_IF(meanwhile || flushes != 1);
+		FAIL_IF(iotlb[ranges[count].first]);
+	}
+	unmap(&ranges[--count]);
+	FAIL_IF(!run_timer() || flushes != 1 || !run_work() || flushes != 2);
+	unmap(&ranges[--count]);
+	FAIL_IF(!run_timer() || flushes != 3);
+
+	/* A worker that does not come */
+	meanwhile = takes_long;
+	unmap(&ranges[--count]);
+	FAIL_IF(!run_timer() || flushes != 4);
+	for (i = 0; i < IOMMU_DMA_WORKER_WINDOWS; i++) {
+		unmap(&ranges[--count]);
+		FAIL_IF(!run_timer() || flushes != 4);
+	}
+	unmap(&ranges[--count]);
+	FAIL_IF(!run_timer() || flushes != 5);
+	while (count)
+		unmap(&ranges[--count]);
+	end();
+	shim_report("flush: an IOMMU that takes long");
+}
+
+/* Who is short of addresses does not wait for what retires meanwhile. */
+static void reclaim_test(void)
+{
+	static struct iova_range ranges[GRANULES];
+	struct iommu_dma_reclaim reclaim = {};
+	unsigned int count = 0, calls = 0, i;
+
+	begin();
+	iommu_dma_flush_enable(&flush, &domain);
+	do {
+		FAIL_IF(++calls > 100);
+		while (map(&ranges[count], IOVA_SMALL_MAX + 1))
+			count++;
+		for (i = 0; i < 3 * IOMMU_DMA_FLUSH_PORTION; i++)
+			unmap(&ranges[--count]);
+		while (run_work())
+			;
+		FAIL_IF(!run_timer());
+	} while (iommu_dma_flush_reclaim(&flush, &reclaim));
+	while (count)
+		unmap(&ranges[--count]);
+	end();
+	shim_report("flush: %u calls for one request", calls);
+}
+
+static struct iommu_dma_reclaim overtaken;
+static bool overtaken_waits;
+
+static void ask_again(void)
+{
+	overtaken_waits = iommu_dma_flush_reclaim(&flush, &overtaken);
+}
+
+/* Unmap one that lies in chunk number @chunk. */
+static void unmap_of_chunk(struct iova_range *ranges, unsigned int *count,
+			   unsigned long chunk)
+{
+	unsigned int i;
+
+	for (i = 0; ranges[i].first / IOVA_CHUNK_GRANULES != chunk; i++)
+		FAIL_IF(i + 1 == *count);
+	unmap(&ranges[i]);
+	ranges[i] = ranges[--*count];
+}
+
+static void map_all(struct iova_range *ranges, unsigned int *count)
+{
+	while (map(&ranges[*count], 1))
+		++*count;
+}
+
+/*
+ * Who is short of addresses is overtaken by others time and again. What was listed
+ * late, while its list was being recycled, waits for the next flush of that list, and
+ * is asked for until then.
+ */
+static void overtaken_test(void)
+{
+	static struct iova_range ranges[GRANULES];
+	unsigned int count = 0, epoch, i, migrate = shim_migrate_one_in;
+	struct iova_range late, range;
+	unsigned long chunk;
+
+	shim_migrate_one_in = 0;
+	begin();
+	iommu_dma_flush_enable(&flush, &domain);
+	map_all(ranges, &count);
+	FAIL_IF(!iova_space_claim(&space, ranges[0].first, &late));
+	store(translation[late.first], 0);
+	epoch = flush_list(flush.epoch);
+	ranges[0] = ranges[--count];
+	/* That of its chunk is listed last, and so recycled first. */
+	chunk = late.first / IOVA_CHUNK_GRANULES;
+	for (i = 0; i < GRANULES / IOVA_CHUNK_GRANULES; i++)
+		if (i != chunk)
+			unmap_of_chunk(ranges, &count, i);
+	unmap_of_chunk(ranges, &count, chunk);
+	FAIL_IF(!run_timer());
+	map_all(ranges, &count);
+	iova_space_retire(&space, &late, epoch);
+	flush_arm(&flush);
+
+	overtaken = (struct iommu_dma_reclaim) {};
+	FAIL_IF(flush.state != IOMMU_DMA_FLUSH_RECYCLING);
+	FAIL_IF(!iommu_dma_flush_reclaim(&flush, &overtaken));
+	map_all(ranges, &count);
+	for (i = 0; i < 2; i++) {
+		run_work();
+		map_all(ranges, &count);
+		unmap_of_chunk(ranges, &count, 3 + i);
+		if (i)
+			meanwhile = ask_again;
+		FAIL_IF(!run_timer());
+	}
+	FAIL_IF(meanwhile || !overtaken_waits);
+	while (run_work())
+		;
+	for (i = 0; iommu_dma_flush_reclaim(&flush, &overtaken); i++)
+		FAIL_IF(i > 10);
+	FAIL_IF(!map(&range, 1));
+	unmap(&range);
+	while (count)
+		unmap(&ranges[--count]);
+	end();
+	shim_migrate_one_in = migrate;
+	shim_report("flush: who is overtaken");
 }
 
 /*
@@ -367,6 +567,9 @@ int main(int argc, char **argv)
 	window_test();
 	late_test();
 	stale_test();
+	slow_test();
+	reclaim_test();
+	overtaken_test();
 	thread_test(plain ? 1000000 : 50000);
 	return 0;
 }

@@ -635,7 +635,10 @@ static void give_back(unsigned long bit, bool retire)
 	maybe_move();
 	if (retire) {
 		iova_space_retire(&space, &range, epoch);
-		set_bits(waiting_map[epoch], bit, size);
+		/* What is taken with a live range is free if need be; no more. */
+		bitmap_clear(free_map, bit + size, range.spare);
+		nr_busy += range.spare;
+		set_bits(waiting_map[epoch], bit, size + range.spare);
 		return;
 	}
 	iova_space_release(&space, &range);

@@ -35,7 +35,6 @@ static int map(struct iommu_domain *domain, u64 addr, u64 phys, size_t size,
 	FAIL_IF(domain != &machine.domain || prot != machine.prot);
 	FAIL_IF(!size || (addr | phys | size) % granule());
 	FAIL_IF(addr > machine.end || size > machine.end - addr);
-	machine.maps++;
 	if (machine_call_fails())
 		return machine_error(machine.calls);
 	for (; size; size -= granule(), addr += granule(), phys += granule()) {
@@ -73,22 +72,54 @@ static size_t unmap(struct iommu_domain *domain, u64 addr, size_t size)
 	return size - left;
 }
 
+/* As some drivers do, no more than is in one table: of eight granules, here */
+static size_t in_table(unsigned long addr, size_t size, size_t count)
+{
+	FAIL_IF(size != granule());
+	return size * min(count, 8 - addr / size % 8);
+}
+
 static int map_pages(struct iommu_domain *domain, unsigned long addr,
 		     phys_addr_t phys, size_t size, size_t count, int prot,
 		     gfp_t gfp, size_t *mapped)
 {
-	int ret;
+	size_t some = in_table(addr, size, count);
+	int ret = map(domain, addr, phys, some, prot);
 
-	FAIL_IF(size != granule());
-	ret = map(domain, addr, phys, size * count, prot);
-	*mapped = ret ? 0 : size * count;
+	*mapped += ret ? 0 : some;
 	return ret;
 }
 
+/* Not by way of iommu_map_page_nosync() or iommu_map_pages_nosync() */
 int iommu_map_nosync(struct iommu_domain *domain, unsigned long addr,
 		     phys_addr_t phys, size_t size, int prot, gfp_t gfp)
 {
+	FAIL_IF(size < machine.cookie.larger_page);
+	machine.maps++;
 	return map(domain, addr, phys, size, prot);
+}
+
+/* What map.c has, which is not here */
+int iommu_dma_map_granules(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+			   phys_addr_t phys, size_t size, int prot)
+{
+	return iommu_map_pages_nosync(cookie->domain, addr, phys, granule(),
+				      size / granule(), prot);
+}
+
+int iommu_dma_map_failed(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+			 size_t size, int error)
+{
+	for (; size; size -= granule(), addr += granule())
+		if (machine_slot(addr)->mapped)
+			return -EBUSY;
+	return error;
+}
+
+/* Each of them tells when it has mapped something. */
+void trace_map(unsigned long addr, u64 phys, size_t size)
+{
+	machine.maps++;
 }
 
 static int sync_map(struct iommu_domain *domain, unsigned long addr,
@@ -130,14 +161,11 @@ static size_t unmap_gather(struct iommu_domain *domain, u64 addr, size_t size,
 	return unmapped;
 }
 
-/* As some drivers do, no more than is in one table: of eight granules, here */
 static size_t unmap_pages(struct iommu_domain *domain, unsigned long addr,
 			  size_t size, size_t count,
 			  struct iommu_iotlb_gather *gather)
 {
-	FAIL_IF(size != granule());
-	return unmap_gather(domain, addr,
-			    size * min(count, 8 - addr / size % 8), gather);
+	return unmap_gather(domain, addr, in_table(addr, size, count), gather);
 }
 
 /* Not by way of iommu_unmap_page() and iommu_unmap_pages(), but of the core */
@@ -197,6 +225,7 @@ phys_addr_t iommu_iova_to_phys(struct iommu_domain *domain, dma_addr_t addr)
 	    addr - machine.end < machine.cookie.guard * granule())
 		return 0;
 	slot = machine_slot(addr);
+	machine.vain += !slot->mapped;
 	return slot->mapped ? slot->phys + addr % granule() : 0;
 }
 
@@ -338,6 +367,7 @@ void machine_begin(void)
 	machine.calls = 0;
 	machine.maps = 0;
 	machine.unmaps = 0;
+	machine.vain = 0;
 	machine.stuck = false;
 	machine.waits = 0;
 	machine.messages = 0;

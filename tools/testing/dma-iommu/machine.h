@@ -54,6 +54,7 @@ struct machine_slot {		/* of a granule of the range */
  * @calls: that can fail
  * @maps: of them, to map something
  * @unmaps: calls of the IOMMU core to unmap something
+ * @vain: questions about what is not mapped
  * @stick_nth: this one of them leaves a granule mapped; 0: none
  * @stuck: one has been left
  * @sticks: the granule there stays mapped, whoever tries; 0: none
@@ -85,6 +86,7 @@ struct machine {
 	unsigned int calls;
 	unsigned int maps;
 	unsigned int unmaps;
+	unsigned int vain;
 	unsigned int stick_nth;
 	bool stuck;
 	u64 sticks;

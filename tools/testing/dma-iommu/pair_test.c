@@ -213,6 +213,7 @@ static void claim_first(void)
 
 	if (iova_space_claim(&space, kept[0].first, &range)) {
 		FAIL_IF(range.last != kept[0].last);
+		kept[0] = range;
 		__atomic_add_fetch(&won, 1, __ATOMIC_RELAXED);
 	}
 }
@@ -251,6 +252,15 @@ static void one_word(void)
 	FAIL_IF(!get(6, 1));
 	release(6);
 	shim_cpu = 0;
+}
+
+/* A chunk that the other CPU is about to list is as good as listed. */
+static void retire_last_and_ask(void)
+{
+	int e = epoch;
+
+	retire_last();
+	FAIL_IF(!iova_space_has_retired(&space, e));
 }
 
 static void must_get_one(void)
@@ -293,6 +303,8 @@ static const struct pair {
 	{ "getting an empty chunk, shrinking", empty, get_piece, shrink },
 	{ "reserving of an empty chunk, shrinking", empty, reserve_first, shrink },
 	{ "retiring two at once", half_empty, retire_third, retire_last },
+	{ "retiring, asking what waits", half_empty, retire_third,
+	  retire_last_and_ask },
 	{ "flushing, handing out", nearly_empty, flush, get_piece },
 	{ "making two chunks", NULL, get_piece, get_other_piece },
 	{ "releasing, reserving", one_of_a_word, release_first, reserve_first },

@@ -36,6 +36,24 @@ void shim_report(const char *fmt, ...)
 }
 
 /*
+ * CPUs that go offline.
+ */
+
+static cpuhp_fn cpu_dead;
+
+int cpuhp_setup_state_nocalls(enum cpuhp_state state, const char *name,
+			      cpuhp_fn online, cpuhp_fn dead)
+{
+	cpu_dead = dead;
+	return 0;
+}
+
+void shim_cpu_dead(unsigned int cpu)
+{
+	cpu_dead(cpu);
+}
+
+/*
  * Memory.
  */
 

@@ -81,8 +81,10 @@ void shim_die(const char *file, int line, const char *what);
 #define __init
 #define __ro_after_init
 #define core_initcall(fn)						\
-	static int (*const fn##_call)(void) __attribute__((unused)) = fn
+	static void __attribute__((constructor)) fn##_call(void) { fn(); }
 #define __percpu
+#define __acquires(x)
+#define __releases(x)
 #define __uninitialized
 #define EXPORT_SYMBOL_IF_KUNIT(sym)
 #define __UNIQUE_ID(prefix)	__PASTE(__PASTE(shim_, prefix), __COUNTER__)
@@ -90,6 +92,7 @@ void shim_die(const char *file, int line, const char *what);
 #define U64_MAX			UINT64_MAX
 #define NSEC_PER_SEC		1000000000L
 #define NSEC_PER_USEC		1000L
+#define NSEC_PER_MSEC		1000000L
 
 typedef u64 dma_addr_t;
 
@@ -102,6 +105,27 @@ static inline unsigned int order_base_2(unsigned long x)
 {
 	return x > 1 ? ilog2(x - 1) + 1 : 0;
 }
+
+/* Programs set up and end by one thread. */
+struct mutex {
+	int unused;
+};
+
+#define DEFINE_MUTEX(name)	struct mutex name
+#define mutex_lock(m)		((void)(m))
+#define mutex_unlock(m)		((void)(m))
+
+/* CPUs come and go when a program says so. */
+enum cpuhp_state {
+	CPUHP_IOMMU_IOVA_DEAD,
+	CPUHP_BP_PREPARE_DYN,
+};
+
+typedef int (*cpuhp_fn)(unsigned int cpu);
+
+int cpuhp_setup_state_nocalls(enum cpuhp_state state, const char *name,
+			      cpuhp_fn online, cpuhp_fn dead);
+void shim_cpu_dead(unsigned int cpu);
 
 /*
  * Memory order. A load of a pointer orders what is read through it.
@@ -162,6 +186,10 @@ static inline void shim_step(void)
 	shim_store(&(v)->counter, i, __ATOMIC_RELAXED)
 #define atomic_set_release(v, i) \
 	shim_store(&(v)->counter, i, __ATOMIC_RELEASE)
+#define atomic_inc_return(v)	shim_change(add_fetch, &(v)->counter, 1, __ATOMIC_SEQ_CST)
+#define atomic_read_acquire(v)	shim_load(&(v)->counter, __ATOMIC_ACQUIRE)
+#define atomic_dec_return_release(v) \
+	shim_change(sub_fetch, &(v)->counter, 1, __ATOMIC_RELEASE)
 #define atomic_xchg(v, i)	xchg(&(v)->counter, i)
 #define atomic_inc(v) \
 	((void)shim_change(fetch_add, &(v)->counter, 1, __ATOMIC_RELAXED))

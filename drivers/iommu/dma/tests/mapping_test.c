@@ -4,6 +4,7 @@
  * non-contiguous memory, on a mock IOMMU, under the same limits as lists.
  */
 
+#include <linux/dma-iommu.h>
 #include <linux/dma-map-ops.h>
 #include <linux/iommu.h>
 #include <linux/log2.h>
@@ -13,6 +14,7 @@
 #include <linux/slab.h>
 
 #include "test_device.h"
+#include "test_sg.h"
 
 /* What is next to a buffer: before and after it has been mapped */
 #define NEIGHBOUR_THEN	0xa5
@@ -415,6 +417,196 @@ static void alloc_noncontiguous(struct kunit *test)
 }
 
 /*
+ * Alignment, which drivers rely on.
+ */
+
+/* Live at once of each size; single granules among them */
+#define ALIGNED	16
+#define SINGLES	256
+
+/* How an address is aligned: up to a bound, or always */
+enum aligned_kind {
+	ALIGNED_MAP,		/* up to 64 KiB, and to whole pages */
+	ALIGNED_RESOURCE,
+	ALIGNED_LIST,
+	ALIGNED_ALLOC,		/* those below are always */
+	ALIGNED_PAGES = ALIGNED_ALLOC,
+	ALIGNED_COHERENT,
+	ALIGNED_KINDS
+};
+
+struct aligned {
+	dma_addr_t addr;
+	void *cpu;
+	struct page *page;
+	struct scatterlist sg;
+};
+
+/*
+ * The same memory is mapped more often than the debugging of the DMA API allows, so
+ * it learns nothing of that.
+ */
+static dma_addr_t aligned_make(struct memory *memory, enum aligned_kind kind,
+			       size_t size, struct aligned *a)
+{
+	const enum dma_data_direction dir = DMA_BIDIRECTIONAL;
+	struct device *dev = memory->td.dev;
+
+	a->addr = DMA_MAPPING_ERROR;
+	switch (kind) {
+	case ALIGNED_MAP:
+		a->addr = iommu_dma_ops.map_page(dev,
+						 virt_to_page(memory->start), 0,
+						 size, dir, 0);
+		break;
+	case ALIGNED_RESOURCE:
+		a->addr = iommu_dma_ops.map_resource(dev, BIT_ULL(43), size,
+						     dir, 0);
+		break;
+	case ALIGNED_LIST:
+		sg_init_table(&a->sg, 1);
+		test_entry_set(&a->sg, virt_to_page(memory->start), size, 0);
+		if (iommu_dma_ops.map_sg(dev, &a->sg, 1, dir, 0) == 1)
+			a->addr = sg_dma_address(&a->sg);
+		break;
+	case ALIGNED_PAGES:
+		a->page = dma_alloc_pages(dev, size, &a->addr, dir, GFP_KERNEL);
+		break;
+	default:
+		a->cpu = dma_alloc_coherent(dev, size, &a->addr, GFP_KERNEL);
+	}
+	return a->addr;
+}
+
+static void aligned_undo(struct memory *memory, enum aligned_kind kind,
+			 size_t size, struct aligned *a)
+{
+	const enum dma_data_direction dir = DMA_BIDIRECTIONAL;
+	struct device *dev = memory->td.dev;
+
+	switch (kind) {
+	case ALIGNED_MAP:
+		iommu_dma_ops.unmap_page(dev, a->addr, size, dir, 0);
+		break;
+	case ALIGNED_RESOURCE:
+		iommu_dma_ops.unmap_resource(dev, a->addr, size, dir, 0);
+		break;
+	case ALIGNED_LIST:
+		iommu_dma_ops.unmap_sg(dev, &a->sg, 1, dir, 0);
+		break;
+	case ALIGNED_PAGES:
+		dma_free_pages(dev, size, a->page, a->addr, dir);
+		break;
+	default:
+		dma_free_coherent(dev, size, a->cpu, a->addr);
+	}
+}
+
+static void aligned_run(struct memory *memory, enum aligned_kind kind,
+			size_t size)
+{
+	struct kunit *test = memory->test;
+	struct aligned *a = kunit_kcalloc(test, ALIGNED, sizeof(*a),
+					  GFP_KERNEL);
+	u64 align = roundup_pow_of_two(size);
+	unsigned int i, n;
+
+	KUNIT_ASSERT_NOT_NULL(test, a);
+	if (kind < ALIGNED_ALLOC)
+		align = max(min_t(u64, align, SZ_64K),
+			    size < PAGE_SIZE ? 1 : PAGE_SIZE);
+	else
+		align = PAGE_SIZE << get_order(size);
+	for (n = 0; n < ALIGNED; n++) {
+		if (aligned_make(memory, kind, size, &a[n]) ==
+		    DMA_MAPPING_ERROR)
+			break;
+		KUNIT_EXPECT_EQ_MSG(test, 0, a[n].addr & (align - 1),
+				    "kind %d: %#llx, %zu bytes", kind,
+				    (u64)a[n].addr, size);
+	}
+	KUNIT_EXPECT_EQ(test, ALIGNED, n);
+	for (i = 0; i < n; i++)
+		aligned_undo(memory, kind, size, &a[i]);
+	kunit_kfree(test, a);
+}
+
+/*
+ * Map single granules, and unmap some, so that what is free then has room for @n
+ * granules, but not aligned to that.
+ */
+static void singles_make(struct memory *memory, dma_addr_t *singles,
+			 unsigned int n)
+{
+	struct device *dev = memory->td.dev;
+	unsigned int i;
+
+	for (i = 0; i < SINGLES; i++)
+		singles[i] = iommu_dma_ops.map_resource(dev, BIT_ULL(43),
+							memory->td.granule,
+							DMA_BIDIRECTIONAL, 0);
+	for (i = 0; i < SINGLES; i++) {
+		KUNIT_ASSERT_NE(memory->test, DMA_MAPPING_ERROR, singles[i]);
+		if ((singles[i] / memory->td.granule + n / 2) / n % 2)
+			continue;
+		iommu_dma_ops.unmap_resource(dev, singles[i],
+					     memory->td.granule,
+					     DMA_BIDIRECTIONAL, 0);
+		singles[i] = DMA_MAPPING_ERROR;
+	}
+	test_device_settled(memory->test, &memory->td,
+			    mock_iommu_counts(dev).mapped);
+}
+
+static void singles_undo(struct memory *memory, const dma_addr_t *singles)
+{
+	unsigned int i;
+
+	for (i = 0; i < SINGLES; i++)
+		if (singles[i] != DMA_MAPPING_ERROR)
+			iommu_dma_ops.unmap_resource(memory->td.dev, singles[i],
+						     memory->td.granule,
+						     DMA_BIDIRECTIONAL, 0);
+}
+
+/* Among others that nothing is aligned behind */
+static void map_aligned(struct kunit *test)
+{
+	static const size_t sizes[] = {
+		SZ_4K, SZ_8K, 3 * SZ_4K, SZ_16K, SZ_32K, 9 * SZ_4K, SZ_64K,
+		17 * SZ_4K, SZ_128K, SZ_256K, SZ_512K, SZ_1M, SZ_2M, SZ_4M,
+	};
+	struct memory *memory = memory_create(test, 0);
+	size_t granule = memory->td.granule;
+	dma_addr_t *singles = kunit_kcalloc(test, SINGLES, sizeof(*singles),
+					    GFP_KERNEL);
+	struct aligned odd[3] = {};
+	enum aligned_kind kind;
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, singles);
+	for (i = 0; i < ARRAY_SIZE(odd); i++)
+		aligned_make(memory, ALIGNED_RESOURCE,
+			     (258 * i + 1) * granule, &odd[i]);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		if (!test_env_turn(test, i, 3))
+			continue;
+		singles_make(memory, singles,
+			     clamp(roundup_pow_of_two(sizes[i] / granule ?: 1),
+				   2UL, 64UL));
+		for (kind = 0; kind < ALIGNED_KINDS; kind++)
+			if (kind >= ALIGNED_ALLOC || kind == ALIGNED_RESOURCE ||
+			    sizes[i] <= memory->size)
+				aligned_run(memory, kind, sizes[i]);
+		singles_undo(memory, singles);
+	}
+	for (i = 0; i < ARRAY_SIZE(odd); i++)
+		aligned_undo(memory, ALIGNED_RESOURCE,
+			     (258 * i + 1) * granule, &odd[i]);
+	test_device_settled(test, &memory->td, 0);
+}
+
+/*
  * Failures: of each page that is mapped in turn, then of telling the IOMMU.
  */
 
@@ -599,6 +791,7 @@ static struct kunit_case mapping_cases[] = {
 	KUNIT_CASE_PARAM(map_resource, test_env_gen_params),
 	KUNIT_CASE_PARAM(alloc_coherent, test_env_gen_params),
 	KUNIT_CASE_PARAM(alloc_noncontiguous, test_env_gen_params),
+	KUNIT_CASE_PARAM(map_aligned, test_env_gen_params),
 	KUNIT_CASE_PARAM(map_failures, test_env_gen_params),
 	KUNIT_CASE_PARAM(shared_domain, test_env_gen_params),
 	{ }

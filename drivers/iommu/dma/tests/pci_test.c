@@ -10,7 +10,6 @@
 #include <linux/delay.h>
 #include <linux/dma-iommu.h>
 #include <linux/dma-map-ops.h>
-#include <linux/ioport.h>
 #include <linux/memremap.h>
 #include <linux/pci.h>
 #include <linux/sizes.h>
@@ -329,93 +328,166 @@ static void untrusted_refused(struct kunit *test)
 
 #ifdef CONFIG_ZONE_DEVICE
 /**
- * struct device_memory - memory of a device, with pages but with nothing behind them
- * @res: where it is
- * @map: its pages
+ * struct device_pages - memory whose pages say that it is a device's
+ * @page: the first
+ * @count: how many
+ * @flags: of each, before
+ * @map: what they say
  */
-struct device_memory {
-	struct resource res;
+struct device_pages {
+	struct page *page;
+	unsigned int count;
+	unsigned long *flags;
 	struct dev_pagemap map;
 };
 
-static void device_memory_free(void *data)
+static void device_pages_free(void *data)
 {
-	struct device_memory *memory = data;
+	struct device_pages *pages = data;
+	unsigned int i;
 
-	memunmap_pages(&memory->map);
-	release_resource(&memory->res);
+	for (i = 0; i < pages->count; i++) {
+		pages->page[i].flags = pages->flags[i];
+		INIT_LIST_HEAD(&pages->page[i].lru);
+	}
+	free_pages_exact(page_address(pages->page), pages->count * PAGE_SIZE);
 }
 
-static struct page *device_memory(struct kunit *test)
+static struct page *device_pages(struct kunit *test, size_t size,
+				 enum memory_type type)
 {
-	struct device_memory *memory =
-		kunit_kzalloc(test, sizeof(*memory), GFP_KERNEL);
+	struct device_pages *pages =
+		kunit_kzalloc(test, sizeof(*pages), GFP_KERNEL);
+	unsigned int i;
+	void *start;
 
-	KUNIT_ASSERT_NOT_NULL(test, memory);
-	memory->res.name = "dma_iommu_test";
-	memory->res.flags = IORESOURCE_MEM;
-	KUNIT_ASSERT_EQ(test, 0,
-			allocate_resource(&iomem_resource, &memory->res, SZ_2M,
-					  16ULL * SZ_4G, BIT_ULL(40) - 1, SZ_2M,
-					  NULL, NULL));
-	memory->map.type = MEMORY_DEVICE_GENERIC;
-	memory->map.range.start = memory->res.start;
-	memory->map.range.end = memory->res.end;
-	memory->map.nr_range = 1;
-	if (IS_ERR(memremap_pages(&memory->map, NUMA_NO_NODE))) {
-		release_resource(&memory->res);
-		KUNIT_FAIL(test, "no pages for %pR", &memory->res);
-		return NULL;
+	KUNIT_ASSERT_NOT_NULL(test, pages);
+	pages->count = PFN_UP(size);
+	pages->flags = kunit_kcalloc(test, pages->count,
+				     sizeof(*pages->flags), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, pages->flags);
+	start = alloc_pages_exact(size, GFP_KERNEL | __GFP_ZERO);
+	KUNIT_ASSERT_NOT_NULL(test, start);
+	pages->page = virt_to_page(start);
+	pages->map.type = type;
+	for (i = 0; i < pages->count; i++) {
+		pages->flags[i] = pages->page[i].flags;
+		set_page_zone(&pages->page[i], ZONE_DEVICE);
+		pages->page[i].pgmap = &pages->map;
 	}
 	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, device_memory_free,
-						  memory));
-	return pfn_to_page(PHYS_PFN(memory->res.start));
+			kunit_add_action_or_reset(test, device_pages_free,
+						  pages));
+	return pages->page;
 }
 #else
-static struct page *device_memory(struct kunit *test)
+static struct page *device_pages(struct kunit *test, size_t size,
+				 enum memory_type type)
 {
 	kunit_skip(test, "this kernel is without CONFIG_ZONE_DEVICE");
 	return NULL;
 }
 #endif
 
-/* Memory of a device, as files may be in: it is mapped, but cannot be copied. */
+/* What the device sees of a bounced buffer at @page is the buffer, both ways. */
+static void expect_bounced(struct kunit *test, struct device *dev,
+			   struct page *page, size_t offset, size_t size)
+{
+	u8 *memory = page_address(page), byte;
+	dma_addr_t addr;
+	u8 said = 0x5a;
+
+	memory[offset] = 1;
+	memory[offset + size - 1] = 2;
+	memory[offset + size] = 3;
+	addr = iommu_dma_ops.map_page(dev, page, offset, size,
+				      DMA_BIDIRECTIONAL, 0);
+	KUNIT_ASSERT_NE(test, DMA_MAPPING_ERROR, addr);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_read(dev, addr, &byte, 1));
+	KUNIT_EXPECT_EQ(test, 1, byte);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_read(dev, addr + size - 1, &byte, 1));
+	KUNIT_EXPECT_EQ(test, 2, byte);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_read(dev, addr + size, &byte, 1));
+	KUNIT_EXPECT_EQ(test, 0, byte);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_write(dev, addr + size - 1, &said, 1));
+	iommu_dma_ops.unmap_page(dev, addr, size, DMA_BIDIRECTIONAL, 0);
+	KUNIT_EXPECT_EQ(test, 1, memory[offset]);
+	KUNIT_EXPECT_EQ(test, 0x5a, memory[offset + size - 1]);
+	KUNIT_EXPECT_EQ(test, 3, memory[offset + size]);
+}
+
+/* Files in persistent memory are memory, too. */
+static void untrusted_files(struct kunit *test)
+{
+	static const enum memory_type types[] = {
+		MEMORY_DEVICE_FS_DAX, MEMORY_DEVICE_GENERIC,
+	};
+	struct fake_pci *pci = pci_create_small(test, 64);
+	size_t granule = pci->td.granule;
+	struct device *dev = pci->td.dev;
+	struct scatterlist sg;
+	struct page *page;
+	unsigned int i;
+	u8 byte;
+
+	pci->pdev.untrusted = true;
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		page = device_pages(test, 2 * granule, types[i]);
+		expect_bounced(test, dev, page, 8, 512);
+		expect_bounced(test, dev, page, granule - 100, 200);
+		sg_init_table(&sg, 1);
+		sg_set_page(&sg, page, 200, granule - 100);
+		KUNIT_ASSERT_EQ(test, 1,
+				iommu_dma_ops.map_sg(dev, &sg, 1, DMA_TO_DEVICE,
+						     0));
+		KUNIT_EXPECT_EQ(test, 0,
+				mock_iommu_read(dev, sg_dma_address(&sg) + 199,
+						&byte, 1));
+		KUNIT_EXPECT_EQ(test, 0x5a, byte);
+		iommu_dma_ops.unmap_sg(dev, &sg, 1, DMA_TO_DEVICE, 0);
+	}
+	test_device_settled(test, &pci->td, 0);
+}
+
+/* Memory that only a device gets at cannot be copied. */
 static void untrusted_no_memory(struct kunit *test)
 {
 	struct fake_pci *pci = pci_create_small(test, 64);
-	struct page *page = device_memory(test);
+	size_t granule = pci->td.granule;
 	struct device *dev = pci->td.dev;
-	size_t size = 2 * pci->td.granule;
 	struct scatterlist sg;
-	phys_addr_t phys;
-	int i, prot;
+	struct page *page;
+	dma_addr_t addr;
+	int i;
 
-	KUNIT_ASSERT_NOT_NULL(test, page);
 	pci->pdev.untrusted = true;
+	if (IS_ENABLED(CONFIG_PCI_P2PDMA)) {
+		page = device_pages(test, granule, MEMORY_DEVICE_PCI_P2PDMA);
+		KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR,
+				iommu_dma_ops.map_page(dev, page, 8, 100,
+						       DMA_TO_DEVICE, 0));
+		/* Of whole granules nothing is next to the buffer. */
+		addr = iommu_dma_ops.map_page(dev, page, 0, granule,
+					      DMA_TO_DEVICE,
+					      DMA_ATTR_SKIP_CPU_SYNC);
+		KUNIT_ASSERT_NE(test, DMA_MAPPING_ERROR, addr);
+		iommu_dma_ops.unmap_page(dev, addr, granule, DMA_TO_DEVICE,
+					 DMA_ATTR_SKIP_CPU_SYNC);
+	}
+	if (!IS_ENABLED(CONFIG_DEVICE_PRIVATE))
+		return;
+	page = device_pages(test, granule, MEMORY_DEVICE_PRIVATE);
+	KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR,
+			iommu_dma_ops.map_page(dev, page, 8, 100, DMA_TO_DEVICE,
+					       0));
 	sg_init_table(&sg, 1);
-	sg_set_page(&sg, page, size, 8);
+	sg_set_page(&sg, page, 100, 8);
 	for (i = 0; i < 2; i++)
 		KUNIT_EXPECT_EQ(test, -EINVAL,
 				iommu_dma_ops.map_sg(dev, &sg, 1, DMA_TO_DEVICE,
 						     i ? DMA_ATTR_CONTIGUOUS :
 							 0));
 	KUNIT_EXPECT_EQ(test, 2, test_said(&pci->td, "DMA map of 1 entries refused: bounced"));
-	KUNIT_EXPECT_EQ(test, DMA_MAPPING_ERROR,
-			iommu_dma_ops.map_page(dev, page, 8, 100, DMA_TO_DEVICE,
-					       0));
-	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
-
-	/* Of whole granules nothing is next to the buffer. */
-	sg_set_page(&sg, page, size, 0);
-	KUNIT_ASSERT_EQ(test, 1,
-			iommu_dma_ops.map_sg(dev, &sg, 1, DMA_TO_DEVICE,
-					     DMA_ATTR_SKIP_CPU_SYNC));
-	KUNIT_EXPECT_TRUE(test, mock_iommu_lookup(dev, sg_dma_address(&sg) +
-						  size - 1, &phys, &prot));
-	KUNIT_EXPECT_EQ(test, page_to_phys(page) + size - 1, phys);
-	iommu_dma_ops.unmap_sg(dev, &sg, 1, DMA_TO_DEVICE,
-			       DMA_ATTR_SKIP_CPU_SYNC);
 	test_device_settled(test, &pci->td, 0);
 }
 
@@ -476,6 +548,7 @@ static struct kunit_case pci_cases[] = {
 	KUNIT_CASE_PARAM(untrusted, test_env_gen_params),
 	KUNIT_CASE_PARAM(untrusted_left, test_env_gen_params),
 	KUNIT_CASE_PARAM(untrusted_refused, test_env_gen_params),
+	KUNIT_CASE_PARAM(untrusted_files, test_env_gen_params),
 	KUNIT_CASE_PARAM(untrusted_no_memory, test_env_gen_params),
 	KUNIT_CASE_PARAM(below_4g, test_env_gen_params),
 	{ }

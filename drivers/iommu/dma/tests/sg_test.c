@@ -40,6 +40,9 @@ static const struct shape {
 				       { 15, 1 }, { 0, 1 }, { 2, 3 }, { 7, 9 } } },
 	{ "small and large", 6, { { 15, 1 }, { 0, 32 }, { 31, 1 }, { 1, 30 },
 				  { 0, 1 }, { 9, 23 } } },
+	{ "empty at both ends", 4, { { 3, 0 }, { 0, 16 }, { 0, 16 }, { 0, 0 } } },
+	{ "empty between", 5, { { 4, 12 }, { 5, 0 }, { 0, 32 }, { 0, 0 },
+				{ 8, 16 } } },
 };
 
 static void list_make_shape(struct test_sg *list, const struct shape *shape,
@@ -206,7 +209,7 @@ static void failures_run(struct kunit *test, struct test_sg *list,
 			break;
 		KUNIT_EXPECT_EQ(test, fault == MOCK_FAULT_REFUSE ? -EINVAL :
 								   -ENOMEM, ret);
-		KUNIT_EXPECT_TRUE(test, test_sg_is_untouched(list));
+		KUNIT_EXPECT_TRUE(test, test_sg_is_cleared(list));
 		KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
 		KUNIT_ASSERT_LT(test, after, 1000);
 	}
@@ -268,7 +271,7 @@ static void expect_no_space(struct test_sg *list, enum test_sg_how how)
 
 	KUNIT_EXPECT_EQ(test, -ENOMEM,
 			test_sgt_map(dev, &list->sgt, list->dir, how));
-	KUNIT_EXPECT_TRUE(test, test_sg_is_untouched(list));
+	KUNIT_EXPECT_TRUE(test, test_sg_is_cleared(list));
 	KUNIT_EXPECT_EQ(test, counts.mapped, mock_iommu_counts(dev).mapped);
 }
 
@@ -351,12 +354,6 @@ static void list_bad_entry(struct kunit *test)
 	test_sg_make(list, spans, ARRAY_SIZE(spans), DMA_TO_DEVICE);
 	for_each_sgtable_sg(&list->sgt, sg, i) {
 		good = *sg;
-		sg->length = 0;
-		test_sgt_refused(test, td.dev, &list->sgt, TEST_SG_AS_IS,
-				 -EINVAL, "no bytes");
-		test_sgt_refused(test, td.dev, &list->sgt, TEST_SG_CONTIGUOUS,
-				 -EINVAL, "no bytes, contiguous");
-		*sg = good;
 		sg_assign_page(sg, NULL);
 		test_sgt_refused(test, td.dev, &list->sgt, TEST_SG_AS_IS,
 				 -EINVAL, "no page");
@@ -364,12 +361,20 @@ static void list_bad_entry(struct kunit *test)
 				 -EINVAL, "no page, contiguous");
 		*sg = good;
 	}
+	for_each_sgtable_sg(&list->sgt, sg, i)
+		sg->length = 0;
+	test_sgt_refused(test, td.dev, &list->sgt, TEST_SG_AS_IS, -EINVAL,
+			 "no bytes");
+	test_sgt_refused(test, td.dev, &list->sgt, TEST_SG_CONTIGUOUS, -EINVAL,
+			 "no bytes, contiguous");
+	for_each_sgtable_sg(&list->sgt, sg, i)
+		sg->length = spans[i].len;
 	KUNIT_EXPECT_EQ(test, 0, dma_map_sg(td.dev, list->sgt.sgl, 0,
 					    DMA_TO_DEVICE));
 	KUNIT_EXPECT_EQ(test, 0, dma_map_sg(td.dev, list->sgt.sgl,
 					    ARRAY_SIZE(spans) + 1,
 					    DMA_TO_DEVICE));
-	KUNIT_EXPECT_TRUE(test, test_sg_is_untouched(list));
+	KUNIT_EXPECT_TRUE(test, test_sg_is_cleared(list));
 	KUNIT_ASSERT_TRUE(test, test_sg_map(list, TEST_SG_CONTIGUOUS,
 					    "good again"));
 	test_sg_use(list);

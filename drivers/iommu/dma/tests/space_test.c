@@ -19,6 +19,7 @@
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 
+#include "../iova-cpu.h"
 #include "../iova-space.h"
 #include "test_device.h"
 
@@ -358,7 +359,20 @@ static void space_others(struct kunit *test)
 	expect_all(test, w);
 }
 
-/* also when that has gone offline. */
+/* Words, ranges and chunks that a processor has */
+static unsigned int cached_by(const struct world *w, unsigned int cpu)
+{
+	const struct iova_cpu *of = per_cpu_ptr(w->space.cpu, cpu);
+	unsigned int count = IOVA_CPU_RANGES - of->nr_unused, i;
+
+	for (i = 0; i < IOVA_CPU_WORDS; i++)
+		count += !!of->word[i].free;
+	for (i = 0; i < IOVA_ZONES; i++)
+		count += !!of->chunk[i];
+	return count;
+}
+
+/* and one that has gone offline has nothing more. */
 static void space_offline(struct kunit *test)
 {
 	struct world *w = world_create(test);
@@ -367,7 +381,9 @@ static void space_offline(struct kunit *test)
 	if (num_online_cpus() < 2)
 		kunit_skip(test, "there is one processor");
 	KUNIT_ASSERT_EQ(test, 0, work_on_cpu(cpu, fill_cache, w));
+	KUNIT_EXPECT_LT(test, 0, cached_by(w, cpu));
 	KUNIT_ASSERT_EQ(test, 0, remove_cpu(cpu));
+	KUNIT_EXPECT_EQ(test, 0, cached_by(w, cpu));
 	expect_all(test, w);
 	KUNIT_EXPECT_EQ(test, 0, add_cpu(cpu));
 }

@@ -284,7 +284,7 @@ bool test_device_reaches(const struct test_device *td, dma_addr_t addr,
 bool test_device_crosses(const struct test_device *td, dma_addr_t addr,
 			 u64 size)
 {
-	return td->boundary &&
+	return td->boundary && size &&
 	       addr / td->boundary != (addr + size - 1) / td->boundary;
 }
 

@@ -14,6 +14,7 @@
 
 #include <linux/dma-contiguity.h>
 #include <linux/dma-map-ops.h>
+#include <linux/iommu-dma.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -162,8 +163,25 @@ static bool sgt_is_as_before(const struct sg_table *sgt,
 	return true;
 }
 
+/* Whether the list is as @copies, but that no entry has a DMA address */
+static bool sgt_is_cleared(const struct sg_table *sgt,
+			   const struct scatterlist *copies)
+{
+	struct scatterlist *sg, cleared;
+	unsigned int i;
+
+	for_each_sgtable_sg(sgt, sg, i) {
+		cleared = copies[i];
+		sg_dma_address(&cleared) = DMA_MAPPING_ERROR;
+		sg_dma_len(&cleared) = 0;
+		if (memcmp(sg, &cleared, sizeof(*sg)))
+			return false;
+	}
+	return true;
+}
+
 /**
- * test_entry_set - make an entry, with what is to be there after an error
+ * test_entry_set - make an entry, with a DMA address that nobody is to see
  * @sg: the entry
  * @page: its first page
  * @len: bytes
@@ -180,16 +198,16 @@ void test_entry_set(struct scatterlist *sg, struct page *page, unsigned int len,
 }
 
 /**
- * test_entry_is_untouched - whether an entry is as test_entry_set() made it
+ * test_entry_is_cleared - whether an entry has no DMA address
  * @sg: the entry
  *
  * Context: Any.
- * Return: whether it is, as far as mapping would write into it.
+ * Return: whether it is as in a list that could not be mapped.
  */
-bool test_entry_is_untouched(struct scatterlist *sg)
+bool test_entry_is_cleared(struct scatterlist *sg)
 {
-	return sg_dma_address(sg) == 0x123456789abcULL + sg->length &&
-	       sg_dma_len(sg) == 77 && !sg_dma_is_bus_address(sg);
+	return sg_dma_address(sg) == DMA_MAPPING_ERROR && !sg_dma_len(sg) &&
+	       !sg_dma_is_bus_address(sg);
 }
 
 /**
@@ -287,15 +305,15 @@ int test_sgt_map(struct device *dev, struct sg_table *sgt,
 }
 
 /**
- * test_sg_is_untouched - whether a list and its memory are as they were made
- * @list: a list that has not been mapped since it was made
+ * test_sg_is_cleared - whether a list has no DMA address, and its memory is as made
+ * @list: a list that could not be mapped
  *
  * Context: Any.
  * Return: whether they are.
  */
-bool test_sg_is_untouched(struct test_sg *list)
+bool test_sg_is_cleared(struct test_sg *list)
 {
-	return sgt_is_as_before(&list->sgt, list->before) &&
+	return sgt_is_cleared(&list->sgt, list->before) &&
 	       list_memory_is_model(list) &&
 	       neighbours_are(list, NEIGHBOUR_THEN);
 }
@@ -304,8 +322,12 @@ bool test_sg_is_untouched(struct test_sg *list)
 static bool list_can_be_one(const struct test_sg *list)
 {
 	const struct test_device *td = list->td;
-	u64 first = (td->min_align - 1) & virt_to_phys(entry_memory(list, 0));
+	unsigned int i = 0;
+	u64 first;
 
+	while (!list->spans[i].len)
+		i++;
+	first = (td->min_align - 1) & virt_to_phys(entry_memory(list, i));
 	if (list->total > td->max_segment)
 		return false;
 	/* At the minimum alignment, or at a boundary if that is further apart */
@@ -337,16 +359,11 @@ bool test_sg_is_absurd(const struct test_sg *list)
 	return false;
 }
 
-static bool list_bounces(const struct test_sg *list)
+/* Whether the ends of entry @i are bounced */
+static bool entry_bounces(const struct test_sg *list, unsigned int i)
 {
-	unsigned int i;
-
-	if (dma_kmalloc_safe(list->td->dev, list->dir))
-		return false;
-	for (i = 0; i < list->sgt.orig_nents; i++)
-		if (!dma_kmalloc_size_aligned(list->spans[i].len))
-			return true;
-	return false;
+	return dma_kmalloc_needs_bounce(list->td->dev, list->spans[i].len,
+					list->dir);
 }
 
 /*
@@ -439,6 +456,14 @@ static unsigned long segment_granules(const struct test_sg *list,
 		ALIGN_DOWN(sg_dma_address(sg), granule)) / granule;
 }
 
+static struct scatterlist *skip_empty(struct scatterlist *entry,
+				      unsigned int *entries)
+{
+	for (; entry && !entry->length; entry = sg_next(entry))
+		++*entries;
+	return entry;
+}
+
 /* All segments, each of whole entries */
 static void expect_segments(struct test_sg *list)
 {
@@ -449,12 +474,17 @@ static void expect_segments(struct test_sg *list)
 
 	list->granules = 0;
 	for_each_sgtable_dma_sg(&list->sgt, segment, i) {
-		phys_addr_t phys = entry ? sg_phys(entry) : 0;
+		phys_addr_t phys;
 
+		entry = skip_empty(entry, &entries);
+		phys = entry ? sg_phys(entry) : 0;
 		for (bytes = 0, of_it = 0; entry &&
 		     bytes < sg_dma_len(segment); entry = sg_next(entry)) {
 			bytes += entry->length;
-			of_it++;
+			if (entry->length)
+				of_it++;
+			else
+				entries++;
 		}
 		entries += of_it;
 		KUNIT_EXPECT_EQ(list->test, bytes, sg_dma_len(segment));
@@ -462,6 +492,7 @@ static void expect_segments(struct test_sg *list)
 		expect_segment(list, segment, phys, of_it == 1);
 		list->granules += segment_granules(list, segment);
 	}
+	skip_empty(entry, &entries);
 	KUNIT_EXPECT_EQ(list->test, list->sgt.orig_nents, entries);
 	/* Drivers go on to the first without bytes. */
 	if (list->sgt.nents < list->sgt.orig_nents)
@@ -469,7 +500,7 @@ static void expect_segments(struct test_sg *list)
 }
 
 /*
- * Granules that are one entry's alone are its memory; others, and in a list
+ * Granules that are one entry's alone are its memory; others, and of an entry
  * that bounces all that are not whole, are not anybody's.
  */
 static void expect_granule(struct test_sg *list, dma_addr_t addr,
@@ -503,7 +534,7 @@ static void expect_granules(struct test_sg *list)
 	dma_addr_t addr = sg_dma_address(sg), begin = addr, end, granule;
 	dma_addr_t last = addr + list->total - 1, low, high;
 	size_t size = list->td->granule;
-	bool bounces = list_bounces(list), own;
+	bool own;
 	unsigned int i;
 
 	for_each_sgtable_sg(&list->sgt, entry, i) {
@@ -515,7 +546,7 @@ static void expect_granules(struct test_sg *list)
 			high = min(granule + size - 1, last);
 			own = begin <= low && end > high &&
 			      !((begin ^ sg_phys(entry)) & (size - 1));
-			if (bounces && high - low + 1 < size)
+			if (entry_bounces(list, i) && high - low + 1 < size)
 				own = false;
 			low = max(low, begin);
 			expect_granule(list, low, sg_phys(entry) + low - begin,
@@ -525,19 +556,25 @@ static void expect_granules(struct test_sg *list)
 	}
 }
 
-/* In a list that bounces, the device sees nothing next to it. */
-static void expect_nothing_around(struct test_sg *list)
+/* Next to an end that bounces, the device sees nothing. */
+static void expect_nothing_before(struct test_sg *list)
 {
 	size_t granule = list->td->granule, size;
-	struct scatterlist *sg = list->sgt.sgl;
-	dma_addr_t addr = sg_dma_address(sg);
+	dma_addr_t addr = sg_dma_address(list->sgt.sgl);
 
 	size = addr & (granule - 1);
 	KUNIT_EXPECT_EQ(list->test, 0,
 			mock_iommu_read(list->td->dev, addr - size,
 					list->bytes, size));
 	KUNIT_EXPECT_NULL(list->test, memchr_inv(list->bytes, 0, size));
-	addr += sg_dma_len(sg);
+}
+
+static void expect_nothing_behind(struct test_sg *list)
+{
+	size_t granule = list->td->granule, size;
+	struct scatterlist *sg = list->sgt.sgl;
+	dma_addr_t addr = sg_dma_address(sg) + sg_dma_len(sg);
+
 	size = -addr & (granule - 1);
 	KUNIT_EXPECT_EQ(list->test, 0,
 			mock_iommu_read(list->td->dev, addr, list->bytes,
@@ -566,8 +603,8 @@ bool test_sg_map(struct test_sg *list, enum test_sg_how how, const char *what)
 	KUNIT_EXPECT_EQ_MSG(list->test, want, ret, "%s%s", what,
 			    contiguous ? ", contiguous" : "");
 	if (ret) {
-		KUNIT_EXPECT_TRUE_MSG(list->test, test_sg_is_untouched(list),
-				      "%s: the list has changed", what);
+		KUNIT_EXPECT_TRUE_MSG(list->test, test_sg_is_cleared(list),
+				      "%s: the list is not cleared", what);
 		KUNIT_EXPECT_EQ(list->test, mapped,
 				mock_iommu_counts(dev).mapped);
 		return false;
@@ -578,8 +615,11 @@ bool test_sg_map(struct test_sg *list, enum test_sg_how how, const char *what)
 		KUNIT_EXPECT_EQ_MSG(list->test, 1, list->sgt.nents,
 				    "%s: not one segment", what);
 		expect_granules(list);
-		if (list_bounces(list) && device_reads(list))
-			expect_nothing_around(list);
+		if (entry_bounces(list, 0) && device_reads(list))
+			expect_nothing_before(list);
+		if (entry_bounces(list, list->sgt.orig_nents - 1) &&
+		    device_reads(list))
+			expect_nothing_behind(list);
 	}
 	KUNIT_EXPECT_EQ(list->test, mapped + list->granules,
 			mock_iommu_counts(dev).mapped);
@@ -657,13 +697,15 @@ void test_sg_use(struct test_sg *list)
 }
 
 /**
- * test_sgt_refused - expect that a list is refused, and stays as it is
+ * test_sgt_refused - expect that a list is refused
  * @test: the test
  * @dev: device
  * @sgt: the list
  * @how: as in test_sgt_map()
  * @error: the error
  * @what: to be printed
+ *
+ * Behind an IOMMU it has no DMA address then; otherwise it stays as it is.
  *
  * Context: Process; may sleep.
  */
@@ -682,6 +724,8 @@ void test_sgt_refused(struct kunit *test, struct device *dev,
 	KUNIT_EXPECT_EQ_MSG(test, error, ret, "%s", what);
 	if (!ret)
 		dma_unmap_sgtable(dev, sgt, DMA_TO_DEVICE, 0);
-	KUNIT_EXPECT_TRUE_MSG(test, sgt_is_as_before(sgt, before), "%s", what);
+	KUNIT_EXPECT_TRUE_MSG(test, use_dma_iommu(dev) ?
+				    sgt_is_cleared(sgt, before) :
+				    sgt_is_as_before(sgt, before), "%s", what);
 	kunit_kfree(test, before);
 }

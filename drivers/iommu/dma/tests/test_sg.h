@@ -93,14 +93,14 @@ void test_sg_make(struct test_sg *list, const struct test_span *spans,
 		  unsigned int count, enum dma_data_direction dir);
 void test_sg_free(struct test_sg *list);
 bool test_sg_is_absurd(const struct test_sg *list);
-bool test_sg_is_untouched(struct test_sg *list);
+bool test_sg_is_cleared(struct test_sg *list);
 bool test_sg_map(struct test_sg *list, enum test_sg_how how, const char *what);
 void test_sg_use(struct test_sg *list);
 void test_sg_unmap(struct test_sg *list);
 
 void test_entry_set(struct scatterlist *sg, struct page *page,
 		    unsigned int len, unsigned int offset);
-bool test_entry_is_untouched(struct scatterlist *sg);
+bool test_entry_is_cleared(struct scatterlist *sg);
 int test_sgt_map(struct device *dev, struct sg_table *sgt,
 		 enum dma_data_direction dir, enum test_sg_how how);
 void test_sgt_refused(struct kunit *test, struct device *dev,

@@ -8,7 +8,7 @@
 # DMA_TEST_FAULTING=".." names tests in which the IOMMU may stop a device: then it
 # must not in the others.
 . "$(dirname "$0")/lib.sh"
-[ $# -gt 0 ] || set -- edu list coherent misuse window exhaust guard ranges block net msi mode ownership owner peer rebind video drm kunit hostile failures bench suites
+[ $# -gt 0 ] || set -- edu list coherent misuse window exhaust guard ranges block net msi mode ownership owner peer rebind hotplug video drm kunit hostile failures bench suites
 OUT=$TMP/ktap
 
 say() {

@@ -433,9 +433,13 @@ static int sgl_move(struct edu_fail *fail)
 	return edu_write(fail->edu, sg_dma_address(sg), 0, len);
 }
 
+/* What was mapped has been unmapped, or could not be mapped. */
 static int sgl_verify(struct edu_fail *fail)
 {
-	return edu_sgl_same(fail->edu, fail->list) ?
+	struct edu_sgl *list = fail->list;
+
+	return !memcmp(list->was, list->sg, sizeof(list->was)) ||
+	       edu_sgl_cleared(fail->edu, list) ?
 	       edu_sgl_verify(fail->edu, fail->list, "list") : -EFAULT;
 }
 

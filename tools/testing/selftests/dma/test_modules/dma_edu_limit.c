@@ -113,7 +113,7 @@ static int edu_limits_try(struct edu *edu, struct edu_sgl *list,
 	got = dma_map_sgtable(dev, &list->sgt, dir, attrs);
 	if (got) {
 		count->refused++;
-		if (!edu_sgl_same(edu, list))
+		if (!edu_sgl_cleared(edu, list))
 			return -EFAULT;
 		if (!possible && got == -EINVAL)
 			return 0;
@@ -352,7 +352,7 @@ static int edu_largest_try(struct edu *edu, struct edu_sgl *list, size_t want)
 	edu_note(edu, "up to %zu bytes, %zu: %d\n", size, list->total, ret);
 	if (list->total <= size)
 		return ret;
-	return ret == -EINVAL && edu_sgl_same(edu, list) ? 0 : -EIO;
+	return ret == -EINVAL && edu_sgl_cleared(edu, list) ? 0 : -EIO;
 }
 
 static int edu_largest(struct edu *edu, struct edu_sgl *list)
@@ -460,7 +460,6 @@ struct edu_refusal {
 };
 
 static const struct edu_refusal edu_refusals[] = {
-	{ "length", edu_spoil_length, -EINVAL, -EINVAL },
 	{ "empty", edu_spoil_length, -EINVAL, -EINVAL, .all = true },
 	{ "page", edu_spoil_page, -EINVAL, -EINVAL },
 	{ "ram", edu_spoil_ram, -EINVAL, -EINVAL },
@@ -511,7 +510,7 @@ static int edu_refused(struct edu *edu, struct edu_sgl *list, int want,
 			 edu_mapped(edu, list->granule));
 		return -EBUSY;
 	}
-	return edu_sgl_same(edu, list) ? 0 : -EFAULT;
+	return edu_sgl_cleared(edu, list) ? 0 : -EFAULT;
 }
 
 /* All ways to map the same list, which is spoilt at entry @at or everywhere */
@@ -787,7 +786,7 @@ static int edu_fragmented(struct edu *edu, struct edu_full *full,
 	ret = dma_map_sgtable_contiguous(dev, &list->sgt, DMA_BIDIRECTIONAL, 0);
 	if (!ret)
 		dma_unmap_sgtable(dev, &list->sgt, DMA_BIDIRECTIONAL, 0);
-	if (ret != -ENOMEM || !edu_sgl_same(edu, list)) {
+	if (ret != -ENOMEM || !edu_sgl_cleared(edu, list)) {
 		edu_note(edu, "no room for %zu bytes: %d\n", list->total, ret);
 		return -EIO;
 	}

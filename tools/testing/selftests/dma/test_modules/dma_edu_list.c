@@ -23,6 +23,7 @@
  * and those with bytes of several entries to neither.
  */
 #include <linux/dma-map-ops.h>
+#include <linux/iommu-dma.h>
 #include <linux/iommu.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/slab.h>
@@ -343,7 +344,7 @@ int edu_sgl_verify(struct edu *edu, struct edu_sgl *list, const char *when)
  * @list: the list
  *
  * In the fields that mapping writes is something by which it is known whether
- * they are restored or cleared.
+ * they are cleared.
  */
 void edu_sgl_remember(struct edu_sgl *list)
 {
@@ -358,18 +359,31 @@ void edu_sgl_remember(struct edu_sgl *list)
 }
 
 /**
- * edu_sgl_same() - whether the entries are what they were
+ * edu_sgl_cleared() - whether the entries are what they were, without DMA addresses
  * @edu: the device
  * @list: the list
  *
  * Return: true if they are.
  */
-bool edu_sgl_same(struct edu *edu, const struct edu_sgl *list)
+bool edu_sgl_cleared(struct edu *edu, const struct edu_sgl *list)
 {
-	if (!memcmp(list->was, list->sg, sizeof(list->was)))
-		return true;
-	edu_note(edu, "the list was changed\n");
-	return false;
+	struct scatterlist was;
+	unsigned int i;
+
+	for (i = 0; i < list->n; i++) {
+		was = list->was[i];
+		/* Without an IOMMU, the core refuses what is to be contiguous. */
+		if (use_dma_iommu(edu_dev(edu))) {
+			sg_dma_address(&was) = DMA_MAPPING_ERROR;
+			sg_dma_len(&was) = 0;
+		}
+		if (!memcmp(&was, &list->sg[i], sizeof(was)))
+			continue;
+		edu_note(edu, "entry %u of the refused list is not cleared\n",
+			 i);
+		return false;
+	}
+	return true;
 }
 
 /*

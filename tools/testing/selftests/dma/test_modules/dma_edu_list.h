@@ -106,7 +106,7 @@ int edu_sgl_add_peer(struct edu_sgl *list, unsigned int n, struct pci_dev *peer)
 void edu_sgl_drop(struct edu_sgl *list);
 int edu_sgl_verify(struct edu *edu, struct edu_sgl *list, const char *when);
 void edu_sgl_remember(struct edu_sgl *list);
-bool edu_sgl_same(struct edu *edu, const struct edu_sgl *list);
+bool edu_sgl_cleared(struct edu *edu, const struct edu_sgl *list);
 int edu_sgl_segments(struct edu *edu, struct edu_sgl *list);
 int edu_sgl_one_segment(struct edu *edu, struct edu_sgl *list);
 int edu_sgl_translation(struct edu *edu, struct edu_sgl *list);

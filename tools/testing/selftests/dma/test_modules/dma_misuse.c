@@ -205,15 +205,26 @@ static int misuse_mask(struct page *page)
 	return *dma == DMA_MAPPING_ERROR ? -ENOMEM : 0;
 }
 
-static bool misuse_sg_same(struct scatterlist *a, struct scatterlist *b, int n)
+/* Whether @sg, of which @was is a copy, has no DMA address and is as it was else */
+static bool misuse_sg_cleared(struct scatterlist *sg, struct scatterlist *was,
+			      int n)
 {
-	if (!memcmp(a, b, n * sizeof(*a)))
+	struct scatterlist *entry;
+	int i;
+
+	for_each_sg(was, entry, n, i) {
+		sg_dma_address(entry) = DMA_MAPPING_ERROR;
+		sg_dma_len(entry) = 0;
+		if (sg_is_last(entry))
+			break;
+	}
+	if (!memcmp(sg, was, n * sizeof(*sg)))
 		return true;
-	misuse_note("the list was changed\n");
+	misuse_note("the list is not cleared\n");
 	return false;
 }
 
-/* Map a list that must be refused and left as it was. */
+/* Map a list that must be refused. */
 static int misuse_sg_refused(const char *what, struct scatterlist *sg, int n)
 {
 	struct scatterlist *copy = kmemdup(sg, n * sizeof(*sg), GFP_KERNEL);
@@ -230,7 +241,7 @@ static int misuse_sg_refused(const char *what, struct scatterlist *sg, int n)
 		misuse_note("%s: error %d is none of the documented ones\n",
 			    what, got);
 		ret = -EINVAL;
-	} else if (!misuse_sg_same(sg, copy, n)) {
+	} else if (!misuse_sg_cleared(sg, copy, n)) {
 		misuse_note("%s\n", what);
 		ret = -EINVAL;
 	}
