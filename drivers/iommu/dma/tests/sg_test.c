@@ -280,8 +280,8 @@ static void list_space(struct kunit *test)
 {
 	const struct test_env *env = test->param_value;
 	u64 space = (u64)SPACE << env->granule_shift;
-	/* The lowest granule is never used. */
-	unsigned int fit = (SPACE - 1) / (4 + test_guard), i;
+	/* The lowest granule is never used; a list is 4 granules with its guard. */
+	unsigned int fit = (SPACE - 1) / 4, i;
 	struct test_sg *lists[LISTS], *large, *more;
 	struct test_device td;
 
@@ -296,7 +296,7 @@ static void list_space(struct kunit *test)
 	list_make_granules(more, 2, 2);
 	for (i = 0; i < fit; i++) {
 		lists[i] = test_sg_alloc(test, &td);
-		list_make_granules(lists[i], 2, 2);
+		list_make_granules(lists[i], 4 - test_guard, 1);
 		KUNIT_ASSERT_TRUE(test, test_sg_map(lists[i], test_sg_any(i),
 						    "filling"));
 	}

@@ -15,7 +15,7 @@
  *   memory KIND AWAY        one allocation after the other fails: each time the
  *                           call succeeds, or fails and leaves nothing behind;
  *                           unmapping allocates nothing. At addresses that are
- *                           AWAY * 48 MiB from where others have just been, so
+ *                           AWAY * 40 MiB from where others have just been, so
  *                           that page tables have to be allocated, too
  *
  * Memory that is short is asked for from the layer itself (iommu_dma_ops): the
@@ -50,14 +50,18 @@ static const struct dma_map_ops *const watch_dma_ops;
 #define WATCH_NTH_MAX		400
 #define WATCH_NTH_SOME		8
 
-/* So much is held in mappings that new ones need new tables: 48 MiB. */
-#define WATCH_HELD		96
+/*
+ * So much is held in mappings that new ones need new tables: 40 MiB. Five times
+ * that fit below 28 bits, also where a guard is behind each mapping and the next
+ * is aligned.
+ */
+#define WATCH_HELD		80
 #define WATCH_MEM_SIZE		SZ_512K
 #define WATCH_MEM_ENTRIES	(WATCH_MEM_SIZE / PAGE_SIZE)
 
 /* To get away from other addresses */
 #define WATCH_AWAY_MAX		4
-#define WATCH_AWAY		48
+#define WATCH_AWAY		40
 
 enum watch_how {
 	WATCH_BY_PAGE,
