@@ -53,7 +53,7 @@ try_reported() {
 }
 
 ktap_print_header
-ktap_set_plan 26
+ktap_set_plan 27
 try_op "mappings that must survive" "$edu" hold
 try_reported "no bytes" 0 0 zero
 try_reported "too many bytes" 0 0 overflow
@@ -80,6 +80,7 @@ try_reported "unmap of no bytes" 1 1 unmap_zero
 sleep 5
 try_reported "unmap of everything" 1 3 unmap_huge
 try_reported "coherent memory freed twice" 2 2 free_twice
+about="DMA free of" try_reported "the same, and its address is somebody else's" 3 3 free_reused
 try_reported "more coherent memory freed than there is" 2 2 free_more
 try_reported "unmap by two at once" 1 200 unmap_race
 try_op "those mappings after all" "$edu" held

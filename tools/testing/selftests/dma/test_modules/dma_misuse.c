@@ -366,6 +366,73 @@ static int misuse_free_twice(struct page *unused)
 	return 0;
 }
 
+/* Below 16 MiB, where all addresses can be had */
+#define MISUSE_FEW	(SZ_16M >> PAGE_SHIFT)
+
+/* Map @page until it is at @addr. Return: how many mappings that took, or an error. */
+static int misuse_take(struct page *page, dma_addr_t addr, dma_addr_t *dma)
+{
+	int n;
+
+	for (n = 0; n < MISUSE_FEW; n++) {
+		dma[n] = misuse_map(page, 0, PAGE_SIZE);
+		if (dma[n] == addr)
+			return n + 1;
+		if (dma[n] == DMA_MAPPING_ERROR)
+			break;
+	}
+	misuse_note("nobody got %pad\n", &addr);
+	while (n--)
+		misuse_unmap(dma[n], PAGE_SIZE);
+	return -ENOSPC;
+}
+
+/* Memory is freed, somebody else gets its address, and it is freed once more. */
+static int misuse_free_as(struct page *page, gfp_t gfp, unsigned long attrs,
+			  dma_addr_t *others)
+{
+	dma_addr_t dma;
+	int n, ret = 0;
+	void *cpu;
+
+	cpu = misuse_ops->alloc(misuse_dev, PAGE_SIZE, &dma, gfp, attrs);
+	if (!cpu)
+		return -ENOMEM;
+	misuse_ops->free(misuse_dev, PAGE_SIZE, cpu, dma, attrs);
+	n = misuse_take(page, dma, others);
+	if (n < 0)
+		return n;
+	misuse_ops->free(misuse_dev, PAGE_SIZE, cpu, dma, attrs);
+	if (iommu_iova_to_phys(misuse_domain, dma) != page_to_phys(page)) {
+		misuse_note("who has %pad now is hurt\n", &dma);
+		ret = -EILSEQ;
+	}
+	while (n--)
+		misuse_unmap(others[n], PAGE_SIZE);
+	return ret;
+}
+
+static int misuse_free_reused(struct page *page)
+{
+	u64 coherent = misuse_dev->coherent_dma_mask;
+	u64 mask = dma_get_mask(misuse_dev);
+	dma_addr_t *others;
+	int ret;
+
+	others = kvcalloc(MISUSE_FEW, sizeof(*others), GFP_KERNEL);
+	if (!others)
+		return -ENOMEM;
+	*misuse_dev->dma_mask = DMA_BIT_MASK(24);
+	misuse_dev->coherent_dma_mask = DMA_BIT_MASK(24);
+	ret = misuse_free_as(page, GFP_KERNEL, 0, others) ?:
+	      misuse_free_as(page, GFP_KERNEL, DMA_ATTR_FORCE_CONTIGUOUS, others) ?:
+	      misuse_free_as(page, GFP_ATOMIC, 0, others);
+	misuse_dev->coherent_dma_mask = coherent;
+	*misuse_dev->dma_mask = mask;
+	kvfree(others);
+	return ret;
+}
+
 /* How much of it is to be freed is not known, so none is: it can still be used. */
 static int misuse_free_more(struct page *unused)
 {
@@ -637,6 +704,7 @@ static const struct misuse_case misuse_cases[] = {
 	{ "unmap_twice", misuse_unmap_twice },
 	{ "unmap_large_twice", misuse_large_twice },
 	{ "free_twice", misuse_free_twice },
+	{ "free_reused", misuse_free_reused },
 	{ "free_more", misuse_free_more },
 	{ "unmap_race", misuse_unmap_race },
 	{ "unmap_more", misuse_unmap_more },
