@@ -24,28 +24,27 @@
  * @dev: device
  *
  * Context: Any.
- * Return: what the last dma_set_contiguous() said; false before the first.
+ * Return: what its driver said last with dma_set_contiguous(); at first false.
  */
 static inline bool dma_get_contiguous(struct device *dev)
 {
-	return dev->dma_parms && dev->dma_parms->contiguous;
+	return dev->dma_contiguous;
 }
 
 /**
  * dma_set_contiguous - say whether each scatterlist has to be one segment
- * @dev: device, to which its bus has given dma_parms
+ * @dev: device
  * @contiguous: true if each has to be
  *
  * A segment is not larger than dma_get_max_seg_size(), which is 64 KiB unless
- * dma_set_max_seg_size() has been called.
+ * dma_set_max_seg_size() has been called. When the driver is unbound, this ends
+ * by itself.
  *
  * Context: Any; while the device has no scatterlist mapped.
  */
 static inline void dma_set_contiguous(struct device *dev, bool contiguous)
 {
-	if (WARN_ON_ONCE(!dev->dma_parms))
-		return;
-	dev->dma_parms->contiguous = contiguous;
+	dev->dma_contiguous = contiguous;
 }
 
 /* Whether a list has to be one segment, for the device or for this mapping */

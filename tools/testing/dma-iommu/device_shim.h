@@ -69,7 +69,6 @@ struct device_dma_parameters {
 	unsigned int max_segment_size;
 	unsigned int min_align_mask;
 	unsigned long segment_boundary_mask;
-	bool contiguous;
 };
 
 struct device {
@@ -77,6 +76,7 @@ struct device {
 	u64 coherent_dma_mask;
 	u64 bus_dma_limit;
 	struct device_dma_parameters *dma_parms;
+	bool dma_contiguous;
 	struct dev_iommu *iommu;
 	void *driver_data;
 	bool dma_coherent;

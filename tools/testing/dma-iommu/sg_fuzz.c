@@ -301,11 +301,11 @@ static void decode_device(const struct header *h)
 		.max_segment_size = max_segment,
 		.min_align_mask = min_align - 1,
 		.segment_boundary_mask = boundary - 1,
-		.contiguous = always_contiguous,
 	};
 	*dev = (struct device) {
 		.dma_mask = &mask,
 		.dma_parms = &machine.parms,
+		.dma_contiguous = always_contiguous,
 		.dma_coherent = h->flags & 8,
 	};
 }

@@ -5,6 +5,8 @@
  * <linux/dma-contiguity.h>.
  */
 
+#include <kunit/device.h>
+#include <linux/device.h>
 #include <linux/dma-contiguity.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
@@ -229,7 +231,28 @@ static void ops_contiguous(struct kunit *test)
 }
 #endif
 
+/* What one driver needs, the next may not, nor another device of the same parent. */
+static void ends_with_driver(struct kunit *test)
+{
+	struct device_dma_parameters shared = {};
+	struct device *dev = kunit_device_register(test, "dma_contiguity");
+	struct device *sibling;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(dev));
+	sibling = kunit_device_register(test, "dma_contiguity_sibling");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(sibling));
+	dev->dma_parms = &shared;
+	sibling->dma_parms = &shared;
+	dma_set_contiguous(dev, true);
+	KUNIT_EXPECT_TRUE(test, dma_get_contiguous(dev));
+	KUNIT_EXPECT_FALSE(test, dma_get_contiguous(sibling));
+	KUNIT_ASSERT_NOT_NULL(test, dev->driver);
+	device_release_driver(dev);
+	KUNIT_EXPECT_FALSE(test, dma_get_contiguous(dev));
+}
+
 static struct kunit_case contiguity_cases[] = {
+	KUNIT_CASE(ends_with_driver),
 	KUNIT_CASE(plain_contiguous),
 	KUNIT_CASE(plain_bounced),
 	KUNIT_CASE(plain_refused),

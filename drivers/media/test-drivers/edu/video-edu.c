@@ -728,7 +728,6 @@ irq:
 	free_irq(pci_irq_vector(pdev, 0), edu);
 	pci_free_irq_vectors(pdev);
 put:
-	dma_set_contiguous(&pdev->dev, false);
 	v4l2_device_put(&edu->v4l2);
 	return ret;
 }
@@ -741,7 +740,6 @@ static void edu_remove(struct pci_dev *pdev)
 	vb2_video_unregister_device(&edu->vdev);
 	free_irq(pci_irq_vector(pdev, 0), edu);
 	pci_free_irq_vectors(pdev);
-	dma_set_contiguous(&pdev->dev, false);
 	v4l2_device_put(&edu->v4l2);
 }
 

@@ -221,8 +221,6 @@ static void example_remove(struct pci_dev *pdev)
 
 	misc_deregister(&ex->misc);
 	pci_clear_master(pdev);
-	/* Another driver may need less; the device outlives this one. */
-	dma_set_contiguous(&pdev->dev, false);
 }
 
 static const struct pci_device_id example_ids[] = {
