@@ -183,8 +183,7 @@ static noinline enum sync_kind sync_needed(struct device *dev,
 		return SYNC_PIECES;
 	if (dev_is_dma_coherent(dev))
 		return SYNC_NOTHING;
-	*phys = iommu_iova_to_phys(cookie->domain, addr);
-	if (*phys)
+	if (cookie_translate(cookie, addr, phys))
 		return ends_at(cookie, addr, *phys, size) ? SYNC_CACHES :
 							    SYNC_PIECES;
 	dev_err_ratelimited(dev, "DMA sync of %pad: size %zu, but nothing is mapped there\n",

@@ -434,8 +434,7 @@ static __always_inline void sync_mapping(struct device *dev, dma_addr_t addr,
 				break;
 			next = (dma_addr_t)index << cookie->granule_shift;
 		} else {
-			phys = iommu_iova_to_phys(cookie->domain, addr);
-			if (phys)
+			if (cookie_translate(cookie, addr, &phys))
 				ops->caches(phys, next - addr, dir);
 		}
 	}

@@ -91,6 +91,31 @@ cookie_granule_offset(const struct iommu_dma_cookie *cookie, u64 addr)
 	return addr & (cookie_granule(cookie) - 1);
 }
 
+/*
+ * Where in memory the IOMMU translates @addr to. For nothing it says 0, where
+ * there may be memory, too: so it is asked about the last byte of the granule.
+ */
+static inline bool cookie_translate(const struct iommu_dma_cookie *cookie,
+				    u64 addr, phys_addr_t *phys)
+{
+	size_t rest = cookie_granule(cookie) - 1 -
+		      cookie_granule_offset(cookie, addr);
+
+	*phys = iommu_iova_to_phys(cookie->domain, addr + rest);
+	if (!*phys)
+		return false;
+	*phys -= rest;
+	return true;
+}
+
+static inline bool cookie_translates(const struct iommu_dma_cookie *cookie,
+				     u64 addr)
+{
+	phys_addr_t unused;
+
+	return cookie_translate(cookie, addr, &unused);
+}
+
 /**
  * struct iommu_dma_span - whole granules
  * @start: address of the first

@@ -340,10 +340,9 @@ int iommu_dma_map_failed(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 			break;
 		first = ALIGN((u64)addr, page);
 		last = ALIGN_DOWN(end, page);
-		if ((first < end &&
-		     iommu_iova_to_phys(cookie->domain, first)) ||
+		if ((first < end && cookie_translates(cookie, first)) ||
 		    (last > addr && last < end &&
-		     iommu_iova_to_phys(cookie->domain, last)))
+		     cookie_translates(cookie, last)))
 			return -EBUSY;
 	}
 	return error;

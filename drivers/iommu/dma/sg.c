@@ -683,8 +683,7 @@ static bool segments_as_laid_out(struct device *dev,
 			if (sg_dma_address(segment) != start + place.start)
 				return false;
 			if (end && place.start >= end + layout.granule &&
-			    iommu_iova_to_phys(unmap->cookie->domain,
-					       start + end))
+			    cookie_translates(unmap->cookie, start + end))
 				return false;
 		}
 		len = sg->length;

@@ -65,19 +65,31 @@ static bool ours(void)
 	return maintenance.thread == current && in_task();
 }
 
+/* There may be no memory at 0 here: then the architecture is not to touch any. */
+static int passed_by(struct pt_regs *regs)
+{
+	if (regs_get_kernel_argument(regs, 0) >= PAGE_SIZE || pfn_valid(0))
+		return 0;
+	instruction_pointer_set(regs, procedure_link_pointer(regs));
+	return 1;
+}
+
 static int called_for_device(struct kprobe *probe, struct pt_regs *regs)
 {
-	if (ours())
-		called(regs, CLEAN);
-	return 0;
+	if (!ours())
+		return 0;
+	called(regs, CLEAN);
+	return passed_by(regs);
 }
 
 static int called_for_cpu(struct kprobe *probe, struct pt_regs *regs)
 {
+	if (!ours())
+		return 0;
 	/* Of what the device only reads there is nothing to invalidate. */
-	if (ours() && regs_get_kernel_argument(regs, 2) != DMA_TO_DEVICE)
+	if (regs_get_kernel_argument(regs, 2) != DMA_TO_DEVICE)
 		called(regs, INVALIDATE);
-	return 0;
+	return passed_by(regs);
 }
 
 static int prepared(struct kprobe *probe, struct pt_regs *regs)
@@ -450,6 +462,36 @@ static void cache_parts(struct kunit *test)
 	test_device_settled(test, &td, 0);
 }
 
+/* Physical address 0 is memory as any other. */
+static void cache_page_zero(struct kunit *test)
+{
+	const struct dma_map_ops *ops = &iommu_dma_ops;
+	struct memory memory = {
+		.pieces = {{ .start = 0, .size = 700 }}, .count = 1,
+	};
+	struct test_device td;
+	dma_addr_t addr;
+
+	if (pfn_valid(0))
+		kunit_skip(test, "what is at 0 is somebody's");
+	test_device_init(test, test_iommu(test, 0), &td);
+	memory.granule = td.granule;
+	watch();
+	addr = ops->map_page(td.dev, pfn_to_page(0), 0, 700, DMA_TO_DEVICE,
+			     DMA_ATTR_SKIP_CPU_SYNC);
+	KUNIT_ASSERT_NE(test, addr, DMA_MAPPING_ERROR);
+	expect_nothing(test, "told to do nothing");
+	watch();
+	ops->sync_single_for_device(td.dev, addr, 700, DMA_FROM_DEVICE);
+	expect_maintained(test, &memory, CLEAN, "at 0, for the device");
+	watch();
+	ops->sync_single_for_cpu(td.dev, addr, 700, DMA_FROM_DEVICE);
+	expect_maintained(test, &memory, INVALIDATE, "at 0, for the CPU");
+	ops->unmap_page(td.dev, addr, 700, DMA_TO_DEVICE,
+			DMA_ATTR_SKIP_CPU_SYNC);
+	test_device_settled(test, &td, 0);
+}
+
 /*
  * Mappings whose addresses follow each other, of memory that does not: networks sync
  * what crosses from one to the next (xsk_buff_pool.c).
@@ -535,6 +577,7 @@ static void cache_mappings(struct kunit *test)
 
 #define cache_left_alone	cache_mappings
 #define cache_parts		cache_mappings
+#define cache_page_zero		cache_mappings
 #define cache_neighbours	cache_mappings
 #define cache_memory		cache_mappings
 
@@ -544,6 +587,7 @@ static struct kunit_case cache_cases[] = {
 	KUNIT_CASE_PARAM(cache_mappings, test_noncoherent_gen_params),
 	KUNIT_CASE_PARAM(cache_left_alone, test_noncoherent_gen_params),
 	KUNIT_CASE_PARAM(cache_parts, test_noncoherent_gen_params),
+	KUNIT_CASE_PARAM(cache_page_zero, test_noncoherent_gen_params),
 	KUNIT_CASE_PARAM(cache_neighbours, test_noncoherent_gen_params),
 	KUNIT_CASE_PARAM(cache_memory, test_noncoherent_gen_params),
 	{ }
