@@ -28,6 +28,9 @@
 /* More guard granules would only use up addresses. */
 #define IOMMU_DMA_GUARD_MAX	64U
 
+/* More milliseconds would only keep memory of the space. */
+#define IOMMU_DMA_QUARANTINE_MAX	10000U
+
 bool iommu_dma_forcedac __read_mostly;
 
 static int __init iommu_dma_forcedac_setup(char *str)
@@ -57,6 +60,25 @@ static int __init iommu_dma_guard_setup(char *str)
 	return 0;
 }
 early_param("iommu.dma_guard", iommu_dma_guard_setup);
+
+/* Milliseconds for which strict domains do not reuse addresses; 0: they do */
+unsigned int iommu_dma_quarantine __read_mostly;
+EXPORT_SYMBOL_IF_KUNIT(iommu_dma_quarantine);
+
+static int __init iommu_dma_quarantine_setup(char *str)
+{
+	unsigned int ms;
+	int ret = kstrtouint(str, 0, &ms);
+
+	if (ret || ms > IOMMU_DMA_QUARANTINE_MAX) {
+		pr_err("dma_quarantine=%s: not a number from 0 to %u, ignored\n",
+		       str, IOMMU_DMA_QUARANTINE_MAX);
+		return ret ?: -ERANGE;
+	}
+	iommu_dma_quarantine = ms;
+	return 0;
+}
+early_param("iommu.dma_quarantine", iommu_dma_quarantine_setup);
 
 static int cookie_create(struct iommu_domain *domain,
 			 enum iommu_dma_cookie_type type, dma_addr_t msi_base)
@@ -199,6 +221,10 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 		dev_notice(dev, "IOMMU does not support deferred flush, using strict mode\n");
 		cookie->domain->type = IOMMU_DOMAIN_DMA;
 	}
+	if (iommu_dma_quarantine && cookie->deferrable &&
+	    cookie->domain->type == IOMMU_DOMAIN_DMA)
+		iommu_dma_flush_quarantine(&cookie->flush, cookie->domain,
+					   ms_to_ktime(iommu_dma_quarantine));
 	return 0;
 }
 

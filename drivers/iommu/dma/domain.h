@@ -8,6 +8,8 @@
 struct device;
 struct iommu_domain;
 
+extern unsigned int iommu_dma_quarantine;
+
 int iommu_dma_init_domain(struct device *dev, struct iommu_domain *domain);
 
 #endif /* _IOMMU_DMA_DOMAIN_H */

@@ -42,6 +42,7 @@
 #include <linux/ktime.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/timekeeping.h>
 
 #include "../iommu-pages.h"
@@ -109,7 +110,9 @@ static void flush_arm(struct iommu_dma_flush *flush)
 	 */
 	local_irq_save(flags);
 	if (!atomic_xchg(&flush->armed, 1))
-		hrtimer_start(&flush->timer, flush->window, HRTIMER_MODE_REL);
+		hrtimer_start(&flush->timer,
+			      READ_ONCE(flush->quarantine) ?: flush->window,
+			      HRTIMER_MODE_REL);
 	local_irq_restore(flags);
 }
 
@@ -367,6 +370,10 @@ void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
 	unsigned int epoch;
 	unsigned long flags;
 
+	if (unlikely(READ_ONCE(flush->quarantine))) {
+		iommu_flush_iotlb_all(flush->domain);
+		iommu_put_pages_list(pages);
+	}
 	smp_mb(); /* [A] pairs with [B] in flush_invalidate() */
 	epoch = flush_list(READ_ONCE(flush->epoch));
 	if (!list_empty(pages)) {
@@ -433,21 +440,54 @@ void iommu_dma_flush_init(struct iommu_dma_flush *flush,
 	INIT_WORK(&flush->work, flush_worker);
 }
 
+/* From now on what is unmapped waits for the window, and so do those who wait. */
+static void flush_end_quarantine(struct iommu_dma_flush *flush)
+{
+	WRITE_ONCE(flush->quarantine, 0);
+	/* Whoever is about to start the timer has done so. */
+	synchronize_rcu();
+	atomic_set(&flush->armed, 1);
+	hrtimer_start(&flush->timer, flush->window, HRTIMER_MODE_REL);
+}
+
 /**
  * iommu_dma_flush_enable - go from strict to deferred mode
  * @flush: deferred invalidation of the domain
  * @domain: the domain whose IOTLB entries are invalidated
  *
  * May be called while mappings are being unmapped. An unmap that has begun
- * before stays strict. Invalidates once, to see whether that takes long.
+ * before stays strict, unless there was a quarantine, which ends. Invalidates
+ * once, to see whether that takes long.
  *
- * Context: Any; the caller serialises.
+ * Context: Process; may sleep. The caller serialises.
  */
 void iommu_dma_flush_enable(struct iommu_dma_flush *flush,
 			    struct iommu_domain *domain)
 {
 	flush_iotlb(flush, domain);
+	if (flush->quarantine)
+		flush_end_quarantine(flush);
 	WRITE_ONCE(flush->domain, domain);
+}
+
+/**
+ * iommu_dma_flush_quarantine - stay strict, but do not reuse addresses at once
+ * @flush: deferred invalidation of the domain
+ * @domain: as in iommu_dma_flush_enable()
+ * @quarantine: from the first unmap until all addresses of that window are
+ *	free; they are free sooner if addresses are short
+ *
+ * For finding drivers that use a mapping after they have unmapped it. Each
+ * unmap invalidates the whole domain, and then lets its range wait as in
+ * deferred mode.
+ *
+ * Context: Process; may sleep. Before any device maps.
+ */
+void iommu_dma_flush_quarantine(struct iommu_dma_flush *flush,
+				struct iommu_domain *domain, ktime_t quarantine)
+{
+	iommu_dma_flush_enable(flush, domain);
+	WRITE_ONCE(flush->quarantine, quarantine);
 }
 
 /**

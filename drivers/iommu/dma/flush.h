@@ -40,6 +40,7 @@ enum iommu_dma_flush_state {
  *	@pages_lock
  * @pages_lock: innermost lock
  * @window: from the first range that retires to the invalidation
+ * @quarantine: 0, or: each unmap invalidates, and @window is this long
  * @timer: ends the window
  * @armed: 1 from starting @timer until it expires
  * @work: does what would take @timer too long
@@ -56,6 +57,7 @@ struct iommu_dma_flush {
 	struct list_head released;
 	raw_spinlock_t pages_lock;
 	ktime_t window;
+	ktime_t quarantine;
 	struct hrtimer timer;
 	atomic_t armed;
 	struct work_struct work;
@@ -76,6 +78,8 @@ void iommu_dma_flush_init(struct iommu_dma_flush *flush,
 			  struct iova_space *space, bool expensive);
 void iommu_dma_flush_enable(struct iommu_dma_flush *flush,
 			    struct iommu_domain *domain);
+void iommu_dma_flush_quarantine(struct iommu_dma_flush *flush,
+				struct iommu_domain *domain, ktime_t quarantine);
 void iommu_dma_flush_destroy(struct iommu_dma_flush *flush);
 void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
 			    const struct iova_range *range,
@@ -84,11 +88,11 @@ bool iommu_dma_flush_reclaim(struct iommu_dma_flush *flush,
 			     struct iommu_dma_reclaim *reclaim);
 
 /**
- * iommu_dma_flush_enabled - whether the domain is in deferred mode
+ * iommu_dma_flush_enabled - whether ranges wait before they are free again
  * @flush: deferred invalidation of the domain
  *
  * Context: Any.
- * Return: true from iommu_dma_flush_enable() on.
+ * Return: true from iommu_dma_flush_enable() or iommu_dma_flush_quarantine() on.
  */
 static inline bool iommu_dma_flush_enabled(const struct iommu_dma_flush *flush)
 {

@@ -26,6 +26,7 @@
 #define queue_work(queue, work)	((work)->due = true)
 #define disable_work_sync(work)	((work)->due = false)
 #define cond_resched()		point()
+#define synchronize_rcu()	point()
 
 static void point(void);
 static void count_late(unsigned int epoch);

@@ -12,6 +12,7 @@
 #define queue_work(queue, work)			((void)xchg(&(work)->due, 1))
 #define disable_work_sync(work)			((void)xchg(&(work)->due, 0))
 #define cond_resched()				sched_yield()
+#define synchronize_rcu()			sched_yield()
 
 #include "flush_shim.h"
 #include "iova-extents.c"
@@ -225,6 +226,41 @@ static void window_test(void)
 	unmap(&range);
 	end();
 	shim_report("flush: a window");
+}
+
+/* One thread: each unmap is as strict as ever, but nobody has its addresses soon. */
+static void quarantine_test(void)
+{
+	static struct iova_range ranges[GRANULES];
+	struct iova_range range, claimed;
+	unsigned int count = 0, i;
+
+	begin();
+	iommu_dma_flush_quarantine(&flush, &domain, NSEC_PER_SEC);
+	FAIL_IF(!map(&range, 1));
+	for (i = 0; i < 100; i++) {
+		FAIL_IF(!map(&ranges[i], 3));
+		flushes = 0;
+		unmap(&ranges[i]);
+		FAIL_IF(flushes != 1 || iotlb[ranges[i].first] || pages_live);
+	}
+	for (i = 0; i < 100; i++)
+		FAIL_IF(iova_space_claim(&space, ranges[i].first, &claimed));
+	while (map(&ranges[count], 1))
+		count++;
+	FAIL_IF(count > GRANULES - 1 - 1 - 300);
+	FAIL_IF(!flush_now(&flush) || !map(&ranges[count++], 1));
+
+	/* Deferred from now on */
+	iommu_dma_flush_enable(&flush, &domain);
+	flushes = 0;
+	unmap(&range);
+	FAIL_IF(flushes || !iotlb[range.first]);
+	while (count)
+		unmap(&ranges[--count]);
+	FAIL_IF(flushes);
+	end();
+	shim_report("flush: a quarantine");
 }
 
 /*
@@ -565,6 +601,7 @@ int main(int argc, char **argv)
 
 	shim_seed *= argc > 2 ? 2 * strtoull(argv[2], NULL, 0) + 1 : 1;
 	window_test();
+	quarantine_test();
 	late_test();
 	stale_test();
 	slow_test();
