@@ -3,11 +3,13 @@
  * Memory for device and CPU at once: coherent and non-contiguous allocations.
  *
  * With an IOMMU, memory that is contiguous for the device need not be
- * physically contiguous. There are four kinds, told apart by the CPU address
+ * physically contiguous. There are five kinds, told apart by the CPU address
  * alone:
  *
  *   kind    when                          CPU address
  *   pages   may sleep; the usual case     vmalloc, with an array of pages
+ *   token   the same, without a mapping   odd: no address, but the first page
+ *           for the CPU
  *   linear  atomic or has to be           linear map
  *           contiguous, coherent device
  *   remap   has to be contiguous, device  vmalloc, without an array
@@ -201,6 +203,28 @@ static unsigned long pages_created(struct device *dev, size_t size)
  * Coherent memory.
  */
 
+#define TOKEN_BIT	1UL
+
+/*
+ * What the driver gets in place of a CPU address. The page leads to the others,
+ * and can be asked for even after it has been freed.
+ */
+static void *token_create(struct page **pages)
+{
+	set_page_private(pages[0], (unsigned long)pages);
+	return (void *)((unsigned long)pages[0] | TOKEN_BIT);
+}
+
+static bool is_token(const void *cpu_addr)
+{
+	return (unsigned long)cpu_addr & TOKEN_BIT;
+}
+
+static struct page *token_page(const void *cpu_addr)
+{
+	return (struct page *)((unsigned long)cpu_addr & ~TOKEN_BIT);
+}
+
 static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
 			 gfp_t gfp, unsigned long attrs)
 {
@@ -218,6 +242,8 @@ static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
 		return NULL;
 	*addr = sg_dma_address(sgt.sgl);
 	sg_free_table(&sgt);
+	if (attrs & DMA_ATTR_NO_KERNEL_MAPPING)
+		return token_create(pages);
 
 	cpu_addr = dma_common_pages_remap(pages, PAGE_ALIGN(size),
 					  dma_pgprot(dev, PAGE_KERNEL, attrs),
@@ -262,7 +288,7 @@ static struct page *alloc_contiguous(struct device *dev, size_t size,
 
 /**
  * struct alloc_backing - what is behind the CPU address of coherent memory
- * @pages: all pages if the memory is of the first kind, else NULL
+ * @pages: all pages if the memory is of the first two kinds, else NULL
  * @page: the first page
  */
 struct alloc_backing {
@@ -273,6 +299,8 @@ struct alloc_backing {
 /* Return NULL if the memory has been freed. Takes no lock. */
 static struct page *first_page(void *cpu_addr)
 {
+	if (is_token(cpu_addr))
+		return token_page(cpu_addr);
 	return is_vmalloc_addr(cpu_addr) ? vmalloc_to_page(cpu_addr) :
 					   virt_to_page(cpu_addr);
 }
@@ -280,11 +308,13 @@ static struct page *first_page(void *cpu_addr)
 /* Not for memory of the atomic pool that is freed, as vmalloc's locks are taken */
 static struct alloc_backing backing_of(void *cpu_addr)
 {
-	return (struct alloc_backing) {
-		.pages = is_vmalloc_addr(cpu_addr) ?
-			 dma_common_find_pages(cpu_addr) : NULL,
-		.page = first_page(cpu_addr),
-	};
+	struct alloc_backing b = { .page = first_page(cpu_addr) };
+
+	if (is_token(cpu_addr))
+		b.pages = (struct page **)page_private(b.page);
+	else if (is_vmalloc_addr(cpu_addr))
+		b.pages = dma_common_find_pages(cpu_addr);
+	return b;
 }
 
 /* Free memory of any kind, which has been unmapped. */
@@ -296,7 +326,9 @@ static void memory_free(struct device *dev, size_t size, void *cpu_addr)
 	    dma_free_from_pool(dev, cpu_addr, PAGE_ALIGN(size)))
 		return;
 	b = backing_of(cpu_addr);
-	if (is_vmalloc_addr(cpu_addr))
+	if (is_token(cpu_addr))
+		set_page_private(b.page, 0);
+	else if (is_vmalloc_addr(cpu_addr))
 		dma_common_free_remap(cpu_addr, PAGE_ALIGN(size));
 	if (b.pages)
 		pages_free(b.pages, pages_created(dev, size));
@@ -313,7 +345,9 @@ static void memory_free(struct device *dev, size_t size, void *cpu_addr)
  * @attrs: DMA_ATTR_*
  *
  * Context: As @gfp says.
- * Return: the CPU address of zeroed memory, or NULL.
+ * Return: the CPU address of zeroed memory, or NULL. With
+ * DMA_ATTR_NO_KERNEL_MAPPING something that is no address and means this memory
+ * in other calls.
  */
 void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
 		      gfp_t gfp, unsigned long attrs)
