@@ -48,32 +48,44 @@ struct addr_limit {
 
 /*
  * Devices and their drivers have come to rely on buffers that cross no multiple
- * of their size rounded up to a power of two. This is how large such a buffer is
- * at most.
+ * of their size rounded up to a power of two. Up to this size all are aligned so.
  */
 #define IOMMU_DMA_NATURAL_MAX	SZ_64K
 
+/* No device has pages that are larger, so no alignment above is worth anything. */
+#define IOMMU_DMA_ALIGN_MAX	SZ_1G
+
 /*
- * A larger page than this sets the alignment only if that wastes no more than a
- * sixteenth of the size.
+ * A larger page than this sets the alignment only if that wastes little.
  */
 #define IOMMU_DMA_PAGE_FREELY	SZ_2M
 
-/* Large pages need aligned addresses. Return: that page which is worth it. */
-static noinline u64 large_page_align(const struct iommu_dma_cookie *cookie,
-				     u64 size)
+static bool wastes_little(u64 size, u64 align)
 {
-	unsigned long sizes = cookie->domain->pgsize_bitmap;
-	u64 page;
+	return ALIGN(size, align) - size <= size / 16;
+}
 
+/*
+ * Pages of the IOMMU, and of devices that have some, need aligned addresses.
+ * Return: the alignment that is worth it.
+ */
+static noinline u64 large_align(const struct iommu_dma_cookie *cookie,
+				u64 size)
+{
+	u64 guard = (u64)cookie->guard << cookie->granule_shift;
+	u64 align = roundup_pow_of_two(min_t(u64, size, IOMMU_DMA_ALIGN_MAX));
+	unsigned long sizes = cookie->domain->pgsize_bitmap;
+
+	if (wastes_little(size + guard, align))
+		return align;
 	if (size < ULONG_MAX)
 		sizes &= GENMASK(__fls(size), 0);
 	do {
-		page = BIT(__fls(sizes));
-		sizes ^= page;
-	} while (page > IOMMU_DMA_PAGE_FREELY && sizes &&
-		 ALIGN(size, page) - size > size / 16);
-	return page;
+		align = BIT(__fls(sizes));
+		sizes ^= align;
+	} while (align > IOMMU_DMA_PAGE_FREELY && sizes &&
+		 !wastes_little(size, align));
+	return max_t(u64, align, IOMMU_DMA_NATURAL_MAX);
 }
 
 /* The alignment to try first */
@@ -81,12 +93,9 @@ static __always_inline u64
 preferred_align(const struct iommu_dma_cookie *cookie,
 		const struct iommu_dma_iova_req *req)
 {
-	u64 size = min_t(u64, req->size, IOMMU_DMA_NATURAL_MAX);
-	u64 align = max_t(u64, req->align, roundup_pow_of_two(size));
-
-	if (likely(req->size < cookie->larger_page))
-		return align;
-	return max(align, large_page_align(cookie, req->size));
+	if (likely(req->size <= IOMMU_DMA_NATURAL_MAX))
+		return max_t(u64, req->align, roundup_pow_of_two(req->size));
+	return max(req->align, large_align(cookie, req->size));
 }
 
 static __always_inline bool try_limit(struct iommu_dma_cookie *cookie,
