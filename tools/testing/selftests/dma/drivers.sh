@@ -1,0 +1,86 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Drivers of the base that ask for less usual things: masks of 32 bits, buffers that
+# must not cross 64 KiB, tables of their own in coherent memory. What they write is
+# read back, or compared with what the host has.
+. "$(dirname "$0")/lib.sh"
+
+need_root
+command -v fio > /dev/null || skip_all "fio is not installed"
+[ -n "$DMA_TEST_DISKS" ] || skip_all "DMA_TEST_DISKS names no disk to write to"
+SECONDS_OF_TRAFFIC=${DMA_TEST_SECONDS:-60}
+
+# first_of DRIVER: the first PCI device of that driver
+first_of() {
+	for bdf in /sys/bus/pci/drivers/"$1"/*:*; do
+		[ -e "$bdf" ] || continue
+		echo "${bdf##*/}"
+		return 0
+	done
+	return 1
+}
+
+# disk_io DISK SIZE: any sizes and offsets, verified
+disk_io() {
+	timeout 250 fio --output="$TMP/fio" --name=odd --filename="/dev/$1" \
+		--direct=1 --ioengine=libaio --iodepth=8 --rw=randwrite \
+		--bsrange=512-256k --size="$2" --iomem_align=512 \
+		--verify=crc32c --verify_fatal=1 --verify_dump=0 --thread
+	code=$?
+	[ $code = 0 ] || cat "$TMP/fio"
+	return $code
+}
+
+# disk_tests DRIVER WHAT SIZE
+disk_tests() {
+	bdf=$(first_of "$1") && disk=$(disk_behind "$bdf") && may_write "$disk" || {
+		skip "$1: $2" "no disk behind it that may be overwritten"
+		return
+	}
+	try "$1: $2" disk_io "$disk" "$3"
+}
+
+# Buffers of a page and a bit, as for frames of up to 4000 bytes
+large_frames() {
+	ip link set "$1" down && ip link set "$1" mtu 4000
+}
+
+# Both ways at once, until the time is over
+traffic() {
+	end=$(($(date +%s) + SECONDS_OF_TRAFFIC)) rounds=0
+	while [ "$(date +%s)" -lt $end ]; do
+		send_file "$1" > "$TMP/sent" 2>&1 &
+		fetch_file "$1" || return 1
+		wait $! || { cat "$TMP/sent"; return 1; }
+		rounds=$((rounds + 1))
+	done
+	echo "$rounds rounds"
+	[ $rounds -gt 0 ]
+}
+
+# What the driver says of a buffer that it cannot use
+no_buffer_refused() {
+	! dmesg | grep "align check failed"
+}
+
+ktap_print_header
+ktap_set_plan 8
+disk_tests megaraid_sas "a disk of a RAID controller" 8M
+disk_tests sdhci-pci "a memory card" 4M
+disk_tests ehci-pci "a USB 2 disk" 4M
+disk_tests uhci_hcd "a USB 1 disk" 512k
+iface=$(net_of_driver e1000)
+if [ -n "$iface" ]; then
+	try "e1000: buffers of more than a page" large_frames "$iface"
+	try "e1000: receive a file" fetch_file "$iface"
+	try "e1000: both ways, for a while" traffic "$iface"
+	try "e1000: each buffer could be used" no_buffer_refused
+	net_down "$iface"
+else
+	for what in "buffers of more than a page" "receive a file" \
+		"both ways, for a while" "each buffer could be used"; do
+		skip "e1000: $what" "no e1000 card"
+	done
+fi
+finish
