@@ -2,7 +2,7 @@
 # make help lists what there is.
 
 .PHONY: help run check check-all check-64k check-kasan check-kcsan check-kmsan \
-	check-rt check-user mutations coverage soak bench bench-guard bench-record bench-readme \
+	check-rt check-user mutations coverage soak bench bench-guard bench-compat bench-record bench-readme \
 	lint builds install-tree clean distclean
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo '  make check-KIND               on kernels with pages of 64 KiB (64k), KASAN, KCSAN, KMSAN, PREEMPT_RT (rt)'
 	@echo '  make bench CASE=addresses     count what the layer costs, beside the base; also CASE=lists, CASE=allin; see lab/bench --help'
 	@echo '  make bench-guard              has anything become dearer by more than 2 % than what is recorded? bench-record records anew'
+	@echo '  make bench-compat             is anybody served worse than by the base, in what drivers rely on?'
 	@echo '  make bench-readme             measure CASE=allin, and show it in README.md, with a picture'
 	@echo '  make check-user               the tests that need no kernel built, in three minutes; a part of make check'
 	@echo '  make mutations                break the layer in ways that are listed, see a test notice each'
@@ -55,6 +56,9 @@ bench:
 
 bench-guard:
 	@lab/guard
+
+bench-compat:
+	@lab/bench --case compat --judge
 
 bench-record:
 	@lab/guard --record
