@@ -221,10 +221,13 @@ static int space_init(struct device *dev, struct iommu_dma_cookie *cookie)
 		dev_notice(dev, "IOMMU does not support deferred flush, using strict mode\n");
 		cookie->domain->type = IOMMU_DOMAIN_DMA;
 	}
-	if (iommu_dma_quarantine && cookie->deferrable &&
-	    cookie->domain->type == IOMMU_DOMAIN_DMA)
+	if (!iommu_dma_quarantine || cookie->domain->type != IOMMU_DOMAIN_DMA)
+		return 0;
+	if (cookie->deferrable)
 		iommu_dma_flush_quarantine(&cookie->flush, cookie->domain,
 					   ms_to_ktime(iommu_dma_quarantine));
+	else
+		dev_notice(dev, "IOMMU does not support deferred flush, so addresses are reused at once\n");
 	return 0;
 }
 

@@ -93,27 +93,31 @@ static void flush_queue_work(struct iommu_dma_flush *flush)
 	queue_work(flush_wq ?: system_unbound_wq, &flush->work);
 }
 
-static void flush_arm(struct iommu_dma_flush *flush)
+/*
+ * Unmaps skip arming once @armed is set, so interrupts stay off until the timer
+ * has started.
+ */
+static void flush_start_timer(struct iommu_dma_flush *flush, bool again)
 {
 	unsigned long flags;
 
+	local_irq_save(flags);
+	if (!atomic_xchg(&flush->armed, 1) || again)
+		hrtimer_start(&flush->timer,
+			      READ_ONCE(flush->quarantine) ?: flush->window,
+			      HRTIMER_MODE_REL);
+	local_irq_restore(flags);
+}
+
+static void flush_arm(struct iommu_dma_flush *flush)
+{
 	/*
 	 * [C] pairs with [D] in flush_timer(): a CPU that has retired into the
 	 * new epoch sees that the timer is no longer armed for it.
 	 */
 	smp_rmb();
-	if (atomic_read(&flush->armed))
-		return;
-	/*
-	 * Unmaps skip arming once @armed is set, so interrupts stay off until
-	 * the timer has started.
-	 */
-	local_irq_save(flags);
-	if (!atomic_xchg(&flush->armed, 1))
-		hrtimer_start(&flush->timer,
-			      READ_ONCE(flush->quarantine) ?: flush->window,
-			      HRTIMER_MODE_REL);
-	local_irq_restore(flags);
+	if (!atomic_read(&flush->armed))
+		flush_start_timer(flush, false);
 }
 
 /* Where the ranges and pages of an epoch wait */
@@ -370,7 +374,7 @@ void iommu_dma_flush_retire(struct iommu_dma_flush *flush,
 	unsigned int epoch;
 	unsigned long flags;
 
-	if (unlikely(READ_ONCE(flush->quarantine))) {
+	if (unlikely(iommu_dma_flush_quarantined(flush))) {
 		iommu_flush_iotlb_all(flush->domain);
 		iommu_put_pages_list(pages);
 	}
@@ -440,14 +444,15 @@ void iommu_dma_flush_init(struct iommu_dma_flush *flush,
 	INIT_WORK(&flush->work, flush_worker);
 }
 
-/* From now on what is unmapped waits for the window, and so do those who wait. */
+/* Unmaps invalidate until it is certain that the timer comes within the window. */
 static void flush_end_quarantine(struct iommu_dma_flush *flush)
 {
 	WRITE_ONCE(flush->quarantine, 0);
-	/* Whoever is about to start the timer has done so. */
+	/* Whoever was about to start the timer has done so. */
 	synchronize_rcu();
-	atomic_set(&flush->armed, 1);
-	hrtimer_start(&flush->timer, flush->window, HRTIMER_MODE_REL);
+	flush_start_timer(flush, true);
+	/* Who sees this, and is not going to invalidate, has the timer. */
+	smp_store_release(&flush->at_once, false);
 }
 
 /**
@@ -465,7 +470,7 @@ void iommu_dma_flush_enable(struct iommu_dma_flush *flush,
 			    struct iommu_domain *domain)
 {
 	flush_iotlb(flush, domain);
-	if (flush->quarantine)
+	if (flush->at_once)
 		flush_end_quarantine(flush);
 	WRITE_ONCE(flush->domain, domain);
 }
@@ -481,13 +486,15 @@ void iommu_dma_flush_enable(struct iommu_dma_flush *flush,
  * unmap invalidates the whole domain, and then lets its range wait as in
  * deferred mode.
  *
- * Context: Process; may sleep. Before any device maps.
+ * Context: Any; before any device maps.
  */
 void iommu_dma_flush_quarantine(struct iommu_dma_flush *flush,
 				struct iommu_domain *domain, ktime_t quarantine)
 {
-	iommu_dma_flush_enable(flush, domain);
-	WRITE_ONCE(flush->quarantine, quarantine);
+	flush_iotlb(flush, domain);
+	flush->quarantine = quarantine;
+	flush->at_once = true;
+	WRITE_ONCE(flush->domain, domain);
 }
 
 /**

@@ -40,7 +40,8 @@ enum iommu_dma_flush_state {
  *	@pages_lock
  * @pages_lock: innermost lock
  * @window: from the first range that retires to the invalidation
- * @quarantine: 0, or: each unmap invalidates, and @window is this long
+ * @quarantine: 0, or the length of the window in its place
+ * @at_once: each unmap invalidates, as there is a quarantine
  * @timer: ends the window
  * @armed: 1 from starting @timer until it expires
  * @work: does what would take @timer too long
@@ -58,6 +59,7 @@ struct iommu_dma_flush {
 	raw_spinlock_t pages_lock;
 	ktime_t window;
 	ktime_t quarantine;
+	bool at_once;
 	struct hrtimer timer;
 	atomic_t armed;
 	struct work_struct work;
@@ -98,6 +100,13 @@ static inline bool iommu_dma_flush_enabled(const struct iommu_dma_flush *flush)
 {
 	/* All other fields were set up before any device could map. */
 	return READ_ONCE(flush->domain);
+}
+
+/* Whether ranges wait though the domain is strict */
+static inline bool
+iommu_dma_flush_quarantined(const struct iommu_dma_flush *flush)
+{
+	return READ_ONCE(flush->at_once);
 }
 
 #endif /* _IOMMU_DMA_FLUSH_H */

@@ -26,7 +26,6 @@
 #define queue_work(queue, work)	((work)->due = true)
 #define disable_work_sync(work)	((work)->due = false)
 #define cond_resched()		point()
-#define synchronize_rcu()	point()
 
 static void point(void);
 static void count_late(unsigned int epoch);
@@ -35,6 +34,8 @@ static void count_late(unsigned int epoch);
 #undef smp_mb
 #undef smp_rmb
 #undef READ_ONCE
+#undef synchronize_rcu
+#define synchronize_rcu()		point()
 #define READ_ONCE(x)			({ typeof(x) x_ = (x); point(); x_; })
 #define smp_mb()			point()
 #define smp_rmb()			point()
