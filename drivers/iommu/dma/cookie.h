@@ -92,28 +92,14 @@ cookie_granule_offset(const struct iommu_dma_cookie *cookie, u64 addr)
 }
 
 /*
- * Where in memory the IOMMU translates @addr to. For nothing it says 0, where
- * there may be memory, too: so it is asked about the last byte of the granule.
+ * Where in memory the IOMMU translates @addr to. It says 0 for nothing, and for
+ * memory at 0, which has a next byte.
  */
 static inline bool cookie_translate(const struct iommu_dma_cookie *cookie,
 				    u64 addr, phys_addr_t *phys)
 {
-	size_t rest = cookie_granule(cookie) - 1 -
-		      cookie_granule_offset(cookie, addr);
-
-	*phys = iommu_iova_to_phys(cookie->domain, addr + rest);
-	if (!*phys)
-		return false;
-	*phys -= rest;
-	return true;
-}
-
-static inline bool cookie_translates(const struct iommu_dma_cookie *cookie,
-				     u64 addr)
-{
-	phys_addr_t unused;
-
-	return cookie_translate(cookie, addr, &unused);
+	*phys = iommu_iova_to_phys(cookie->domain, addr);
+	return *phys || iommu_iova_to_phys(cookie->domain, addr + 1);
 }
 
 /**

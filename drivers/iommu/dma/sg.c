@@ -683,7 +683,8 @@ static bool segments_as_laid_out(struct device *dev,
 			if (sg_dma_address(segment) != start + place.start)
 				return false;
 			if (end && place.start >= end + layout.granule &&
-			    cookie_translates(unmap->cookie, start + end))
+			    iommu_iova_to_phys(unmap->cookie->domain,
+					       start + end))
 				return false;
 		}
 		len = sg->length;

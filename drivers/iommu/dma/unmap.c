@@ -33,7 +33,7 @@
 u64 iommu_dma_next_mapped(const struct iommu_dma_cookie *cookie, u64 addr,
 			  u64 end)
 {
-	while (addr < end && !cookie_translates(cookie, addr))
+	while (addr < end && !iommu_iova_to_phys(cookie->domain, addr))
 		addr += cookie_granule(cookie);
 	return addr;
 }
@@ -41,7 +41,7 @@ u64 iommu_dma_next_mapped(const struct iommu_dma_cookie *cookie, u64 addr,
 static u64 next_unmapped(const struct iommu_dma_cookie *cookie, u64 addr,
 			 u64 end)
 {
-	while (addr < end && cookie_translates(cookie, addr))
+	while (addr < end && iommu_iova_to_phys(cookie->domain, addr))
 		addr += cookie_granule(cookie);
 	return addr;
 }
@@ -66,7 +66,7 @@ int iommu_dma_unmap_claim_slow(struct device *dev,
 
 	/* If the mapping begins before @addr, then @addr is mapped. */
 	if (min_align <= cookie_granule(unmap->cookie) ||
-	    !cookie_translates(unmap->cookie, addr) ||
+	    !iommu_iova_to_phys(unmap->cookie->domain, addr) ||
 	    !iommu_dma_claim_iova(unmap->cookie, ALIGN_DOWN(addr, min_align),
 				  size, &unmap->range))
 		goto none;
@@ -265,10 +265,9 @@ int __iommu_dma_unmap(struct device *dev, dma_addr_t addr, size_t size)
 static bool maps_page(const struct iommu_dma_cookie *cookie, dma_addr_t addr,
 		      struct page *page)
 {
-	phys_addr_t phys;
+	phys_addr_t phys = iommu_iova_to_phys(cookie->domain, addr);
 
-	return cookie_translate(cookie, addr, &phys) &&
-	       !((phys ^ page_to_phys(page)) & GENMASK_ULL(39, 0));
+	return !((phys ^ page_to_phys(page)) & GENMASK_ULL(39, 0));
 }
 
 /**
