@@ -358,7 +358,8 @@ size_t iommu_dma_max_mapping_size(struct device *dev)
 	 * Addresses below the minimum alignment are never used, nor are guards
 	 * mapped.
 	 */
-	unused = max_t(u64, iommu_dma_min_align(dev, cookie), PAGE_SIZE) +
+	unused = max3((u64)cookie->domain->geometry.aperture_start,
+		      iommu_dma_min_align(dev, cookie), (u64)PAGE_SIZE) +
 		 (u64)cookie->guard * cookie_granule(cookie);
 	return limit + 1 > unused ? limit + 1 - unused : 0;
 }

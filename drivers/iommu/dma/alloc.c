@@ -8,8 +8,8 @@
  *
  *   kind    when                          CPU address
  *   pages   may sleep; the usual case     vmalloc, with an array of pages
- *   token   the same, without a mapping   odd: no address, but the first page
- *           for the CPU
+ *   token   the same, without a mapping   odd: no address, but the number of
+ *           for the CPU                   the first page
  *   linear  atomic or has to be           linear map
  *           contiguous, coherent device
  *   remap   has to be contiguous, device  vmalloc, without an array
@@ -25,6 +25,7 @@
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#include <linux/xarray.h>
 
 #include "map.h"
 #include "unmap.h"
@@ -203,26 +204,48 @@ static unsigned long pages_created(struct device *dev, size_t size)
  * Coherent memory.
  */
 
-#define TOKEN_BIT	1UL
-
 /*
- * What the driver gets in place of a CPU address. The page leads to the others,
- * and can be asked for even after it has been freed.
+ * All memory without a CPU address: its array of pages, by the number of the
+ * first. So a token can be asked for even after the memory has been freed.
  */
-static void *token_create(struct page **pages)
+static DEFINE_XARRAY(tokens);
+
+/* What the driver gets in place of a CPU address; NULL if memory is short */
+static void *token_create(struct page **pages, gfp_t gfp)
 {
-	set_page_private(pages[0], (unsigned long)pages);
-	return (void *)((unsigned long)pages[0] | TOKEN_BIT);
+	unsigned long pfn = page_to_pfn(pages[0]);
+
+	if (xa_err(xa_store(&tokens, pfn, pages, gfp)))
+		return NULL;
+	return (void *)(pfn << 1 | 1);
 }
 
 static bool is_token(const void *cpu_addr)
 {
-	return (unsigned long)cpu_addr & TOKEN_BIT;
+	return (unsigned long)cpu_addr & 1;
 }
 
-static struct page *token_page(const void *cpu_addr)
+/* Return NULL if the memory has been freed. */
+static struct page **token_pages(const void *token)
 {
-	return (struct page *)((unsigned long)cpu_addr & ~TOKEN_BIT);
+	return xa_load(&tokens, (unsigned long)token >> 1);
+}
+
+static void token_free(const void *token)
+{
+	xa_erase(&tokens, (unsigned long)token >> 1);
+}
+
+static __always_inline void *pages_for_cpu(struct device *dev,
+					   struct page **pages, size_t size,
+					   gfp_t gfp, unsigned long attrs)
+{
+	if (attrs & DMA_ATTR_NO_KERNEL_MAPPING)
+		return token_create(pages, gfp & ~(IOMMU_DMA_ZONE_GFP |
+						   __GFP_ZERO));
+	return dma_common_pages_remap(pages, PAGE_ALIGN(size),
+				      dma_pgprot(dev, PAGE_KERNEL, attrs),
+				      __builtin_return_address(0));
 }
 
 static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
@@ -242,12 +265,8 @@ static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
 		return NULL;
 	*addr = sg_dma_address(sgt.sgl);
 	sg_free_table(&sgt);
-	if (attrs & DMA_ATTR_NO_KERNEL_MAPPING)
-		return token_create(pages);
 
-	cpu_addr = dma_common_pages_remap(pages, PAGE_ALIGN(size),
-					  dma_pgprot(dev, PAGE_KERNEL, attrs),
-					  __builtin_return_address(0));
+	cpu_addr = pages_for_cpu(dev, pages, size, gfp, attrs);
 	if (!cpu_addr && !__iommu_dma_unmap(dev, *addr, size))
 		pages_free(pages, pages_created(dev, size));
 	return cpu_addr;
@@ -299,8 +318,12 @@ struct alloc_backing {
 /* Return NULL if the memory has been freed. Takes no lock. */
 static struct page *first_page(void *cpu_addr)
 {
-	if (is_token(cpu_addr))
-		return token_page(cpu_addr);
+	struct page **pages;
+
+	if (is_token(cpu_addr)) {
+		pages = token_pages(cpu_addr);
+		return pages ? pages[0] : NULL;
+	}
 	return is_vmalloc_addr(cpu_addr) ? vmalloc_to_page(cpu_addr) :
 					   virt_to_page(cpu_addr);
 }
@@ -311,7 +334,7 @@ static struct alloc_backing backing_of(void *cpu_addr)
 	struct alloc_backing b = { .page = first_page(cpu_addr) };
 
 	if (is_token(cpu_addr))
-		b.pages = (struct page **)page_private(b.page);
+		b.pages = token_pages(cpu_addr);
 	else if (is_vmalloc_addr(cpu_addr))
 		b.pages = dma_common_find_pages(cpu_addr);
 	return b;
@@ -327,7 +350,7 @@ static void memory_free(struct device *dev, size_t size, void *cpu_addr)
 		return;
 	b = backing_of(cpu_addr);
 	if (is_token(cpu_addr))
-		set_page_private(b.page, 0);
+		token_free(cpu_addr);
 	else if (is_vmalloc_addr(cpu_addr))
 		dma_common_free_remap(cpu_addr, PAGE_ALIGN(size));
 	if (b.pages)
