@@ -55,37 +55,30 @@ struct addr_limit {
 /* No device has pages that are larger, so no alignment above is worth anything. */
 #define IOMMU_DMA_ALIGN_MAX	SZ_1G
 
-/*
- * A larger page than this sets the alignment only if that wastes little.
- */
+/* An IOMMU page of up to this size sets the alignment, whatever that wastes. */
 #define IOMMU_DMA_PAGE_FREELY	SZ_2M
 
-static bool wastes_little(u64 size, u64 align)
-{
-	return ALIGN(size, align) - size <= size / 16;
-}
-
 /*
- * Pages of the IOMMU, and of devices that have some, need aligned addresses.
- * Return: the alignment that is worth it.
+ * Pages of the IOMMU, and those that devices have, need aligned addresses. Return:
+ * the largest alignment that wastes no more than a sixteenth. Chunks tell of words
+ * that are free, and not of what is aligned to more than one.
  */
 static noinline u64 large_align(const struct iommu_dma_cookie *cookie,
 				u64 size)
 {
-	u64 guard = (u64)cookie->guard << cookie->granule_shift;
-	u64 align = roundup_pow_of_two(min_t(u64, size, IOMMU_DMA_ALIGN_MAX));
-	unsigned long sizes = cookie->domain->pgsize_bitmap;
+	unsigned long pages = cookie->domain->pgsize_bitmap, most, align;
+	unsigned int shift = cookie->granule_shift;
+	u64 whole = size + ((u64)cookie->guard << shift);
 
-	if (wastes_little(size + guard, align))
-		return align;
-	if (size < ULONG_MAX)
-		sizes &= GENMASK(__fls(size), 0);
-	do {
-		align = BIT(__fls(sizes));
-		sizes ^= align;
-	} while (align > IOMMU_DMA_PAGE_FREELY && sizes &&
-		 !wastes_little(size, align));
-	return max_t(u64, align, IOMMU_DMA_NATURAL_MAX);
+	most = whole >> shift <= IOVA_SMALL_MAX ? (unsigned long)IOVA_WORD << shift :
+						  IOMMU_DMA_ALIGN_MAX;
+	most = min_t(u64, most, size);
+	pages &= GENMASK(__fls(min_t(u64, most, IOMMU_DMA_PAGE_FREELY)), 0);
+	align = roundup_pow_of_two(most);
+	while (align > IOMMU_DMA_NATURAL_MAX &&
+	       ALIGN(whole, align) - whole > whole / 16)
+		align >>= 1;
+	return max(align, BIT(__fls(pages | 1)));
 }
 
 /* The alignment to try first */
@@ -131,7 +124,8 @@ static bool try_limit_slow(struct iommu_dma_cookie *cookie,
 			   struct addr_limit limit, struct iova_range *range)
 {
 	u64 align = preferred_align(cookie, req);
-	bool more = !limit.soft;
+	/* A quarantine is not to make addresses higher than they would be. */
+	bool more = !limit.soft || iommu_dma_flush_quarantined(&cookie->flush);
 	struct iommu_dma_reclaim reclaim = {};
 
 	limit.quick = true;
@@ -349,9 +343,10 @@ int iommu_dma_map_failed(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 			break;
 		first = ALIGN((u64)addr, page);
 		last = ALIGN_DOWN(end, page);
-		if ((first < end && cookie_translates(cookie, first)) ||
+		if ((first < end &&
+		     iommu_iova_to_phys(cookie->domain, first)) ||
 		    (last > addr && last < end &&
-		     cookie_translates(cookie, last)))
+		     iommu_iova_to_phys(cookie->domain, last)))
 			return -EBUSY;
 	}
 	return error;

@@ -502,23 +502,35 @@ static void aligned_undo(struct memory *memory, enum aligned_kind kind,
 	}
 }
 
+/* What can be relied on, where there is room */
+static u64 aligned_to(const struct memory *memory, enum aligned_kind kind,
+		      size_t size)
+{
+	size_t granule = memory->td.granule;
+	size_t whole = size + test_guard * granule;
+	u64 align = roundup_pow_of_two(size);
+
+	if (kind >= ALIGNED_ALLOC)
+		return PAGE_SIZE << get_order(size);
+	/* Chunks do not tell of what is aligned to more than a word. */
+	if (whole <= 128 * granule)
+		align = min_t(u64, align, 64 * granule);
+	/* Above 64 KiB only where no more than a sixteenth is lost */
+	if (ALIGN(whole, align) - whole <= whole / 16)
+		return align;
+	return max(min_t(u64, align, SZ_64K), size < PAGE_SIZE ? 1 : PAGE_SIZE);
+}
+
 static void aligned_run(struct memory *memory, enum aligned_kind kind,
 			size_t size)
 {
 	struct kunit *test = memory->test;
 	struct aligned *a = kunit_kcalloc(test, ALIGNED, sizeof(*a),
 					  GFP_KERNEL);
-	size_t whole = size + test_guard * memory->td.granule;
-	u64 align = roundup_pow_of_two(size);
+	u64 align = aligned_to(memory, kind, size);
 	unsigned int i, n;
 
 	KUNIT_ASSERT_NOT_NULL(test, a);
-	if (kind >= ALIGNED_ALLOC)
-		align = PAGE_SIZE << get_order(size);
-	/* Above, where no more than a sixteenth is lost */
-	else if (ALIGN(whole, align) - whole > whole / 16)
-		align = max(min_t(u64, align, SZ_64K),
-			    size < PAGE_SIZE ? 1 : PAGE_SIZE);
 	for (n = 0; n < ALIGNED; n++) {
 		if (aligned_make(memory, kind, size, &a[n]) ==
 		    DMA_MAPPING_ERROR)
