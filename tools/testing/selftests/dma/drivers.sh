@@ -76,26 +76,25 @@ group_of() {
 
 # A device that reaches 28 bits, and one that reaches all, share their addresses.
 narrow_and_wide() {
-	echo "groups: $(group_of "$1") and $(group_of "$2")"
-	[ "$(group_of "$1")" = "$(group_of "$2")" ] || return 1
-	io_start "$3" || return 1
+	io_start "$1" || return 1
 	for round in 1 2 3; do
 		op "$edu" list 64 && op "$edu" churn 2 4 && io_runs ||
 			{ echo "round $round"; io_stop; return 1; }
 	done
 	io_stop
-	quick_io "$3"
+	quick_io "$1"
 }
 
 one_group() {
 	what="28 and 64 bits in one group"
 	raid=$(first_of megaraid_sas) && disk=$(disk_behind "$raid") &&
-		bdf=$(edu_device) && load_module dma_edu || {
-		skip "$what" "no edu device, or no RAID controller"
+		bdf=$(edu_device) && [ "$(group_of "$bdf")" = "$(group_of "$raid")" ] &&
+		load_module dma_edu || {
+		skip "$what" "no edu device in the group of a RAID controller"
 		return
 	}
 	edu=/sys/kernel/debug/dma_edu/$bdf
-	try "$what" narrow_and_wide "$bdf" "$raid" "$disk"
+	try "$what" narrow_and_wide "$disk"
 	rmmod dma_edu
 }
 
