@@ -346,6 +346,7 @@ size_t iommu_dma_opt_mapping_size(void)
 size_t iommu_dma_max_mapping_size(struct device *dev)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
+	u64 align = max_t(u64, iommu_dma_min_align(dev, cookie), PAGE_SIZE);
 	u64 limit = iommu_dma_limit(dev, cookie, dma_get_mask(dev)), unused;
 
 	/*
@@ -358,8 +359,8 @@ size_t iommu_dma_max_mapping_size(struct device *dev)
 	 * Addresses below the minimum alignment are never used, nor are guards
 	 * mapped.
 	 */
-	unused = max3((u64)cookie->domain->geometry.aperture_start,
-		      iommu_dma_min_align(dev, cookie), (u64)PAGE_SIZE) +
+	unused = ALIGN((u64)cookie->domain->geometry.aperture_start, align);
+	unused = max(unused, align) +
 		 (u64)cookie->guard * cookie_granule(cookie);
 	return limit + 1 > unused ? limit + 1 - unused : 0;
 }

@@ -428,7 +428,8 @@ void iommu_dma_free(struct device *dev, size_t size, void *cpu_addr,
  * @attrs: as for iommu_dma_alloc()
  *
  * Context: Process; may sleep.
- * Return: 0; -ENXIO if @vma is not within the memory; or the error of mm.
+ * Return: 0; -ENXIO if @vma is not within the memory, or that has been freed; or
+ * the error of mm.
  */
 int iommu_dma_mmap(struct device *dev, struct vm_area_struct *vma,
 		   void *cpu_addr, dma_addr_t dma_addr, size_t size,
@@ -445,6 +446,8 @@ int iommu_dma_mmap(struct device *dev, struct vm_area_struct *vma,
 		return -ENXIO;
 
 	b = backing_of(cpu_addr);
+	if (!b.page)
+		return -ENXIO;
 	if (b.pages)
 		return vm_map_pages(vma, b.pages, count);
 	return remap_pfn_range(vma, vma->vm_start,
@@ -462,7 +465,7 @@ int iommu_dma_mmap(struct device *dev, struct vm_area_struct *vma,
  * @attrs: as for iommu_dma_alloc()
  *
  * Context: Process; may sleep.
- * Return: 0 or -ENOMEM.
+ * Return: 0; -ENXIO if the memory has been freed; -ENOMEM.
  */
 int iommu_dma_get_sgtable(struct device *dev, struct sg_table *sgt,
 			  void *cpu_addr, dma_addr_t dma_addr, size_t size,
@@ -475,6 +478,8 @@ int iommu_dma_get_sgtable(struct device *dev, struct sg_table *sgt,
 		return sg_alloc_table_from_pages(sgt, b.pages,
 						 PFN_UP(size), 0, size,
 						 GFP_KERNEL);
+	if (!b.page)
+		return -ENXIO;
 	ret = sg_alloc_table(sgt, 1, GFP_KERNEL);
 	if (!ret)
 		sg_set_page(sgt->sgl, b.page, PAGE_ALIGN(size), 0);

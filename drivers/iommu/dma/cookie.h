@@ -93,13 +93,13 @@ cookie_granule_offset(const struct iommu_dma_cookie *cookie, u64 addr)
 
 /*
  * Where in memory the IOMMU translates @addr to. It says 0 for nothing, and for
- * memory at 0, which has a next byte.
+ * the byte at 0, which has another next to it.
  */
 static inline bool cookie_translate(const struct iommu_dma_cookie *cookie,
 				    u64 addr, phys_addr_t *phys)
 {
 	*phys = iommu_iova_to_phys(cookie->domain, addr);
-	return *phys || iommu_iova_to_phys(cookie->domain, addr + 1);
+	return *phys || iommu_iova_to_phys(cookie->domain, addr | 1);
 }
 
 /**

@@ -25,8 +25,8 @@ enum iommu_dma_flush_state {
 
 /**
  * struct iommu_dma_flush - deferred invalidation of one domain
- * @domain: domain whose IOTLB entries are invalidated; NULL while it is strict;
- *	set once, by iommu_dma_flush_enable()
+ * @domain: domain whose IOTLB entries are invalidated; NULL while it is strict
+ *	without a quarantine
  * @space: where ranges wait for a flush
  * @lock: serialises switching and recycling; protects @state, and is taken to
  *	write @epoch. Not raw, as recycling may free chunks

@@ -451,6 +451,8 @@ static void no_kernel_mapping(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, others[n - 1], addr);
 	ops->free(td.dev, size, token, addr, attrs);
 	KUNIT_EXPECT_TRUE(test, mock_iommu_lookup(td.dev, addr, &phys, &prot));
+	KUNIT_EXPECT_EQ(test, -ENXIO, ops->get_sgtable(td.dev, &sgt, token, addr,
+						       size, attrs));
 	while (n--)
 		ops->unmap_page(td.dev, others[n], PAGE_SIZE, DMA_TO_DEVICE, 0);
 	KUNIT_EXPECT_EQ(test, 1, page_ref_count(page));

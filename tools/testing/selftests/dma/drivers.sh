@@ -76,7 +76,7 @@ group_of() {
 
 # A device that reaches 28 bits, and one that reaches all, share their addresses.
 narrow_and_wide() {
-	io_start "$1" || return 1
+	io_start "$1" || { io_stop; return 1; }
 	for round in 1 2 3; do
 		op "$edu" list 64 && op "$edu" churn 2 4 && io_runs ||
 			{ echo "round $round"; io_stop; return 1; }
