@@ -43,21 +43,29 @@ static int __init iommu_dma_forcedac_setup(char *str)
 }
 early_param("iommu.forcedac", iommu_dma_forcedac_setup);
 
+/* Set what is a number on the kernel's command line; if it is none, @value stays. */
+static int __init set_number(const char *name, const char *str,
+			     unsigned int most, unsigned int *value)
+{
+	unsigned int number;
+	int ret = kstrtouint(str, 0, &number);
+
+	if (ret || number > most) {
+		pr_err("%s=%s: not a number from 0 to %u, ignored\n", name, str,
+		       most);
+		return ret ?: -ERANGE;
+	}
+	*value = number;
+	return 0;
+}
+
 /* Granules left unmapped behind every mapping */
 static unsigned int iommu_dma_guard __read_mostly;
 
 static int __init iommu_dma_guard_setup(char *str)
 {
-	unsigned int guard;
-	int ret = kstrtouint(str, 0, &guard);
-
-	if (ret || guard > IOMMU_DMA_GUARD_MAX) {
-		pr_err("dma_guard=%s: not a number from 0 to %u, ignored\n",
-		       str, IOMMU_DMA_GUARD_MAX);
-		return ret ?: -ERANGE;
-	}
-	iommu_dma_guard = guard;
-	return 0;
+	return set_number("dma_guard", str, IOMMU_DMA_GUARD_MAX,
+			  &iommu_dma_guard);
 }
 early_param("iommu.dma_guard", iommu_dma_guard_setup);
 
@@ -67,16 +75,8 @@ EXPORT_SYMBOL_IF_KUNIT(iommu_dma_quarantine);
 
 static int __init iommu_dma_quarantine_setup(char *str)
 {
-	unsigned int ms;
-	int ret = kstrtouint(str, 0, &ms);
-
-	if (ret || ms > IOMMU_DMA_QUARANTINE_MAX) {
-		pr_err("dma_quarantine=%s: not a number from 0 to %u, ignored\n",
-		       str, IOMMU_DMA_QUARANTINE_MAX);
-		return ret ?: -ERANGE;
-	}
-	iommu_dma_quarantine = ms;
-	return 0;
+	return set_number("dma_quarantine", str, IOMMU_DMA_QUARANTINE_MAX,
+			  &iommu_dma_quarantine);
 }
 early_param("iommu.dma_quarantine", iommu_dma_quarantine_setup);
 

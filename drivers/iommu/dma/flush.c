@@ -486,15 +486,14 @@ void iommu_dma_flush_enable(struct iommu_dma_flush *flush,
  * unmap invalidates the whole domain, and then lets its range wait as in
  * deferred mode.
  *
- * Context: Any; before any device maps.
+ * Context: Process; may sleep. Before any device maps.
  */
 void iommu_dma_flush_quarantine(struct iommu_dma_flush *flush,
 				struct iommu_domain *domain, ktime_t quarantine)
 {
-	flush_iotlb(flush, domain);
+	iommu_dma_flush_enable(flush, domain);
 	flush->quarantine = quarantine;
 	flush->at_once = true;
-	WRITE_ONCE(flush->domain, domain);
 }
 
 /**
