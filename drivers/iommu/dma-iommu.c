@@ -65,8 +65,10 @@ static noinline dma_addr_t map_bounced_ends(struct device *dev, phys_addr_t phys
 	if (iommu_dma_prot_is_none(batch.prot) ||
 	    iommu_dma_attach(dev, batch.cookie->domain))
 		return DMA_MAPPING_ERROR;
-	addr = iommu_dma_alloc_iova_phys(dev, batch.cookie, phys, size, align,
-					 attrs, &range);
+	addr = iommu_dma_alloc_iova_phys(dev, batch.cookie,
+					 iommu_dma_bounce_place(dev, batch.cookie,
+								phys, size, dir),
+					 size, align, attrs, &range);
 	if (addr == DMA_MAPPING_ERROR)
 		return addr;
 	span = cookie_granules(batch.cookie, addr, size);

@@ -50,6 +50,34 @@ static inline bool iommu_dma_bounce_needed(struct device *dev, size_t size,
 	       dma_kmalloc_needs_bounce(dev, size, dir);
 }
 
+/**
+ * iommu_dma_bounce_place - where a piece that may be bounced begins in a granule
+ * @dev: device
+ * @cookie: cookie of its domain
+ * @phys: first byte
+ * @size: bytes
+ * @dir: direction of the transfer
+ *
+ * What fits into a granule begins there, but for the bits that the device asks for:
+ * small buffers of kmalloc() are aligned to less than caches and devices are used to.
+ * What is longer may have granules that stay where they are.
+ *
+ * Context: Any.
+ * Return: the memory whose place in a granule it gets; @phys unless it is bounced.
+ */
+static inline phys_addr_t
+iommu_dma_bounce_place(struct device *dev,
+		       const struct iommu_dma_cookie *cookie, phys_addr_t phys,
+		       size_t size, enum dma_data_direction dir)
+{
+	phys_addr_t place = phys & dma_get_min_align_mask(dev);
+	size_t room = cookie_granule(cookie) -
+		      cookie_granule_offset(cookie, place);
+
+	return size <= room && iommu_dma_bounce_needed(dev, size, dir) ? place :
+									 phys;
+}
+
 /* Whether a mapping has bounces; in almost all domains none has. */
 static inline bool iommu_dma_has_bounces(struct iommu_dma_cookie *cookie,
 					 dma_addr_t addr, size_t size)

@@ -182,6 +182,22 @@ static noinline int place_peer(const struct iommu_dma_sg *map,
 	}
 }
 
+/*
+ * The memory whose place in a granule an entry of a list with bounces gets. In a list
+ * that is one segment, that moves the entries that follow, and would bounce them.
+ */
+static phys_addr_t entry_place(struct device *dev,
+			       const struct iommu_dma_cookie *cookie,
+			       const struct sg_layout *layout,
+			       struct scatterlist *sg,
+			       enum dma_data_direction dir)
+{
+	if (layout->contiguous)
+		return sg_phys(sg);
+	return iommu_dma_bounce_place(dev, cookie, sg_phys(sg), sg->length,
+				      dir);
+}
+
 /* Place all entries. Return: 0, or an error of iommu_dma_map_sg(). */
 static noinline int place_entries(struct iommu_dma_sg *map)
 {
@@ -189,6 +205,7 @@ static noinline int place_entries(struct iommu_dma_sg *map)
 	struct sg_cursor cursor = {};
 	struct scatterlist *sg;
 	struct sg_place place;
+	phys_addr_t phys;
 	int i, ret;
 
 	for_each_sg_entry(map->sgl, sg, map->nents, i) {
@@ -207,8 +224,12 @@ static noinline int place_entries(struct iommu_dma_sg *map)
 				continue;
 			}
 		}
-		place = iommu_dma_layout_next(&map->layout, &cursor,
-					      sg_phys(sg), sg->length);
+		phys = unlikely(map->bounce) ?
+			       entry_place(map->dev, map->cookie, &map->layout,
+					   sg, map->dir) :
+			       sg_phys(sg);
+		place = iommu_dma_layout_next(&map->layout, &cursor, phys,
+					      sg->length);
 		sg_dma_address(sg) = place.start;
 		sg_dma_len(sg) = place.merged ? 0 : sg->length;
 	}
@@ -650,14 +671,17 @@ segment_granules(const struct iommu_dma_cookie *cookie, struct scatterlist *sg)
 static bool segments_as_laid_out(struct device *dev,
 				 const struct iommu_dma_unmap *unmap,
 				 struct scatterlist *sgl, int nents,
+				 enum dma_data_direction dir,
 				 unsigned long attrs)
 {
+	bool bounces = iommu_dma_any_bounces(unmap->cookie);
 	struct sg_layout layout = device_layout(dev, unmap->cookie, attrs);
 	u64 start = iommu_dma_iova_addr(unmap->cookie, &unmap->range);
 	struct scatterlist *sg, *segment = NULL, *next = sgl;
 	struct sg_cursor cursor = {};
 	struct sg_place place;
 	u64 len = 0, end;
+	phys_addr_t phys;
 	int i;
 
 	for_each_sg_entry(sgl, sg, nents, i) {
@@ -669,8 +693,12 @@ static bool segments_as_laid_out(struct device *dev,
 			iommu_dma_layout_elsewhere(&cursor);
 			place.merged = false;
 		} else {
-			place = iommu_dma_layout_next(&layout, &cursor,
-						      sg_phys(sg), sg->length);
+			phys = unlikely(bounces) ?
+				       entry_place(dev, unmap->cookie, &layout,
+						   sg, dir) :
+				       sg_phys(sg);
+			place = iommu_dma_layout_next(&layout, &cursor, phys,
+						      sg->length);
 		}
 		if (place.merged) {
 			len += sg->length;
@@ -759,7 +787,7 @@ static noinline void unmap_slow(struct device *dev,
 {
 	dma_addr_t start = iommu_dma_iova_addr(unmap->cookie, &unmap->range);
 
-	if (segments_as_laid_out(dev, unmap, sgl, nents, attrs) ||
+	if (segments_as_laid_out(dev, unmap, sgl, nents, dir, attrs) ||
 	    segments_match(unmap, sgl, nents)) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
 			iommu_dma_sync_sg_for_cpu(dev, sgl, nents, dir);

@@ -51,7 +51,7 @@ static bool too_short;	/* the list ends before its last entry */
 static bool meet;	/* all its entries do, aligned, as in most lists */
 
 /* What the device can do, as the oracle knows it */
-static u64 min_align, boundary, mask = 0x123456789;
+static u64 min_align, align_mask, boundary, mask = 0x123456789;
 static unsigned int max_segment;
 static bool always_contiguous;
 
@@ -293,13 +293,16 @@ void __wrap_iommu_dma_unmap_end_slow(struct device *d,
 static void decode_device(const struct header *h)
 {
 	min_align = granule() << (h->min_align < 160 ? 0 : h->min_align % 8);
+	align_mask = min_align - 1;
+	if (min_align == granule())
+		align_mask >>= h->min_align % 32;
 	boundary = h->boundary < 96 ? 0 : granule() / 4 << h->boundary % 16;
 	max_segment = h->segment < 96 ? UINT_MAX :
 		      granule() / 4 * (1 + h->segment % 64);
 	always_contiguous = (h->flags & 3) == 1;
 	machine.parms = (struct device_dma_parameters) {
 		.max_segment_size = max_segment,
-		.min_align_mask = min_align - 1,
+		.min_align_mask = align_mask,
 		.segment_boundary_mask = boundary - 1,
 	};
 	*dev = (struct device) {
@@ -493,6 +496,15 @@ static bool crossing(u64 first, u64 last)
 	return boundary && first / boundary != last / boundary;
 }
 
+/* What is bounced and fits into a granule has no more of its offset than it must. */
+static u64 place(const struct entry *entry)
+{
+	u64 least = entry->phys & align_mask;
+
+	return machine.bounce && !contiguous() &&
+	       least % granule() + entry->len <= granule() ? least : entry->phys;
+}
+
 /* Whether the device could use it, wherever it is */
 static bool fits(u64 phys, u64 len)
 {
@@ -598,11 +610,11 @@ static void check_segment(struct scatterlist *sg, unsigned int *entry)
 		nr_bus++;
 		return;
 	}
-	FAIL_IF((addr - first->phys) % min_align);
+	FAIL_IF((addr - place(first)) % min_align);
 	if (len > first->len || contiguous()) {
 		FAIL_IF(len > max_segment);
 		FAIL_IF(crossing(addr, addr + len - 1));
-	} else if (crossing(0, first->phys % min_align + len - 1) == 0) {
+	} else if (crossing(0, place(first) % min_align + len - 1) == 0) {
 		FAIL_IF(crossing(addr, addr + len - 1));
 	}
 	while (len) {

@@ -224,7 +224,8 @@ static void buffer_run(struct memory *memory, size_t offset, size_t len,
 	addr = dma_map_single(dev, memory->start + offset, len, dir);
 	KUNIT_ASSERT_FALSE_MSG(test, dma_mapping_error(dev, addr), "%s", what);
 	neighbours_change(memory, offset, len);
-	expect_address(memory, addr, len, phys, what);
+	expect_address(memory, addr, len,
+		       test_device_place(&memory->td, phys, len, dir), what);
 	KUNIT_EXPECT_EQ(test, granules(memory, addr, len),
 			mock_iommu_counts(dev).mapped);
 	if (bounces(memory, len, dir) && dir == DMA_BIDIRECTIONAL)

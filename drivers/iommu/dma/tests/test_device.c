@@ -273,6 +273,28 @@ bool test_device_reaches(const struct test_device *td, dma_addr_t addr,
 }
 
 /**
+ * test_device_place - which memory's offset a mapping has for the device
+ * @td: the device
+ * @phys: first byte of the memory
+ * @len: bytes
+ * @dir: direction of the transfer
+ *
+ * Context: Any.
+ * Return: @phys; or what the device asks for of it, if it is copied to where there
+ * is room for that.
+ */
+u64 test_device_place(const struct test_device *td, u64 phys, size_t len,
+		      enum dma_data_direction dir)
+{
+	u64 least = phys & dma_get_min_align_mask(td->dev);
+
+	if (dma_kmalloc_needs_bounce(td->dev, len, dir) &&
+	    least % td->granule + len <= td->granule)
+		return least;
+	return phys;
+}
+
+/**
  * test_device_crosses - whether a range crosses what a segment must not
  * @td: the device
  * @addr: first byte

@@ -97,6 +97,8 @@ void test_device_limit(struct test_device *td, const struct test_limits *limits)
 void test_device_set(struct test_device *td);
 bool test_device_reaches(const struct test_device *td, dma_addr_t addr,
 			 u64 size);
+u64 test_device_place(const struct test_device *td, u64 phys, size_t len,
+		      enum dma_data_direction dir);
 bool test_device_crosses(const struct test_device *td, dma_addr_t addr,
 			 u64 size);
 void test_device_settled(struct kunit *test, const struct test_device *td,

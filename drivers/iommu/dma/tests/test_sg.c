@@ -465,7 +465,7 @@ static struct scatterlist *skip_empty(struct scatterlist *entry,
 }
 
 /* All segments, each of whole entries */
-static void expect_segments(struct test_sg *list)
+static void expect_segments(struct test_sg *list, bool contiguous)
 {
 	struct scatterlist *segment, *entry = list->sgt.sgl;
 	unsigned int entries = 0, of_it;
@@ -478,6 +478,9 @@ static void expect_segments(struct test_sg *list)
 
 		entry = skip_empty(entry, &entries);
 		phys = entry ? sg_phys(entry) : 0;
+		if (entry && !contiguous)
+			phys = test_device_place(list->td, phys, entry->length,
+						 list->dir);
 		for (bytes = 0, of_it = 0; entry &&
 		     bytes < sg_dma_len(segment); entry = sg_next(entry)) {
 			bytes += entry->length;
@@ -610,7 +613,7 @@ bool test_sg_map(struct test_sg *list, enum test_sg_how how, const char *what)
 		return false;
 	}
 	neighbours_set(list, NEIGHBOUR_NOW);
-	expect_segments(list);
+	expect_segments(list, contiguous);
 	if (contiguous) {
 		KUNIT_EXPECT_EQ_MSG(list->test, 1, list->sgt.nents,
 				    "%s: not one segment", what);
