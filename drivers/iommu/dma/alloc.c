@@ -231,9 +231,9 @@ static struct page **token_pages(const void *token)
 	return xa_load(&tokens, (unsigned long)token >> 1);
 }
 
-static void token_free(const void *token)
+static struct page **token_free(const void *token)
 {
-	xa_erase(&tokens, (unsigned long)token >> 1);
+	return xa_erase(&tokens, (unsigned long)token >> 1);
 }
 
 static __always_inline void *pages_for_cpu(struct device *dev,
@@ -248,23 +248,57 @@ static __always_inline void *pages_for_cpu(struct device *dev,
 				      __builtin_return_address(0));
 }
 
+/*
+ * pages_create() of one page, which is what most ask for: a list of it costs more than
+ * to map it. After -ENOMEM that may have more success, as it may sleep to get memory
+ * for page tables.
+ */
+static int page_create(struct device *dev, size_t size, dma_addr_t *addr,
+		       gfp_t gfp, unsigned long attrs, struct page ***pages)
+{
+	int ret;
+
+	*pages = pages_alloc(dev, 1, BIT(0), gfp);
+	if (!*pages)
+		return -ENOMEM;
+	if (!dev_is_dma_coherent(dev))
+		arch_dma_prep_coherent(**pages, PAGE_SIZE);
+	ret = iommu_dma_map_alloc(dev, page_to_phys(**pages), size,
+				  dev->coherent_dma_mask,
+				  iommu_dma_prot(dev, DMA_BIDIRECTIONAL, attrs),
+				  attrs, addr);
+	if (ret == -EBUSY)
+		kvfree(*pages);
+	else if (ret)
+		pages_free(*pages, 1);
+	return ret;
+}
+
 static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
 			 gfp_t gfp, unsigned long attrs)
 {
 	struct page **pages;
 	struct sg_table sgt;
+	int ret = -ENOMEM;
 	void *cpu_addr;
 
-	/*
-	 * Documentation/core-api/dma-api-howto.rst promises alignment to the
-	 * size.
-	 */
-	pages = pages_create(dev, size, (u64)PAGE_SIZE << get_order(size), &sgt,
-			     gfp, attrs);
-	if (!pages)
+	if (pages_created(dev, size) == 1)
+		ret = page_create(dev, size, addr, gfp, attrs, &pages);
+	if (ret && ret != -ENOMEM)
 		return NULL;
-	*addr = sg_dma_address(sgt.sgl);
-	sg_free_table(&sgt);
+	if (ret) {
+		/*
+		 * Documentation/core-api/dma-api-howto.rst promises alignment to
+		 * the size.
+		 */
+		pages = pages_create(dev, size,
+				     (u64)PAGE_SIZE << get_order(size), &sgt,
+				     gfp, attrs);
+		if (!pages)
+			return NULL;
+		*addr = sg_dma_address(sgt.sgl);
+		sg_free_table(&sgt);
+	}
 
 	cpu_addr = pages_for_cpu(dev, pages, size, gfp, attrs);
 	if (!cpu_addr && !__iommu_dma_unmap(dev, *addr, size))
@@ -340,23 +374,25 @@ static struct alloc_backing backing_of(void *cpu_addr)
 	return b;
 }
 
-/* Free memory of any kind, which has been unmapped. */
-static void memory_free(struct device *dev, size_t size, void *cpu_addr)
+/* Free memory of any kind, which has been unmapped; @page is the first of it. */
+static void memory_free(struct device *dev, size_t size, void *cpu_addr,
+			struct page *page)
 {
-	struct alloc_backing b;
+	struct page **pages = NULL;
 
 	if (IS_ENABLED(CONFIG_DMA_DIRECT_REMAP) &&
 	    dma_free_from_pool(dev, cpu_addr, PAGE_ALIGN(size)))
 		return;
-	b = backing_of(cpu_addr);
-	if (is_token(cpu_addr))
-		token_free(cpu_addr);
-	else if (is_vmalloc_addr(cpu_addr))
+	if (is_token(cpu_addr)) {
+		pages = token_free(cpu_addr);
+	} else if (is_vmalloc_addr(cpu_addr)) {
+		pages = dma_common_find_pages(cpu_addr);
 		dma_common_free_remap(cpu_addr, PAGE_ALIGN(size));
-	if (b.pages)
-		pages_free(b.pages, pages_created(dev, size));
+	}
+	if (pages)
+		pages_free(pages, pages_created(dev, size));
 	else
-		dma_free_contiguous(dev, b.page, PAGE_ALIGN(size));
+		dma_free_contiguous(dev, page, PAGE_ALIGN(size));
 }
 
 /**
@@ -395,7 +431,7 @@ void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
 	if (!ret)
 		return cpu_addr;
 	if (ret != -EBUSY)
-		memory_free(dev, size, cpu_addr);
+		memory_free(dev, size, cpu_addr, page);
 	return NULL;
 }
 
@@ -414,8 +450,10 @@ void *iommu_dma_alloc(struct device *dev, size_t size, dma_addr_t *handle,
 void iommu_dma_free(struct device *dev, size_t size, void *cpu_addr,
 		    dma_addr_t handle, unsigned long attrs)
 {
-	if (!iommu_dma_unmap_alloc(dev, handle, size, first_page(cpu_addr)))
-		memory_free(dev, size, cpu_addr);
+	struct page *page = first_page(cpu_addr);
+
+	if (!iommu_dma_unmap_alloc(dev, handle, size, page))
+		memory_free(dev, size, cpu_addr, page);
 }
 
 /**
