@@ -53,6 +53,7 @@ static __always_inline struct scatterlist *sg_entry_next(struct scatterlist *sg)
  * @nowarn: print no message if it cannot be mapped
  * @dir: direction of the transfer
  * @bounce: see &struct iommu_dma_batch
+ * @plain: no entry is empty, or another device's memory
  * @dense: see iommu_dma_layout_is_dense(); and nothing is bounced
  * @not_memory: what has to be bounced is not memory
  * @undone: after a failure, the IOMMU driver has unmapped all of it
@@ -70,6 +71,7 @@ struct iommu_dma_sg {
 	enum dma_data_direction dir;
 	bool nowarn;
 	bool bounce;
+	bool plain;
 	bool dense;
 	bool not_memory;
 	bool undone;
@@ -114,42 +116,38 @@ static int refuse_contiguous(const struct iommu_dma_sg *map)
  * comes and goes in pieces of at least 2 MiB; @known is the last one that was
  * there.
  */
-static __always_inline bool in_memory_map(struct page *page,
-					  unsigned long *known)
+static __always_inline bool in_memory_map(phys_addr_t page, u64 *known)
 {
-	unsigned long pfn;
-
-	if (unlikely(!page))
-		return false;
-	pfn = page_to_pfn(page);
-	if (likely(pfn >> (21 - PAGE_SHIFT) == *known))
+	if (likely(page >> 21 == *known))
 		return true;
-	if (!pfn_valid(pfn))
+	if (!pfn_valid(PHYS_PFN(page)))
 		return false;
-	*known = pfn >> (21 - PAGE_SHIFT);
+	*known = page >> 21;
 	return true;
 }
 
 /* Check what every list has to satisfy, and whether the list is dense. */
 static __always_inline int check_entries(struct iommu_dma_sg *map)
 {
-	unsigned long known = ULONG_MAX;
-	u64 bytes = 0, bits = 0, end = 0;
+	u64 bytes = 0, bits = 0, end = 0, known = U64_MAX;
 	struct scatterlist *sg;
-	bool dense = true;
+	phys_addr_t phys;
+	bool plain = true;
 	int i;
 
 	for_each_sg_entry(map->sgl, sg, map->nents, i) {
 		if (unlikely(!sg->length)) {
-			dense = false;
+			plain = false;
 			continue;
 		}
-		if (unlikely(!in_memory_map(sg_page(sg), &known)))
+		phys = page_to_phys(sg_page(sg));
+		if (unlikely(!sg_page(sg) || !in_memory_map(phys, &known)))
 			return refuse_list(map, "an entry is not memory");
 		if (unlikely(is_pci_p2pdma_page(sg_page(sg))))
-			dense = false;
-		bits = i ? bits | end | sg_phys(sg) : 0;
-		end = sg_phys(sg) + sg->length;
+			plain = false;
+		phys += sg->offset;
+		bits = i ? bits | end | phys : 0;
+		end = phys + sg->length;
 		bytes += sg->length;
 	}
 	if (unlikely(i < map->nents))
@@ -157,7 +155,8 @@ static __always_inline int check_entries(struct iommu_dma_sg *map)
 	if (unlikely(!bytes))
 		return refuse_list(map, "list is empty");
 	map->bytes = bytes;
-	map->dense = dense &&
+	map->plain = plain;
+	map->dense = plain &&
 		     iommu_dma_layout_is_dense(&map->layout, sg_phys(map->sgl),
 					       bits, bytes);
 	return 0;
@@ -168,7 +167,7 @@ static __always_inline int check_entries(struct iommu_dma_sg *map)
  * reached without the IOMMU.
  * Return: 1 if so; 0 if not; or -EREMOTEIO.
  */
-static noinline int place_peer(const struct iommu_dma_sg *map,
+static int place_peer(const struct iommu_dma_sg *map,
 			       struct pci_p2pdma_map_state *peers,
 			       struct scatterlist *sg)
 {
@@ -183,8 +182,31 @@ static noinline int place_peer(const struct iommu_dma_sg *map,
 }
 
 /*
- * The memory whose place in a granule an entry of a list with bounces gets. In a list
- * that is one segment, that moves the entries that follow, and would bounce them.
+ * Place an entry that takes no addresses: one without bytes, or with a bus address.
+ * Return: 1 if it is one; 0 if not; or -EREMOTEIO.
+ */
+static noinline int place_specially(const struct iommu_dma_sg *map,
+				    struct pci_p2pdma_map_state *peers,
+				    struct scatterlist *sg,
+				    struct sg_cursor *cursor)
+{
+	int ret = 0;
+
+	if (!sg->length) {
+		sg_dma_address(sg) = 0;
+		sg_dma_len(sg) = 0;
+		return 1;
+	}
+	if (is_pci_p2pdma_page(sg_page(sg)))
+		ret = place_peer(map, peers, sg);
+	if (ret > 0)
+		iommu_dma_layout_elsewhere(cursor);
+	return ret;
+}
+
+/*
+ * The memory whose place in a granule an entry of a list with bounces gets. In one
+ * segment it is its own, as what follows would move with it and be bounced, too.
  */
 static phys_addr_t entry_place(struct device *dev,
 			       const struct iommu_dma_cookie *cookie,
@@ -199,10 +221,11 @@ static phys_addr_t entry_place(struct device *dev,
 }
 
 /* Place all entries. Return: 0, or an error of iommu_dma_map_sg(). */
-static noinline int place_entries(struct iommu_dma_sg *map)
+static __always_inline int place_all(struct iommu_dma_sg *map, bool bounce)
 {
 	struct pci_p2pdma_map_state peers = {};
 	struct sg_cursor cursor = {};
+	bool plain = map->plain;
 	struct scatterlist *sg;
 	struct sg_place place;
 	phys_addr_t phys;
@@ -210,24 +233,17 @@ static noinline int place_entries(struct iommu_dma_sg *map)
 
 	for_each_sg_entry(map->sgl, sg, map->nents, i) {
 		sg_dma_unmark_bus_address(sg);
-		if (unlikely(!sg->length)) {
-			sg_dma_address(sg) = 0;
-			sg_dma_len(sg) = 0;
-			continue;
-		}
-		if (unlikely(is_pci_p2pdma_page(sg_page(sg)))) {
-			ret = place_peer(map, &peers, sg);
+		if (unlikely(!plain)) {
+			ret = place_specially(map, &peers, sg, &cursor);
 			if (ret < 0)
 				return ret;
-			if (ret) {
-				iommu_dma_layout_elsewhere(&cursor);
+			if (ret)
 				continue;
-			}
 		}
-		phys = unlikely(map->bounce) ?
-			       entry_place(map->dev, map->cookie, &map->layout,
-					   sg, map->dir) :
-			       sg_phys(sg);
+		phys = sg_phys(sg);
+		if (bounce)
+			phys = entry_place(map->dev, map->cookie, &map->layout,
+					   sg, map->dir);
 		place = iommu_dma_layout_next(&map->layout, &cursor, phys,
 					      sg->length);
 		sg_dma_address(sg) = place.start;
@@ -237,6 +253,16 @@ static noinline int place_entries(struct iommu_dma_sg *map)
 		return refuse_contiguous(map);
 	map->size = ALIGN(cursor.end, map->layout.granule);
 	return 0;
+}
+
+static noinline int place_entries(struct iommu_dma_sg *map)
+{
+	return place_all(map, false);
+}
+
+static noinline int place_bounced(struct iommu_dma_sg *map)
+{
+	return place_all(map, true);
 }
 
 static __always_inline u64 dense_start(const struct iommu_dma_sg *map)
@@ -259,7 +285,8 @@ static __always_inline int measure_list(struct iommu_dma_sg *map)
 		map->size = ALIGN(dense_start(map) + map->bytes,
 				  map->layout.granule);
 	} else {
-		ret = place_entries(map);
+		ret = unlikely(map->bounce) ? place_bounced(map) :
+					      place_entries(map);
 		if (ret)
 			return ret;
 	}
@@ -318,6 +345,16 @@ static __always_inline bool entry_is_placed(struct scatterlist *sg)
 	return sg->length && !sg_dma_is_bus_address(sg);
 }
 
+static __always_inline int map_run(const struct iommu_dma_sg *map,
+				   const struct iommu_dma_span *run,
+				   phys_addr_t from)
+{
+	if (run->start == run->end)
+		return 0;
+	return iommu_dma_map_nosync(map->cookie, run->start, from,
+				    run->end - run->start, map->prot);
+}
+
 static void undo_entries(struct iommu_dma_sg *map,
 			 struct iommu_dma_batch *batch)
 {
@@ -332,8 +369,55 @@ static void undo_entries(struct iommu_dma_sg *map,
 	map->undone = iommu_dma_batch_undo_end(batch);
 }
 
-/* Map a list whose entries have been placed. */
-static noinline int map_entries(struct iommu_dma_sg *map)
+/*
+ * Map a list whose entries have been placed, each with what is around it in its
+ * granules, in runs of contiguous memory.
+ */
+static noinline int map_around(struct iommu_dma_sg *map)
+{
+	struct iommu_dma_cookie *cookie = map->cookie;
+	struct iommu_dma_span run = {}, span;
+	struct iommu_dma_batch batch;
+	phys_addr_t from = 0, phys;
+	bool plain = map->plain;
+	struct scatterlist *sg;
+	u64 addr;
+	int i, ret;
+
+	for_each_sg_entry(map->sgl, sg, map->nents, i) {
+		if (unlikely(!plain && !entry_is_placed(sg)))
+			continue;
+		addr = map->start + sg_dma_address(sg);
+		span = cookie_granules(cookie, addr, sg->length);
+		phys = sg_phys(sg) - (addr - span.start);
+		if (span.start != run.end || phys != from + run.end - run.start) {
+			ret = map_run(map, &run, from);
+			if (ret)
+				goto undo;
+			run.start = span.start;
+			from = phys;
+		}
+		run.end = span.end;
+	}
+	ret = map_run(map, &run, from);
+	if (ret)
+		goto undo;
+	run.start = run.end;
+	ret = iommu_sync_map(cookie->domain, map->start, map->size);
+	if (!ret)
+		return 0;
+undo:
+	batch = (struct iommu_dma_batch) {
+		.cookie = cookie,
+		.done = run.start,
+		.undo_short = ret == -EBUSY,
+	};
+	undo_entries(map, &batch);
+	return ret;
+}
+
+/* The same for a list with granules that are or may be bounced */
+static noinline int map_exact(struct iommu_dma_sg *map)
 {
 	struct iommu_dma_batch batch = {
 		.dev = map->dev,
@@ -409,7 +493,12 @@ static __always_inline int map_list(struct iommu_dma_sg *map)
 	if (!iommu_dma_alloc_iova(map->dev, map->cookie, &req, &range))
 		return -ENOMEM;
 	map->start = iommu_dma_iova_addr(map->cookie, &range);
-	ret = likely(map->dense) ? map_dense(map) : map_entries(map);
+	if (likely(map->dense))
+		ret = map_dense(map);
+	else if (map->bounce || map->layout.contiguous)
+		ret = map_exact(map);
+	else
+		ret = map_around(map);
 	if (likely(!ret))
 		return 0;
 	iommu_dma_drop_iova(map->dev, map->cookie, &range, map->undone);
@@ -455,9 +544,9 @@ static __always_inline int write_dense(struct iommu_dma_sg *map)
  */
 static noinline int write_segments(struct iommu_dma_sg *map)
 {
-	struct scatterlist *sg, *segment = NULL;
+	struct scatterlist *sg, *segment = NULL, *unused = NULL;
+	dma_addr_t addr, start = map->start;
 	int i, count = 0;
-	dma_addr_t addr;
 	bool bus;
 
 	for_each_sg_entry(map->sgl, sg, map->nents, i) {
@@ -467,11 +556,22 @@ static noinline int write_segments(struct iommu_dma_sg *map)
 			entry_clear(sg);
 			if (sg->length)
 				sg_dma_len(segment) += sg->length;
+			if (!unused)
+				unused = sg;
+			continue;
+		}
+		count++;
+		/* As long as none is merged, each is the place for its own segment. */
+		if (!unused) {
+			segment = sg;
+			if (!bus)
+				sg_dma_address(sg) = start + addr;
 			continue;
 		}
 		entry_clear(sg);
-		segment = count++ ? sg_entry_next(segment) : map->sgl;
-		sg_dma_address(segment) = bus ? addr : map->start + addr;
+		segment = unused;
+		unused = sg_entry_next(unused);
+		sg_dma_address(segment) = bus ? addr : start + addr;
 		sg_dma_len(segment) = sg->length;
 		if (bus)
 			sg_dma_mark_bus_address(segment);
@@ -668,13 +768,12 @@ segment_granules(const struct iommu_dma_cookie *cookie, struct scatterlist *sg)
  * known where the holes are. That each begins where it should is all that is asked:
  * somebody may have made an entry shorter.
  */
-static bool segments_as_laid_out(struct device *dev,
-				 const struct iommu_dma_unmap *unmap,
-				 struct scatterlist *sgl, int nents,
-				 enum dma_data_direction dir,
-				 unsigned long attrs)
+static __always_inline bool as_laid_out(struct device *dev,
+					const struct iommu_dma_unmap *unmap,
+					struct scatterlist *sgl, int nents,
+					enum dma_data_direction dir,
+					unsigned long attrs, bool bounces)
 {
-	bool bounces = iommu_dma_any_bounces(unmap->cookie);
 	struct sg_layout layout = device_layout(dev, unmap->cookie, attrs);
 	u64 start = iommu_dma_iova_addr(unmap->cookie, &unmap->range);
 	struct scatterlist *sg, *segment = NULL, *next = sgl;
@@ -693,10 +792,10 @@ static bool segments_as_laid_out(struct device *dev,
 			iommu_dma_layout_elsewhere(&cursor);
 			place.merged = false;
 		} else {
-			phys = unlikely(bounces) ?
-				       entry_place(dev, unmap->cookie, &layout,
-						   sg, dir) :
-				       sg_phys(sg);
+			phys = sg_phys(sg);
+			if (bounces)
+				phys = entry_place(dev, unmap->cookie, &layout,
+						   sg, dir);
 			place = iommu_dma_layout_next(&layout, &cursor, phys,
 						      sg->length);
 		}
@@ -722,6 +821,23 @@ static bool segments_as_laid_out(struct device *dev,
 	       (!next || !sg_dma_len(next)) &&
 	       ALIGN(cursor.end, layout.granule) ==
 	       iommu_dma_unmap_iova_size(unmap);
+}
+
+static noinline bool segments_as_laid_out(struct device *dev,
+					  const struct iommu_dma_unmap *unmap,
+					  struct scatterlist *sgl, int nents,
+					  unsigned long attrs)
+{
+	return as_laid_out(dev, unmap, sgl, nents, DMA_NONE, attrs, false);
+}
+
+static noinline bool bounced_as_laid_out(struct device *dev,
+					 const struct iommu_dma_unmap *unmap,
+					 struct scatterlist *sgl, int nents,
+					 enum dma_data_direction dir,
+					 unsigned long attrs)
+{
+	return as_laid_out(dev, unmap, sgl, nents, dir, attrs, true);
 }
 
 /* Whether the segments can be all of what has been claimed, and nothing else */
@@ -786,9 +902,12 @@ static noinline void unmap_slow(struct device *dev,
 				unsigned long attrs)
 {
 	dma_addr_t start = iommu_dma_iova_addr(unmap->cookie, &unmap->range);
+	bool known = unlikely(iommu_dma_any_bounces(unmap->cookie)) ?
+			     bounced_as_laid_out(dev, unmap, sgl, nents, dir,
+						 attrs) :
+			     segments_as_laid_out(dev, unmap, sgl, nents, attrs);
 
-	if (segments_as_laid_out(dev, unmap, sgl, nents, dir, attrs) ||
-	    segments_match(unmap, sgl, nents)) {
+	if (known || segments_match(unmap, sgl, nents)) {
 		if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC))
 			iommu_dma_sync_sg_for_cpu(dev, sgl, nents, dir);
 		segments_unmap(dev, unmap, sgl, nents);
@@ -823,8 +942,8 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	struct iommu_dma_unmap unmap __uninitialized;
 	struct scatterlist *sg, *first = sgl;
-	struct iommu_dma_span span;
-	u64 bytes = 0, mapped = 0, end = 0;
+	u64 mask = cookie_granule(cookie) - 1;
+	u64 bytes = 0, mapped = 0, end = 0, next;
 	bool peers = false;
 	dma_addr_t addr;
 	int i;
@@ -836,10 +955,12 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			peers = true;
 			continue;
 		}
-		span = segment_granules(cookie, sg);
-		if (span.start == end || !bytes)
-			mapped += span.end - span.start;
-		end = span.end;
+		addr = sg_dma_address(sg);
+		next = (addr + sg_dma_len(sg) + mask) & ~mask;
+		addr &= ~mask;
+		if (addr == end || !bytes)
+			mapped += next - addr;
+		end = next;
 		bytes += sg_dma_len(sg);
 	}
 	if (unlikely(peers))
