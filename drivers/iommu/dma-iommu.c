@@ -55,7 +55,6 @@ static noinline dma_addr_t map_bounced_ends(struct device *dev, phys_addr_t phys
 		.dev = dev,
 		.cookie = iommu_dma_dev_cookie(dev),
 		.prot = iommu_dma_prot(dev, dir, attrs),
-		.bounce = true,
 		.bounce_piece = true,
 	};
 	struct iommu_dma_span span;

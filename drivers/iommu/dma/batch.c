@@ -25,6 +25,46 @@
 #include "batch.h"
 #include "bounce.h"
 
+static bool piece_follows(const struct iommu_dma_piece *piece, dma_addr_t addr,
+			  phys_addr_t phys)
+{
+	return piece->size && addr == piece->addr + piece->size &&
+	       phys == piece->phys + piece->size;
+}
+
+static int map_run(struct iommu_dma_batch *batch)
+{
+	struct iommu_dma_piece *run = &batch->run;
+	int ret;
+
+	if (!run->size)
+		return 0;
+	ret = iommu_dma_map_nosync(batch->cookie, run->addr, run->phys,
+				   run->size, batch->prot);
+	if (ret) {
+		batch->undo_short = ret == -EBUSY;
+		return ret;
+	}
+	batch->done = run->addr + run->size;
+	run->size = 0;
+	return 0;
+}
+
+/* Add whole granules, mapped as they are in memory. */
+static int add_run(struct iommu_dma_batch *batch, dma_addr_t addr,
+		   phys_addr_t phys, size_t size)
+{
+	int ret;
+
+	if (piece_follows(&batch->run, addr, phys)) {
+		batch->run.size += size;
+		return 0;
+	}
+	ret = map_run(batch);
+	batch->run = (struct iommu_dma_piece) { addr, phys, size };
+	return ret;
+}
+
 static int bounce_part(struct iommu_dma_batch *batch)
 {
 	int ret = iommu_dma_bounce_add(batch->dev, batch->cookie,
@@ -62,8 +102,7 @@ static int close_granule(struct iommu_dma_batch *batch)
 	batch->part.size = 0;
 	batch->bounce_part = false;
 	batch->bounced = false;
-	return iommu_dma_batch_run(batch, part.addr - offset, part.phys,
-				   granule);
+	return add_run(batch, part.addr - offset, part.phys, granule);
 }
 
 /* Add some bytes of a granule. */
@@ -80,7 +119,7 @@ static int add_part(struct iommu_dma_batch *batch, dma_addr_t addr,
 
 	batch->bounce_part |= batch->bounce_piece;
 	if (part->size && !batch->bounced) {
-		if (iommu_dma_piece_follows(part, addr, phys)) {
+		if (piece_follows(part, addr, phys)) {
 			part->size += len;
 			return 0;
 		}
@@ -93,17 +132,18 @@ static int add_part(struct iommu_dma_batch *batch, dma_addr_t addr,
 }
 
 /**
- * iommu_dma_batch_add_exact - add a piece of which some granules may be bounced
+ * iommu_dma_batch_add - map the next piece of memory, now or with later ones
  * @batch: mapping in the making
- * @addr: device address of the first byte
- * @phys: memory of the first byte
+ * @addr: device address; not below the end of the piece before
+ * @phys: memory, contiguous
  * @len: bytes
  *
  * Context: Any.
- * Return: as iommu_dma_batch_add().
+ * Return: 0; -ENOMEM; -EFAULT if what has to be bounced is not memory; or the
+ * error of the IOMMU driver.
  */
-int iommu_dma_batch_add_exact(struct iommu_dma_batch *batch, dma_addr_t addr,
-			      phys_addr_t phys, size_t len)
+int iommu_dma_batch_add(struct iommu_dma_batch *batch, dma_addr_t addr,
+			phys_addr_t phys, size_t len)
 {
 	size_t granule = cookie_granule(batch->cookie), size;
 	int ret;
@@ -114,8 +154,7 @@ int iommu_dma_batch_add_exact(struct iommu_dma_batch *batch, dma_addr_t addr,
 			size = ALIGN_DOWN(len, granule);
 			ret = batch->part.size ? close_granule(batch) : 0;
 			if (!ret)
-				ret = iommu_dma_batch_run(batch, addr, phys,
-							  size);
+				ret = add_run(batch, addr, phys, size);
 		} else {
 			size = granule - cookie_granule_offset(batch->cookie,
 							       addr);
@@ -147,7 +186,7 @@ int iommu_dma_batch_finish(struct iommu_dma_batch *batch, dma_addr_t start,
 	if (batch->any_bounced && !dev_is_dma_coherent(batch->dev))
 		arch_sync_dma_flush();
 	if (!ret)
-		ret = iommu_dma_batch_flush(batch);
+		ret = map_run(batch);
 	if (!ret)
 		ret = iommu_sync_map(domain, start, end - start);
 	return ret;

@@ -140,7 +140,8 @@ static __always_inline int check_entries(struct iommu_dma_sg *map)
 			plain = false;
 			continue;
 		}
-		phys = page_to_phys(sg_page(sg));
+		/* page_to_phys() may read the page. */
+		phys = sg_page(sg) ? page_to_phys(sg_page(sg)) : 0;
 		if (unlikely(!sg_page(sg) || !in_memory_map(phys, &known)))
 			return refuse_list(map, "an entry is not memory");
 		if (unlikely(is_pci_p2pdma_page(sg_page(sg))))
@@ -423,8 +424,6 @@ static noinline int map_exact(struct iommu_dma_sg *map)
 		.dev = map->dev,
 		.cookie = map->cookie,
 		.prot = map->prot,
-		.bounce = map->bounce,
-		.share_granules = map->layout.contiguous,
 	};
 	struct scatterlist *sg;
 	int i, ret = 0;
@@ -432,7 +431,7 @@ static noinline int map_exact(struct iommu_dma_sg *map)
 	for_each_sg_entry(map->sgl, sg, map->nents, i) {
 		if (!entry_is_placed(sg))
 			continue;
-		if (unlikely(batch.bounce))
+		if (unlikely(map->bounce))
 			batch.bounce_piece =
 				iommu_dma_bounce_needed(map->dev, sg->length,
 							map->dir);

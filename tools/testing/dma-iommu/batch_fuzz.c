@@ -304,8 +304,6 @@ static struct iommu_dma_batch new_batch(void)
 		.dev = &machine.dev,
 		.cookie = &machine.cookie,
 		.prot = PROT,
-		.bounce = machine.bounce,
-		.share_granules = mode != APART,
 	};
 }
 
