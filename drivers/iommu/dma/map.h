@@ -127,16 +127,66 @@ static inline int iommu_dma_map_nosync(struct iommu_dma_cookie *cookie,
 }
 
 /**
+ * iommu_dma_map_granule - map memory in one granule, with an address that is at hand
+ * @dev: device, attached
+ * @cookie: cookie of its domain
+ * @phys: first byte
+ * @size: bytes
+ * @prot: IOMMU_*
+ * @addr: where to store the address for the device
+ *
+ * Most mappings are one granule, for which the layer's share of the cost is
+ * highest. So this path is inlined, without calls that one granule does not
+ * need, such as the IOMMU core's search for the best page sizes.
+ *
+ * Context: Any.
+ * Return: 0; the error of the IOMMU driver; or 1 if it has to be done another way.
+ */
+static __always_inline int
+iommu_dma_map_granule(struct device *dev, struct iommu_dma_cookie *cookie,
+		      phys_addr_t phys, size_t size, int prot, dma_addr_t *addr)
+{
+	u64 limit = iommu_dma_limit(dev, cookie, dma_get_mask(dev));
+	struct iommu_domain *domain = cookie->domain;
+	size_t granule = cookie_granule(cookie);
+	size_t offset = phys & (granule - 1);
+	dma_addr_t start;
+	unsigned long first;
+	bool undone = true;
+	int ret;
+
+	if (unlikely(size - 1 >= granule - offset ||
+		     dma_get_min_align_mask(dev) >= granule || cookie->guard))
+		return 1;
+
+	/* See iommu_dma_alloc_iova(). */
+	if (iommu_dma_prefers_32bit(dev, cookie, 1))
+		limit = min_t(u64, limit, DMA_BIT_MASK(32));
+	first = iova_space_alloc_one(&cookie->space,
+				     cookie_limit_granule(cookie, limit));
+	if (unlikely(first == IOVA_NONE))
+		return 1;
+	start = (dma_addr_t)first << cookie->granule_shift;
+	*addr = start + offset;
+	ret = iommu_map_page_nosync(domain, start, phys - offset, granule, prot);
+	if (unlikely(ret))
+		goto drop;
+	ret = iommu_sync_map(domain, start, granule);
+	if (likely(!ret))
+		return 0;
+	undone = iommu_unmap(domain, start, granule) == granule;
+drop:
+	iommu_dma_drop_granule(dev, cookie, start, undone);
+	return ret;
+}
+
+/**
  * iommu_dma_map_phys - map physically contiguous memory
  * @dev: device
  * @phys: first byte
  * @size: bytes
  * @prot: IOMMU_*
  * @attrs: DMA_ATTR_*, of which only DMA_ATTR_NO_WARN is used
- *
- * Most mappings are one granule, for which the layer's share of the cost is
- * highest. So this path is inlined, without calls that one granule does not
- * need, such as the IOMMU core's search for the best page sizes.
  *
  * Context: Any.
  * Return: the address for the device, or DMA_MAPPING_ERROR.
@@ -147,41 +197,17 @@ static __always_inline dma_addr_t iommu_dma_map_phys(struct device *dev,
 						     unsigned long attrs)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
-	struct iommu_domain *domain = cookie->domain;
-	size_t granule = cookie_granule(cookie);
-	size_t offset = phys & (granule - 1);
-	u64 limit = iommu_dma_limit(dev, cookie, dma_get_mask(dev));
-	unsigned long first;
 	dma_addr_t addr;
+	int ret;
 
-	if (iommu_dma_prot_is_none(prot) || iommu_dma_attach(dev, domain))
+	if (iommu_dma_prot_is_none(prot) ||
+	    iommu_dma_attach(dev, cookie->domain))
 		return DMA_MAPPING_ERROR;
-	if (unlikely(size - 1 >= granule - offset ||
-		     dma_get_min_align_mask(dev) >= granule || cookie->guard))
-		goto slow;
-
-	/* See iommu_dma_alloc_iova(). */
-	if (iommu_dma_prefers_32bit(dev, cookie, 1))
-		limit = min_t(u64, limit, DMA_BIT_MASK(32));
-	first = iova_space_alloc_one(&cookie->space,
-				     cookie_limit_granule(cookie, limit));
-	if (unlikely(first == IOVA_NONE))
-		goto slow;
-	addr = (dma_addr_t)first << cookie->granule_shift;
-	if (unlikely(iommu_map_page_nosync(domain, addr, phys - offset, granule,
-					   prot))) {
-		iommu_dma_drop_granule(dev, cookie, addr, true);
-		return DMA_MAPPING_ERROR;
-	}
-	if (iommu_sync_map(domain, addr, granule)) {
-		iommu_dma_drop_granule(dev, cookie, addr,
-				       iommu_unmap(domain, addr, granule) ==
-				       granule);
-		return DMA_MAPPING_ERROR;
-	}
-	return addr + offset;
-slow:
-	return iommu_dma_map_phys_slow(dev, phys, size, prot, attrs);
+	ret = iommu_dma_map_granule(dev, cookie, phys, size, prot, &addr);
+	if (likely(!ret))
+		return addr;
+	return ret < 0 ? DMA_MAPPING_ERROR :
+			 iommu_dma_map_phys_slow(dev, phys, size, prot, attrs);
 }
 
 #endif /* _IOMMU_DMA_MAP_H */

@@ -696,6 +696,72 @@ void iommu_dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
 	}
 }
 
+/*
+ * Map a list of one entry that is memory in one granule. Return: 1, an error of
+ * iommu_dma_map_sg(), or 0 if it has to be mapped as any list.
+ */
+static __always_inline int map_one(struct device *dev, struct scatterlist *sg,
+				   enum dma_data_direction dir,
+				   unsigned long attrs)
+{
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
+	int prot = iommu_dma_prot(dev, dir, attrs), ret;
+	struct page *page = sg_page(sg);
+	dma_addr_t addr;
+
+	if (!sg->length || !page || !pfn_valid(page_to_pfn(page)) ||
+	    is_pci_p2pdma_page(page) || iommu_dma_prot_is_none(prot) ||
+	    dma_sg_contiguous(dev, attrs) ||
+	    iommu_dma_bounce_needed(dev, sg->length, dir) ||
+	    iommu_dma_attach(dev, cookie->domain))
+		return 0;
+	ret = iommu_dma_map_granule(dev, cookie, sg_phys(sg), sg->length, prot,
+				    &addr);
+	if (unlikely(ret)) {
+		struct iommu_dma_sg map = {
+			.dev = dev,
+			.nents = 1,
+			.nowarn = attrs & DMA_ATTR_NO_WARN,
+		};
+
+		return ret < 0 ? map_failed(&map, ret) : 0;
+	}
+	sg_dma_address(sg) = addr;
+	sg_dma_len(sg) = sg->length;
+	sg_dma_unmark_bus_address(sg);
+	return 1;
+}
+
+static __always_inline int map_any(struct device *dev, struct scatterlist *sgl,
+				   int nents, enum dma_data_direction dir,
+				   unsigned long attrs)
+{
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
+	struct iommu_dma_sg map = {
+		.dev = dev,
+		.cookie = cookie,
+		.prot = iommu_dma_prot(dev, dir, attrs),
+		.nents = nents,
+		.sgl = sgl,
+		.dir = dir,
+		.layout = device_layout(dev, cookie, attrs),
+		.nowarn = attrs & DMA_ATTR_NO_WARN,
+	};
+	int ret;
+
+	if (nents < 1 || iommu_dma_prot_is_none(map.prot))
+		return -EINVAL;
+	ret = iommu_dma_attach(dev, cookie->domain);
+	if (ret)
+		return ret == -ENOMEM ? ret : -EINVAL;
+	ret = measure_list(&map);
+	if (!ret && map.size)
+		ret = map_list(&map);
+	if (ret)
+		return ret;
+	return likely(map.dense) ? write_dense(&map) : write_segments(&map);
+}
+
 /**
  * iommu_dma_map_sg - map a scatterlist
  * @dev: device
@@ -718,41 +784,17 @@ void iommu_dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
 int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		     enum dma_data_direction dir, unsigned long attrs)
 {
-	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
-	bool coherent = dev_is_dma_coherent(dev);
-	struct iommu_dma_sg map = {
-		.dev = dev,
-		.cookie = cookie,
-		.prot = iommu_dma_prot(dev, dir, attrs),
-		.nents = nents,
-		.sgl = sgl,
-		.dir = dir,
-		.layout = device_layout(dev, cookie, attrs),
-		.nowarn = attrs & DMA_ATTR_NO_WARN,
-	};
-	int ret = -EINVAL;
+	int ret = nents == 1 ? map_one(dev, sgl, dir, attrs) : 0;
 
-	if (nents < 1 || iommu_dma_prot_is_none(map.prot))
-		goto refused;
-	ret = iommu_dma_attach(dev, cookie->domain);
-	if (ret) {
-		ret = ret == -ENOMEM ? ret : -EINVAL;
-		goto refused;
-	}
-	ret = measure_list(&map);
-	if (!ret && map.size)
-		ret = map_list(&map);
-	if (ret)
-		goto refused;
-	ret = likely(map.dense) ? write_dense(&map) : write_segments(&map);
+	if (!ret)
+		ret = map_any(dev, sgl, nents, dir, attrs);
+	if (unlikely(ret < 0))
+		clear_entries(sgl, nents);
 	/*
 	 * The device does not know the addresses yet, so this is early enough.
 	 */
-	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
+	else if (!dev_is_dma_coherent(dev) && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
 		iommu_dma_sync_sg_for_device(dev, sgl, nents, dir);
-	return ret;
-refused:
-	clear_entries(sgl, nents);
 	return ret;
 }
 

@@ -55,13 +55,14 @@ static u64 min_align, align_mask, boundary, mask = 0x123456789;
 static unsigned int max_segment;
 static bool always_contiguous;
 
+static struct dev_iommu iommu;
 static struct pci_dev untrusted = { .untrusted = true };
 static struct device *const dev = &machine.dev;
 static bool range_taken, range_claimed;
 static u64 synced_for_device, synced_for_cpu, bytes_all;
 
 static unsigned long long nr_mapped, nr_segments, nr_whole, nr_refused,
-			  nr_failed, nr_bounced, nr_bus;
+			  nr_failed, nr_bounced, nr_bus, nr_at_hand;
 
 /*
  * Memory is of four kinds, by its address: the system's; another device's that is
@@ -171,6 +172,21 @@ bool iommu_dma_alloc_iova(struct device *d, struct iommu_dma_cookie *cookie,
 	return true;
 }
 
+/* One at hand, or none. That there is none anywhere, iommu_dma_alloc_iova() says. */
+unsigned long iova_space_alloc_one(struct iova_space *space,
+				   unsigned long limit)
+{
+	FAIL_IF(space != &machine.cookie.space || range_taken);
+	if (base % 4 == 0 || machine.fail_nth == 1)
+		return IOVA_NONE;
+	FAIL_IF(machine_call_fails());
+	machine_range(base * granule(), (base + 1) * granule());
+	range_taken = true;
+	range_claimed = false;
+	nr_at_hand++;
+	return base;
+}
+
 bool iova_space_claim(struct iova_space *space, unsigned long first,
 		      struct iova_range *range)
 {
@@ -188,6 +204,15 @@ bool iova_space_claim_large(struct iova_space *space, unsigned long first,
 			    struct iova_range *range)
 {
 	return first & 1 && iova_space_claim(space, first, range);
+}
+
+void iommu_dma_drop_granule(struct device *d, struct iommu_dma_cookie *cookie,
+			    dma_addr_t addr, bool undone)
+{
+	struct iova_range range;
+
+	FAIL_IF(!iova_space_claim(&cookie->space, addr / granule(), &range));
+	iommu_dma_drop_iova(d, cookie, &range, undone);
 }
 
 void iova_space_unclaim(struct iova_space *space,
@@ -310,6 +335,7 @@ static void decode_device(const struct header *h)
 		.dma_parms = &machine.parms,
 		.dma_contiguous = always_contiguous,
 		.dma_coherent = h->flags & 8,
+		.iommu = &iommu,
 	};
 }
 
@@ -886,6 +912,7 @@ static void fuzz_report(void)
 	printf("%llu operations in %llu inputs: ", nr_ops, nr_inputs);
 	printf("%llu lists mapped as %llu segments, %llu of them as one, ",
 	       nr_mapped, nr_segments, nr_whole);
+	printf("%llu of one granule that was at hand, ", nr_at_hand);
 	printf("%llu granules bounced, %llu bus addresses, ", nr_bounced, nr_bus);
 	printf("%llu lists refused, %llu failures undone\n", nr_refused, nr_failed);
 	fflush(stdout);

@@ -9,6 +9,7 @@
 #include <linux/completion.h>
 #include <linux/cpu.h>
 #include <linux/delay.h>
+#include <linux/dma-map-ops.h>
 #include <linux/gfp.h>
 #include <linux/jiffies.h>
 #include <linux/kmsg_dump.h>
