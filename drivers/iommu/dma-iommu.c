@@ -61,7 +61,7 @@ static noinline dma_addr_t map_bounced_ends(struct device *dev, phys_addr_t phys
 	struct iova_range range;
 	dma_addr_t addr;
 
-	if (iommu_dma_prot_is_none(batch.prot) ||
+	if (iommu_dma_prot_is_none(batch.prot) || phys + size - 1 < phys ||
 	    iommu_dma_attach(dev, batch.cookie->domain))
 		return DMA_MAPPING_ERROR;
 	addr = iommu_dma_alloc_iova_phys(dev, batch.cookie,

@@ -249,16 +249,18 @@ static __always_inline void *pages_for_cpu(struct device *dev,
 }
 
 /*
- * pages_create() of one page, which is what most ask for: a list of it costs more than
- * to map it. After -ENOMEM that may have more success, as it may sleep to get memory
- * for page tables.
+ * pages_create() of one page, of no more than a granule. A list of it would cost more
+ * than to map it.
+ *
+ * Return: 0; -EAGAIN if pages_create() may succeed, as it may sleep to get memory for
+ * page tables; or another error.
  */
 static int page_create(struct device *dev, size_t size, dma_addr_t *addr,
 		       gfp_t gfp, unsigned long attrs, struct page ***pages)
 {
-	int ret;
+	int ret = iommu_dma_attach(dev, iommu_dma_dev_cookie(dev)->domain);
 
-	*pages = pages_alloc(dev, 1, BIT(0), gfp);
+	*pages = ret ? NULL : pages_alloc(dev, 1, BIT(0), gfp);
 	if (!*pages)
 		return -ENOMEM;
 	if (!dev_is_dma_coherent(dev))
@@ -271,7 +273,16 @@ static int page_create(struct device *dev, size_t size, dma_addr_t *addr,
 		kvfree(*pages);
 	else if (ret)
 		pages_free(*pages, 1);
-	return ret;
+	return ret == -ENOMEM ? -EAGAIN : ret;
+}
+
+/* Alignment above the granule is for what the device sees, not for the page. */
+static bool is_one_page(struct device *dev, size_t size)
+{
+	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
+
+	return pages_created(dev, size) == 1 &&
+	       iommu_dma_min_align(dev, cookie) == cookie_granule(cookie);
 }
 
 static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
@@ -279,12 +290,12 @@ static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
 {
 	struct page **pages;
 	struct sg_table sgt;
-	int ret = -ENOMEM;
+	int ret = -EAGAIN;
 	void *cpu_addr;
 
-	if (pages_created(dev, size) == 1)
+	if (is_one_page(dev, size))
 		ret = page_create(dev, size, addr, gfp, attrs, &pages);
-	if (ret && ret != -ENOMEM)
+	if (ret && ret != -EAGAIN)
 		return NULL;
 	if (ret) {
 		/*
@@ -362,7 +373,7 @@ static struct page *first_page(void *cpu_addr)
 					   virt_to_page(cpu_addr);
 }
 
-/* Not for memory of the atomic pool that is freed, as vmalloc's locks are taken */
+/* Not in a softirq, as vmalloc's locks are taken */
 static struct alloc_backing backing_of(void *cpu_addr)
 {
 	struct alloc_backing b = { .page = first_page(cpu_addr) };

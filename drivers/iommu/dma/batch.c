@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Making a mapping out of pieces of memory.
+ * Making a mapping out of pieces of memory, of which some may have to be bounced.
  *
  * Pieces come in ascending order of device addresses. A granule that one piece
  * fills at the offset at which the device is to see it is mapped as it is. It

@@ -58,12 +58,12 @@ static inline bool iommu_dma_bounce_needed(struct device *dev, size_t size,
  * @size: bytes
  * @dir: direction of the transfer
  *
- * What fits into a granule begins there, but for the bits that the device asks for:
- * small buffers of kmalloc() are aligned to less than caches and devices are used to.
- * What is longer may have granules that stay where they are.
+ * A bounced piece that fits into a granule is placed at its beginning, but for the bits
+ * that the device asks for: small buffers of kmalloc() are aligned to less than caches
+ * and devices are used to. A longer one may have granules that stay where they are.
  *
  * Context: Any.
- * Return: the memory whose place in a granule it gets; @phys unless it is bounced.
+ * Return: @phys; or those of its bits that the place has, which are no address.
  */
 static inline phys_addr_t
 iommu_dma_bounce_place(struct device *dev,

@@ -276,7 +276,7 @@ alloc_iova_phys(struct device *dev, struct iommu_dma_cookie *cookie,
  * iommu_dma_alloc_iova_phys - allocate addresses for contiguous memory
  * @dev: device that is going to use them
  * @cookie: cookie of its domain
- * @phys: first byte
+ * @phys: first byte, or what is like it in the bits below the minimum alignment
  * @size: bytes
  * @align: bytes, a power of two, to which the range is aligned
  * @attrs: DMA_ATTR_*, of which only DMA_ATTR_NO_WARN is used

@@ -9,7 +9,9 @@
  * address is there from the first.
  *
  * In a dense list, as most are, entries follow each other without gaps. It needs
- * no places, and is mapped in runs of contiguous memory.
+ * no places, and is mapped in runs of contiguous memory. So are the entries of other
+ * lists, each with what is around it in its granules, unless something may have to be
+ * bounced (batch.c). One entry in one granule is mapped as a page is.
  *
  * The segments of a mapped list end at the first entry whose DMA length is 0.
  * Segments that are bus addresses do not go through the IOMMU; the others do.
@@ -52,7 +54,7 @@ static __always_inline struct scatterlist *sg_entry_next(struct scatterlist *sg)
  * @bytes: bytes of its entries
  * @nowarn: print no message if it cannot be mapped
  * @dir: direction of the transfer
- * @bounce: see &struct iommu_dma_batch
+ * @bounce: the device must not see what shares a granule with some entries
  * @plain: no entry is empty, or another device's memory
  * @dense: see iommu_dma_layout_is_dense(); and nothing is bounced
  * @not_memory: what has to be bounced is not memory
@@ -116,20 +118,22 @@ static int refuse_contiguous(const struct iommu_dma_sg *map)
  * comes and goes in pieces of at least 2 MiB; @known is the last one that was
  * there.
  */
-static __always_inline bool in_memory_map(phys_addr_t page, u64 *known)
+static __always_inline bool in_memory_map(unsigned long pfn,
+					  unsigned long *known)
 {
-	if (likely(page >> 21 == *known))
+	if (likely(pfn >> (21 - PAGE_SHIFT) == *known))
 		return true;
-	if (!pfn_valid(PHYS_PFN(page)))
+	if (!pfn_valid(pfn))
 		return false;
-	*known = page >> 21;
+	*known = pfn >> (21 - PAGE_SHIFT);
 	return true;
 }
 
 /* Check what every list has to satisfy, and whether the list is dense. */
 static __always_inline int check_entries(struct iommu_dma_sg *map)
 {
-	u64 bytes = 0, bits = 0, end = 0, known = U64_MAX;
+	unsigned long known = ULONG_MAX, pfn;
+	u64 bytes = 0, bits = 0, end = 0;
 	struct scatterlist *sg;
 	phys_addr_t phys;
 	bool plain = true;
@@ -140,13 +144,12 @@ static __always_inline int check_entries(struct iommu_dma_sg *map)
 			plain = false;
 			continue;
 		}
-		/* page_to_phys() may read the page. */
-		phys = sg_page(sg) ? page_to_phys(sg_page(sg)) : 0;
-		if (unlikely(!sg_page(sg) || !in_memory_map(phys, &known)))
+		pfn = sg_page(sg) ? page_to_pfn(sg_page(sg)) : 0;
+		if (unlikely(!sg_page(sg) || !in_memory_map(pfn, &known)))
 			return refuse_list(map, "an entry is not memory");
 		if (unlikely(is_pci_p2pdma_page(sg_page(sg))))
 			plain = false;
-		phys += sg->offset;
+		phys = PFN_PHYS(pfn) + sg->offset;
 		bits = i ? bits | end | phys : 0;
 		end = phys + sg->length;
 		bytes += sg->length;
@@ -169,8 +172,8 @@ static __always_inline int check_entries(struct iommu_dma_sg *map)
  * Return: 1 if so; 0 if not; or -EREMOTEIO.
  */
 static int place_peer(const struct iommu_dma_sg *map,
-			       struct pci_p2pdma_map_state *peers,
-			       struct scatterlist *sg)
+		      struct pci_p2pdma_map_state *peers,
+		      struct scatterlist *sg)
 {
 	switch (pci_p2pdma_map_segment(peers, map->dev, sg)) {
 	case PCI_P2PDMA_MAP_BUS_ADDR:
@@ -206,19 +209,24 @@ static noinline int place_specially(const struct iommu_dma_sg *map,
 }
 
 /*
- * The memory whose place in a granule an entry of a list with bounces gets. In one
- * segment it is its own, as what follows would move with it and be bounced, too.
+ * The memory whose place in a granule an entry of a list with bounces gets. It is its
+ * own in one segment, as what follows would move with it and be bounced, too; and
+ * where it meets the next entry at a granule, as they are one segment then.
  */
 static phys_addr_t entry_place(struct device *dev,
 			       const struct iommu_dma_cookie *cookie,
 			       const struct sg_layout *layout,
-			       struct scatterlist *sg,
+			       struct scatterlist *sg, bool last,
 			       enum dma_data_direction dir)
 {
-	if (layout->contiguous)
-		return sg_phys(sg);
-	return iommu_dma_bounce_place(dev, cookie, sg_phys(sg), sg->length,
-				      dir);
+	struct scatterlist *next = last ? NULL : sg_entry_next(sg);
+	phys_addr_t phys = sg_phys(sg);
+
+	if (layout->contiguous ||
+	    (next && next->length &&
+	     !cookie_granule_offset(cookie, (phys + sg->length) | sg_phys(next))))
+		return phys;
+	return iommu_dma_bounce_place(dev, cookie, phys, sg->length, dir);
 }
 
 /* Place all entries. Return: 0, or an error of iommu_dma_map_sg(). */
@@ -244,7 +252,7 @@ static __always_inline int place_all(struct iommu_dma_sg *map, bool bounce)
 		phys = sg_phys(sg);
 		if (bounce)
 			phys = entry_place(map->dev, map->cookie, &map->layout,
-					   sg, map->dir);
+					   sg, i + 1 == map->nents, map->dir);
 		place = iommu_dma_layout_next(&map->layout, &cursor, phys,
 					      sg->length);
 		sg_dma_address(sg) = place.start;
@@ -346,9 +354,9 @@ static __always_inline bool entry_is_placed(struct scatterlist *sg)
 	return sg->length && !sg_dma_is_bus_address(sg);
 }
 
-static __always_inline int map_run(const struct iommu_dma_sg *map,
-				   const struct iommu_dma_span *run,
-				   phys_addr_t from)
+static __always_inline int map_whole(const struct iommu_dma_sg *map,
+				     const struct iommu_dma_span *run,
+				     phys_addr_t from)
 {
 	if (run->start == run->end)
 		return 0;
@@ -392,7 +400,7 @@ static noinline int map_around(struct iommu_dma_sg *map)
 		span = cookie_granules(cookie, addr, sg->length);
 		phys = sg_phys(sg) - (addr - span.start);
 		if (span.start != run.end || phys != from + run.end - run.start) {
-			ret = map_run(map, &run, from);
+			ret = map_whole(map, &run, from);
 			if (ret)
 				goto undo;
 			run.start = span.start;
@@ -400,7 +408,7 @@ static noinline int map_around(struct iommu_dma_sg *map)
 		}
 		run.end = span.end;
 	}
-	ret = map_run(map, &run, from);
+	ret = map_whole(map, &run, from);
 	if (ret)
 		goto undo;
 	run.start = run.end;
@@ -417,7 +425,7 @@ undo:
 	return ret;
 }
 
-/* The same for a list with granules that are or may be bounced */
+/* Map a list of which granules may be bounced or shared. */
 static noinline int map_exact(struct iommu_dma_sg *map)
 {
 	struct iommu_dma_batch batch = {
@@ -712,9 +720,11 @@ static __always_inline int map_one(struct device *dev, struct scatterlist *sg,
 	if (!sg->length || !page || !pfn_valid(page_to_pfn(page)) ||
 	    is_pci_p2pdma_page(page) || iommu_dma_prot_is_none(prot) ||
 	    dma_sg_contiguous(dev, attrs) ||
-	    iommu_dma_bounce_needed(dev, sg->length, dir) ||
-	    iommu_dma_attach(dev, cookie->domain))
+	    iommu_dma_bounce_needed(dev, sg->length, dir))
 		return 0;
+	ret = iommu_dma_attach(dev, cookie->domain);
+	if (ret)
+		return ret == -ENOMEM ? ret : -EINVAL;
 	ret = iommu_dma_map_granule(dev, cookie, sg_phys(sg), sg->length, prot,
 				    &addr);
 	if (unlikely(ret)) {
@@ -836,7 +846,7 @@ static __always_inline bool as_laid_out(struct device *dev,
 			phys = sg_phys(sg);
 			if (bounces)
 				phys = entry_place(dev, unmap->cookie, &layout,
-						   sg, dir);
+						   sg, i + 1 == nents, dir);
 			place = iommu_dma_layout_next(&layout, &cursor, phys,
 						      sg->length);
 		}

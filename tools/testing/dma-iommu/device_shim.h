@@ -39,6 +39,7 @@ typedef unsigned long pgprot_t;
 #define pgprot_noncached(prot)	(prot)
 #define offset_in_page(p)	((unsigned long)(p) % PAGE_SIZE)
 #define PHYS_PFN(phys)		((unsigned long)((phys) >> PAGE_SHIFT))
+#define PFN_PHYS(pfn)		((phys_addr_t)(pfn) << PAGE_SHIFT)
 #define page_to_pfn(page)	((unsigned long)(page_to_phys(page) >> PAGE_SHIFT))
 #define ARCH_DMA_MINALIGN	128
 #define get_order(size)		order_base_2(DIV_ROUND_UP(size, PAGE_SIZE))

@@ -1342,6 +1342,34 @@ static void empty_test(void)
 	shim_report("room in place of empty chunks");
 }
 
+/* What CPUs keep of a narrow zone does not cost large ranges their alignment. */
+static void narrow_test(void)
+{
+	struct iova_request small = { .size = 1, .align = 1, .limit = 4095 };
+	struct iova_request large = {
+		.size = 512, .align = 512, .limit = 4095, .quick = true,
+	};
+	static struct iova_range ranges[3500];
+	struct iova_space space;
+	unsigned int i;
+
+	FAIL_IF(iova_space_init(&space, 1, BIT(20) - 1, 12));
+	for (i = 0; i < ARRAY_SIZE(ranges); i++)
+		FAIL_IF(!iova_space_alloc(&space, &small, &ranges[i]));
+	/* Those that are kept are of all chunks. */
+	for (i = 0; i < ARRAY_SIZE(ranges); i++)
+		iova_space_release(&space, &ranges[i * 997 % ARRAY_SIZE(ranges)]);
+	/* The lowest chunk has no granule 0. */
+	for (i = 0; i < 7; i++)
+		FAIL_IF(!iova_space_alloc(&space, &large, &ranges[i]));
+	while (i)
+		iova_space_release(&space, &ranges[--i]);
+	iova_space_destroy(&space);
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+	shim_report("large ranges of a narrow zone");
+}
+
 /*
  * Where only a zone below their own has room left, small ranges fill its chunks
  * like any other's: there is room for large ranges afterwards.
@@ -1626,6 +1654,7 @@ int main(int argc, char **argv)
 	offline_test();
 	others_tests(!plain);
 	empty_test();
+	narrow_test();
 	lower_zones_test();
 	for (i = 0; !tsan && i < ARRAY_SIZE(setups); i++)
 		random_test(&setups[i], divide);

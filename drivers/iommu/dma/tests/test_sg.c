@@ -464,6 +464,21 @@ static struct scatterlist *skip_empty(struct scatterlist *entry,
 	return entry;
 }
 
+/* Which memory's offset a segment has that begins with an entry */
+static phys_addr_t segment_place(const struct test_sg *list,
+				 struct scatterlist *entry, bool contiguous)
+{
+	struct scatterlist *next = sg_next(entry);
+	phys_addr_t phys = sg_phys(entry);
+
+	/* What meets the next entry at a granule has to be where it is for that. */
+	if (contiguous || (next && next->length &&
+			   IS_ALIGNED((phys + entry->length) | sg_phys(next),
+				      list->td->granule)))
+		return phys;
+	return test_device_place(list->td, phys, entry->length, list->dir);
+}
+
 /* All segments, each of whole entries */
 static void expect_segments(struct test_sg *list, bool contiguous)
 {
@@ -477,10 +492,7 @@ static void expect_segments(struct test_sg *list, bool contiguous)
 		phys_addr_t phys;
 
 		entry = skip_empty(entry, &entries);
-		phys = entry ? sg_phys(entry) : 0;
-		if (entry && !contiguous)
-			phys = test_device_place(list->td, phys, entry->length,
-						 list->dir);
+		phys = entry ? segment_place(list, entry, contiguous) : 0;
 		for (bytes = 0, of_it = 0; entry &&
 		     bytes < sg_dma_len(segment); entry = sg_next(entry)) {
 			bytes += entry->length;

@@ -201,16 +201,15 @@ static int edu_single_check(struct edu *edu, const char *what, dma_addr_t addr,
 {
 	struct iommu_domain *domain = edu_domain(edu);
 	struct device *dev = edu_dev(edu);
-	u64 min_align = max_t(u64, 1UL << __ffs(domain->pgsize_bitmap),
-			 (u64)dma_get_min_align_mask(dev) + 1);
+	u64 kept = edu_kept_bits(edu, 1UL << __ffs(domain->pgsize_bitmap), len);
 
 	if (addr + len - 1 >= addr && addr + len - 1 <= dma_get_mask(dev) &&
-	    !((addr ^ phys) & (min_align - 1)) &&
+	    !((addr ^ phys) & kept) &&
 	    iommu_iova_to_phys(domain, addr) &&
 	    iommu_iova_to_phys(domain, addr + len - 1))
 		return 0;
 	edu_note(edu, "%s: %zu bytes of %pa at %pad, mask %#llx alignment %#llx\n",
-		 what, len, &phys, &addr, dma_get_mask(dev), min_align);
+		 what, len, &phys, &addr, dma_get_mask(dev), kept + 1);
 	return -ERANGE;
 }
 

@@ -394,7 +394,7 @@ static int edu_segment_check(struct edu *edu, struct edu_sgl *list,
 			     const struct scatterlist *seg,
 			     const struct scatterlist *first, bool several)
 {
-	u64 min_align = edu_sgl_min_align(edu, list), boundary;
+	u64 kept = edu_kept_bits(edu, list->granule, first->length), boundary;
 	struct device *dev = edu_dev(edu);
 	dma_addr_t start = sg_dma_address(seg);
 	dma_addr_t last = start + sg_dma_len(seg) - 1;
@@ -408,14 +408,14 @@ static int edu_segment_check(struct edu *edu, struct edu_sgl *list,
 		wrong = "larger than max_segment_size";
 	else if ((start ^ last) & ~boundary)
 		wrong = "across segment_boundary_mask";
-	else if (edu_domain(edu) && (start ^ phys) & (min_align - 1))
+	else if (edu_domain(edu) && (start ^ phys) & kept)
 		wrong = "at another offset than in memory";
 	if (!wrong)
 		return 0;
 	edu_note(edu, "segment at %pad, %u bytes of %pa: %s\n", &start,
 		 sg_dma_len(seg), &phys, wrong);
 	edu_note(edu, "mask %#llx max %u boundary %#llx alignment %#llx\n",
-		 dma_get_mask(dev), dma_get_max_seg_size(dev), boundary, min_align);
+		 dma_get_mask(dev), dma_get_max_seg_size(dev), boundary, kept + 1);
 	return -ERANGE;
 }
 

@@ -6,6 +6,7 @@
 #define DMA_EDU_LIST_H
 
 #include <linux/dma-mapping.h>
+#include <linux/dma-map-ops.h>
 #include <linux/scatterlist.h>
 
 #include "dma_edu_core.h"
@@ -119,6 +120,19 @@ static inline u64 edu_sgl_min_align(struct edu *edu, const struct edu_sgl *list)
 {
 	return max_t(u64, list->granule,
 		     (u64)dma_get_min_align_mask(edu_dev(edu)) + 1);
+}
+
+/* Bits of an address that are those of its memory, as it was promised */
+static inline u64 edu_kept_bits(struct edu *edu, size_t granule, size_t len)
+{
+	struct device *dev = edu_dev(edu);
+	u64 mask = dma_get_min_align_mask(dev);
+
+	/* Of what may be bounced, no more than the device asks for */
+	if (edu->pdev->untrusted ||
+	    (!dev_is_dma_coherent(dev) && !dma_kmalloc_size_aligned(len)))
+		return mask;
+	return mask | (granule - 1);
 }
 
 #endif /* DMA_EDU_LIST_H */
