@@ -44,11 +44,15 @@ static __always_inline bool bounces_ends(struct device *dev, phys_addr_t phys,
 	       cookie_granule_offset(iommu_dma_dev_cookie(dev), phys | size);
 }
 
-/* Map such a buffer, with bounces at these ends. */
+/*
+ * Map such a buffer, with bounces at these ends. @stuck: set if that has failed and the
+ * device may still reach some of it.
+ */
 static noinline dma_addr_t map_bounced_ends(struct device *dev, phys_addr_t phys,
 					    size_t size,
 					    enum dma_data_direction dir,
-					    unsigned long attrs, u64 align)
+					    unsigned long attrs, u64 align,
+					    bool *stuck)
 {
 	bool coherent = dev_is_dma_coherent(dev);
 	struct iommu_dma_batch batch = {
@@ -74,8 +78,8 @@ static noinline dma_addr_t map_bounced_ends(struct device *dev, phys_addr_t phys
 	if (iommu_dma_batch_add(&batch, addr, phys, size) ||
 	    iommu_dma_batch_finish(&batch, span.start, span.end)) {
 		iommu_dma_batch_undo(&batch, addr, size);
-		iommu_dma_drop_iova(dev, batch.cookie, &range,
-				    iommu_dma_batch_undo_end(&batch));
+		*stuck = iommu_dma_drop_iova(dev, batch.cookie, &range,
+					     iommu_dma_batch_undo_end(&batch));
 		return DMA_MAPPING_ERROR;
 	}
 	if (!coherent && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
@@ -100,11 +104,11 @@ dma_addr_t iommu_dma_map_page(struct device *dev, struct page *page,
 			      enum dma_data_direction dir, unsigned long attrs)
 {
 	phys_addr_t phys = page_to_phys(page) + offset;
-	bool coherent = dev_is_dma_coherent(dev);
+	bool coherent = dev_is_dma_coherent(dev), stuck;
 	dma_addr_t addr;
 
 	if (bounces_ends(dev, phys, size, dir))
-		return map_bounced_ends(dev, phys, size, dir, attrs, 1);
+		return map_bounced_ends(dev, phys, size, dir, attrs, 1, &stuck);
 
 	addr = iommu_dma_map_phys(dev, phys, size,
 				  iommu_dma_prot(dev, dir, attrs), attrs);
@@ -137,12 +141,14 @@ bool iommu_dma_map_pages(struct device *dev, struct page *page, size_t size,
 	u64 align = (u64)PAGE_SIZE << get_order(size);
 	int prot = iommu_dma_prot(dev, dir, attrs);
 	phys_addr_t phys = page_to_phys(page);
+	bool stuck = false;
 	int ret;
 
 	/* Granules may be larger than pages. */
 	if (bounces_ends(dev, phys, size, dir)) {
-		*addr = map_bounced_ends(dev, phys, size, dir, attrs, align);
-		return true;
+		*addr = map_bounced_ends(dev, phys, size, dir, attrs, align,
+					 &stuck);
+		return !stuck;
 	}
 	ret = iommu_dma_prot_is_none(prot) ? -EINVAL :
 	      iommu_dma_map_alloc(dev, phys, size, dma_get_mask(dev), prot,

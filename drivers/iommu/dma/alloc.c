@@ -118,34 +118,57 @@ static unsigned long block_orders(const struct iommu_dma_cookie *cookie,
 }
 
 /*
- * Map the memory of @sgt, @req->size bytes. After -EBUSY the device may still
- * reach some of it.
+ * Map @pages as @req asks, with a list of them, or the only one without. After -EBUSY
+ * the device may still reach some of it.
  */
-static int pages_map(struct device *dev, struct sg_table *sgt,
-		     const struct iommu_dma_iova_req *req, int prot, gfp_t gfp)
+static int pages_map(struct device *dev, struct page **pages,
+		     struct sg_table *sgt,
+		     const struct iommu_dma_iova_req *req, int prot, gfp_t gfp,
+		     dma_addr_t *addr)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
+	ssize_t mapped = -ENOMEM;
 	struct iova_range range;
-	ssize_t mapped;
 
 	if (!iommu_dma_alloc_iova(dev, cookie, req, &range))
 		return -ENOSPC;
-	mapped = iommu_map_sg(cookie->domain,
-			      iommu_dma_iova_addr(cookie, &range), sgt->sgl,
-			      sgt->orig_nents, prot, gfp);
+	*addr = iommu_dma_iova_addr(cookie, &range);
+	if (sgt)
+		mapped = iommu_map_sg(cookie->domain, *addr, sgt->sgl,
+				      sgt->orig_nents, prot, gfp);
+	else if (!iommu_map(cookie->domain, *addr, page_to_phys(*pages),
+			    req->size, prot, gfp))
+		mapped = req->size;
 	/* Whether the core could undo what it had mapped, it does not say. */
 	if (mapped < 0 || mapped < req->size)
 		return iommu_dma_drop_iova(dev, cookie, &range, false) ?:
 		       -ENOMEM;
-	sg_dma_address(sgt->sgl) = iommu_dma_iova_addr(cookie, &range);
-	sg_dma_len(sgt->sgl) = req->size;
 	return 0;
 }
 
-/* Allocate and map @size bytes, and let @sgt describe them. */
+static int list_create(struct device *dev, struct page **pages,
+		       unsigned long count, size_t size, struct sg_table *sgt,
+		       gfp_t gfp)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+	int ret;
+
+	ret = sg_alloc_table_from_pages(sgt, pages, count, 0, size, gfp);
+	if (!ret && !dev_is_dma_coherent(dev))
+		for_each_sgtable_sg(sgt, sg, i)
+			arch_dma_prep_coherent(sg_page(sg), sg->length);
+	return ret;
+}
+
+/*
+ * Allocate and map @size bytes. Where the caller wants a list of them, @sgt is that.
+ * Else one page, as most coherent memory is, goes without: to make a list costs more
+ * than to map the page.
+ */
 static struct page **pages_create(struct device *dev, size_t size, u64 align,
-				  struct sg_table *sgt, gfp_t gfp,
-				  unsigned long attrs)
+				  struct sg_table *sgt, dma_addr_t *addr,
+				  gfp_t gfp, unsigned long attrs)
 {
 	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
 	struct iommu_dma_iova_req req = {
@@ -155,11 +178,10 @@ static struct page **pages_create(struct device *dev, size_t size, u64 align,
 		.mask = dev->coherent_dma_mask,
 		.nowarn = attrs & DMA_ATTR_NO_WARN,
 	};
+	int prot = iommu_dma_prot(dev, DMA_BIDIRECTIONAL, attrs), ret;
 	unsigned long count = PFN_UP(req.size);
-	struct scatterlist *sg;
+	struct sg_table own, *list = sgt;
 	struct page **pages;
-	unsigned int i;
-	int ret;
 
 	/*
 	 * The entries of a list are counted in an int, and the number of pages
@@ -172,17 +194,17 @@ static struct page **pages_create(struct device *dev, size_t size, u64 align,
 	if (!pages)
 		return NULL;
 	gfp &= ~(IOMMU_DMA_ZONE_GFP | __GFP_ZERO);
-	if (sg_alloc_table_from_pages(sgt, pages, count, 0, req.size, gfp))
+	if (!sgt && count > 1)
+		list = &own;
+	if (list && list_create(dev, pages, count, req.size, list, gfp))
 		goto free_pages;
-	if (!dev_is_dma_coherent(dev))
-		for_each_sgtable_sg(sgt, sg, i)
-			arch_dma_prep_coherent(sg_page(sg), sg->length);
-	ret = pages_map(dev, sgt, &req,
-			iommu_dma_prot(dev, DMA_BIDIRECTIONAL, attrs),
-			gfp);
+	if (!list && !dev_is_dma_coherent(dev))
+		arch_dma_prep_coherent(*pages, PAGE_SIZE);
+	ret = pages_map(dev, pages, list, &req, prot, gfp, addr);
+	if (list && (ret || list == &own))
+		sg_free_table(list);
 	if (!ret)
 		return pages;
-	sg_free_table(sgt);
 	/* The pages are leaked, but nothing refers to the array any more. */
 	if (ret == -EBUSY) {
 		kvfree(pages);
@@ -248,68 +270,20 @@ static __always_inline void *pages_for_cpu(struct device *dev,
 				      __builtin_return_address(0));
 }
 
-/*
- * pages_create() of one page, of no more than a granule. A list of it would cost more
- * than to map it.
- *
- * Return: 0; -EAGAIN if pages_create() may succeed, as it may sleep to get memory for
- * page tables; or another error.
- */
-static int page_create(struct device *dev, size_t size, dma_addr_t *addr,
-		       gfp_t gfp, unsigned long attrs, struct page ***pages)
-{
-	int ret = iommu_dma_attach(dev, iommu_dma_dev_cookie(dev)->domain);
-
-	*pages = ret ? NULL : pages_alloc(dev, 1, BIT(0), gfp);
-	if (!*pages)
-		return -ENOMEM;
-	if (!dev_is_dma_coherent(dev))
-		arch_dma_prep_coherent(**pages, PAGE_SIZE);
-	ret = iommu_dma_map_alloc(dev, page_to_phys(**pages), size,
-				  dev->coherent_dma_mask,
-				  iommu_dma_prot(dev, DMA_BIDIRECTIONAL, attrs),
-				  attrs, addr);
-	if (ret == -EBUSY)
-		kvfree(*pages);
-	else if (ret)
-		pages_free(*pages, 1);
-	return ret == -ENOMEM ? -EAGAIN : ret;
-}
-
-/* Alignment above the granule is for what the device sees, not for the page. */
-static bool is_one_page(struct device *dev, size_t size)
-{
-	struct iommu_dma_cookie *cookie = iommu_dma_dev_cookie(dev);
-
-	return pages_created(dev, size) == 1 &&
-	       iommu_dma_min_align(dev, cookie) == cookie_granule(cookie);
-}
-
 static void *alloc_paged(struct device *dev, size_t size, dma_addr_t *addr,
 			 gfp_t gfp, unsigned long attrs)
 {
 	struct page **pages;
-	struct sg_table sgt;
-	int ret = -EAGAIN;
 	void *cpu_addr;
 
-	if (is_one_page(dev, size))
-		ret = page_create(dev, size, addr, gfp, attrs, &pages);
-	if (ret && ret != -EAGAIN)
+	/*
+	 * Documentation/core-api/dma-api-howto.rst promises alignment to the
+	 * size.
+	 */
+	pages = pages_create(dev, size, (u64)PAGE_SIZE << get_order(size), NULL,
+			     addr, gfp, attrs);
+	if (!pages)
 		return NULL;
-	if (ret) {
-		/*
-		 * Documentation/core-api/dma-api-howto.rst promises alignment to
-		 * the size.
-		 */
-		pages = pages_create(dev, size,
-				     (u64)PAGE_SIZE << get_order(size), &sgt,
-				     gfp, attrs);
-		if (!pages)
-			return NULL;
-		*addr = sg_dma_address(sgt.sgl);
-		sg_free_table(&sgt);
-	}
 
 	cpu_addr = pages_for_cpu(dev, pages, size, gfp, attrs);
 	if (!cpu_addr && !__iommu_dma_unmap(dev, *addr, size))
@@ -373,7 +347,7 @@ static struct page *first_page(void *cpu_addr)
 					   virt_to_page(cpu_addr);
 }
 
-/* Not in a softirq, as vmalloc's locks are taken */
+/* Not in an interrupt, as vmalloc's locks are taken */
 static struct alloc_backing backing_of(void *cpu_addr)
 {
 	struct alloc_backing b = { .page = first_page(cpu_addr) };
@@ -571,16 +545,20 @@ struct sg_table *iommu_dma_alloc_noncontiguous(struct device *dev, size_t size,
 					       gfp_t gfp, unsigned long attrs)
 {
 	struct noncontiguous *nc;
+	dma_addr_t addr;
 
 	nc = kmalloc(sizeof(*nc), gfp & ~IOMMU_DMA_ZONE_GFP);
 	if (!nc)
 		return NULL;
-	nc->pages = pages_create(dev, size, PAGE_SIZE, &nc->sgt,
+	nc->pages = pages_create(dev, size, PAGE_SIZE, &nc->sgt, &addr,
 				 gfp | __GFP_ZERO, attrs);
 	if (!nc->pages) {
 		kfree(nc);
 		return NULL;
 	}
+	sg_dma_address(nc->sgt.sgl) = addr;
+	sg_dma_len(nc->sgt.sgl) =
+		ALIGN(size, cookie_granule(iommu_dma_dev_cookie(dev)));
 	return &nc->sgt;
 }
 

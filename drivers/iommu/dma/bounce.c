@@ -14,16 +14,16 @@
  *   device    00aa|bbbb|cc00
  *             bounced   bounced
  *
- * A buffer that fits into one granule is moved to its beginning, as far as the device
- * does not ask for its offset:
- *
- *   memory    ...a|aa..
- *   device    aaa00000
- *
  * The same is done for a granule of a scatterlist that is to be contiguous but
  * does not lie in memory as the device is to see it (see batch.c); such a
  * bounce has several parts. As a bounce is never more than a granule, there is
  * no limit to the size of a mapping.
+ *
+ * A buffer of its own that fits into one granule is moved to the beginning of that, as
+ * far as the device does not ask for its offset:
+ *
+ *   memory    ...a|aa..
+ *   device    aaa00000
  */
 
 #include <linux/dma-direct.h>

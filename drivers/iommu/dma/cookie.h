@@ -149,7 +149,10 @@ static inline bool iommu_dma_any_bounces(const struct iommu_dma_cookie *cookie)
 	return !data_race(xa_empty(&cookie->bounces));
 }
 
-/* A device address and its memory agree in the bits below this power of two. */
+/*
+ * A device address and its memory agree in the bits below this power of two, unless the
+ * memory is bounced, see iommu_dma_bounce_place().
+ */
 static inline u64 iommu_dma_min_align(struct device *dev,
 				      const struct iommu_dma_cookie *cookie)
 {

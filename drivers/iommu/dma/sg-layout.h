@@ -77,8 +77,8 @@ iommu_dma_layout_merged(const struct sg_layout *layout,
  * iommu_dma_layout_next - place the next entry of a list
  * @layout: what device and IOMMU ask for
  * @cursor: where the entry before ended; is advanced
- * @phys: where in memory the entry begins; its bits below the minimum alignment
- *	matter
+ * @phys: where in memory the entry begins, or what it is to be like in its bits below
+ *	the minimum alignment, which alone matter
  * @len: bytes, at least 1
  *
  * Context: Any; pure.

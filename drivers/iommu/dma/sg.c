@@ -211,19 +211,23 @@ static noinline int place_specially(const struct iommu_dma_sg *map,
 /*
  * The memory whose place in a granule an entry of a list with bounces gets. It is its
  * own in one segment, as what follows would move with it and be bounced, too; and
- * where it meets the next entry at a granule, as they are one segment then.
+ * where it meets the next entry at a granule, as they are one segment then. @behind:
+ * entries that follow, empty ones, too.
  */
 static phys_addr_t entry_place(struct device *dev,
 			       const struct iommu_dma_cookie *cookie,
 			       const struct sg_layout *layout,
-			       struct scatterlist *sg, bool last,
+			       struct scatterlist *sg, int behind,
 			       enum dma_data_direction dir)
 {
-	struct scatterlist *next = last ? NULL : sg_entry_next(sg);
+	struct scatterlist *next = sg;
 	phys_addr_t phys = sg_phys(sg);
 
+	do {
+		next = behind-- > 0 ? sg_entry_next(next) : NULL;
+	} while (next && !next->length);
 	if (layout->contiguous ||
-	    (next && next->length &&
+	    (next &&
 	     !cookie_granule_offset(cookie, (phys + sg->length) | sg_phys(next))))
 		return phys;
 	return iommu_dma_bounce_place(dev, cookie, phys, sg->length, dir);
@@ -252,7 +256,7 @@ static __always_inline int place_all(struct iommu_dma_sg *map, bool bounce)
 		phys = sg_phys(sg);
 		if (bounce)
 			phys = entry_place(map->dev, map->cookie, &map->layout,
-					   sg, i + 1 == map->nents, map->dir);
+					   sg, map->nents - i - 1, map->dir);
 		place = iommu_dma_layout_next(&map->layout, &cursor, phys,
 					      sg->length);
 		sg_dma_address(sg) = place.start;
@@ -794,16 +798,18 @@ static __always_inline int map_any(struct device *dev, struct scatterlist *sgl,
 int iommu_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		     enum dma_data_direction dir, unsigned long attrs)
 {
-	int ret = nents == 1 ? map_one(dev, sgl, dir, attrs) : 0;
+	int ret = nents == 1 && sgl ? map_one(dev, sgl, dir, attrs) : 0;
 
 	if (!ret)
 		ret = map_any(dev, sgl, nents, dir, attrs);
-	if (unlikely(ret < 0))
+	if (unlikely(ret < 0)) {
 		clear_entries(sgl, nents);
+		return ret;
+	}
 	/*
 	 * The device does not know the addresses yet, so this is early enough.
 	 */
-	else if (!dev_is_dma_coherent(dev) && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
+	if (!dev_is_dma_coherent(dev) && !(attrs & DMA_ATTR_SKIP_CPU_SYNC))
 		iommu_dma_sync_sg_for_device(dev, sgl, nents, dir);
 	return ret;
 }
@@ -846,7 +852,7 @@ static __always_inline bool as_laid_out(struct device *dev,
 			phys = sg_phys(sg);
 			if (bounces)
 				phys = entry_place(dev, unmap->cookie, &layout,
-						   sg, i + 1 == nents, dir);
+						   sg, nents - i - 1, dir);
 			place = iommu_dma_layout_next(&layout, &cursor, phys,
 						      sg->length);
 		}
@@ -1007,7 +1013,7 @@ void iommu_dma_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			continue;
 		}
 		addr = sg_dma_address(sg);
-		next = (addr + sg_dma_len(sg) + mask) & ~mask;
+		next = ((u64)addr + sg_dma_len(sg) + mask) & ~mask;
 		addr &= ~mask;
 		if (addr == end || !bytes)
 			mapped += next - addr;

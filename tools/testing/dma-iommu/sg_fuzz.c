@@ -522,23 +522,6 @@ static bool crossing(u64 first, u64 last)
 	return boundary && first / boundary != last / boundary;
 }
 
-/*
- * What is bounced and fits into a granule has no more of its offset than it must, unless
- * it meets the next entry at a granule.
- */
-static u64 place(const struct entry *entry)
-{
-	u64 least = entry->phys & align_mask, end = entry->phys + entry->len;
-	const struct entry *next = entry + 1;
-
-	if (!machine.bounce || contiguous() ||
-	    least % granule() + entry->len > granule() ||
-	    (next < entries + nr_entries && next->len &&
-	     (end | next->phys) % granule() == 0))
-		return entry->phys;
-	return least;
-}
-
 /* Whether the device could use it, wherever it is */
 static bool fits(u64 phys, u64 len)
 {
@@ -563,6 +546,22 @@ static unsigned int skip_empty(unsigned int entry)
 	while (entry < nr_entries && !entries[entry].len)
 		entry++;
 	return entry;
+}
+
+/*
+ * What is bounced and fits into a granule has no more of its offset than it must, unless
+ * it meets the next entry at a granule.
+ */
+static u64 place(const struct entry *entry)
+{
+	u64 least = entry->phys & align_mask, end = entry->phys + entry->len;
+	unsigned int next = skip_empty(entry - entries + 1);
+
+	if (!machine.bounce || contiguous() ||
+	    least % granule() + entry->len > granule() ||
+	    (next < nr_entries && (end | entries[next].phys) % granule() == 0))
+		return entry->phys;
+	return least;
 }
 
 static bool has_several(void)

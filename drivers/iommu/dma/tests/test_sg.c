@@ -471,8 +471,11 @@ static phys_addr_t segment_place(const struct test_sg *list,
 	struct scatterlist *next = sg_next(entry);
 	phys_addr_t phys = sg_phys(entry);
 
+	while (next && !next->length)
+		next = sg_next(next);
+
 	/* What meets the next entry at a granule has to be where it is for that. */
-	if (contiguous || (next && next->length &&
+	if (contiguous || (next &&
 			   IS_ALIGNED((phys + entry->length) | sg_phys(next),
 				      list->td->granule)))
 		return phys;
