@@ -299,6 +299,23 @@ u32 iova_request_classes(const struct iova_request *req)
 }
 
 /**
+ * iova_request_chances - the classes that may have a place for a request, or not
+ * @req: up to IOVA_SMALL_MAX granules
+ *
+ * Holes of 3 granules, or of 5 to 7, are in the same class as those of 2, or 4.
+ *
+ * Context: Any.
+ * Return: a bit for each of them.
+ */
+u32 iova_request_chances(const struct iova_request *req)
+{
+	if (req->size > IOVA_WORD || req->align > IOVA_WORD)
+		return 0;
+	return GENMASK(IOVA_CLASS_EMPTY, 2 * run_number(req->size)) &
+	       ~iova_request_classes(req);
+}
+
+/**
  * iova_chunk_outgrew - whether a chunk belongs on another list now
  * @c: the chunk
  * @w: the word in which granules have become free

@@ -98,6 +98,7 @@ struct iova_range {
 u64 iova_aligned_starts(unsigned long base, unsigned long align);
 unsigned long iova_class_granules(unsigned int class);
 u32 iova_request_classes(const struct iova_request *req);
+u32 iova_request_chances(const struct iova_request *req);
 bool iova_chunk_take_bits(struct iova_chunk *c, unsigned int w, u64 bits);
 unsigned long iova_chunk_take_run(struct iova_chunk *c,
 				  const struct iova_request *req);

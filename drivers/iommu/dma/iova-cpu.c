@@ -251,16 +251,22 @@ static void put_back(struct iova_pool *pool, struct iova_cpu *cpu,
 	raw_spin_unlock(&pool->lock);
 }
 
-static void ranges_drain(struct iova_pool *pool, struct iova_cpu *cpu)
+/* Put up to @most ranges back. Return: whether none is left. */
+static bool ranges_drain(struct iova_pool *pool, struct iova_cpu *cpu,
+			 unsigned int most)
 {
-	unsigned int zone, order;
+	unsigned int zone, order, n;
 
 	raw_spin_lock(&pool->lock);
-	for (zone = 0; zone < IOVA_ZONES; zone++)
-		for (order = 0; order < IOVA_CPU_ORDERS; order++)
-			stack_put_back(pool, cpu, zone, order,
-				       cpu->nr[zone][order]);
+	for (zone = 0; zone < IOVA_ZONES; zone++) {
+		for (order = 0; order < IOVA_CPU_ORDERS; order++) {
+			n = min(cpu->nr[zone][order], most);
+			stack_put_back(pool, cpu, zone, order, n);
+			most -= n;
+		}
+	}
 	raw_spin_unlock(&pool->lock);
+	return cpu->nr_unused == IOVA_CPU_RANGES;
 }
 
 /**
@@ -385,6 +391,30 @@ void iova_cpu_free(struct iova_pool *pool, struct iova_cpu *cpu,
  */
 
 /**
+ * iova_cpu_alloc_kept - allocate from the ranges that are kept
+ * @pool: of the address space
+ * @cpu: this CPU's cache
+ * @zone: zone of the request
+ * @req: what the range has to satisfy; up to IOVA_WORD granules
+ * @range: where to store it
+ *
+ * Context: The caller holds &iova_cpu.lock, interrupts are off.
+ * Return: false if none of them will do.
+ */
+bool iova_cpu_alloc_kept(const struct iova_pool *pool, struct iova_cpu *cpu,
+			 unsigned int zone, const struct iova_request *req,
+			 struct iova_range *range)
+{
+	int z;
+
+	for (z = zone; z >= 0; z--)
+		if (iova_pool_serves(pool, z, zone) &&
+		    reuse_slow(cpu, z, req, range))
+			return true;
+	return false;
+}
+
+/**
  * iova_cpu_alloc - allocate from what is cached
  * @pool: of the address space
  * @cpu: this CPU's cache
@@ -399,17 +429,9 @@ bool iova_cpu_alloc(const struct iova_pool *pool, struct iova_cpu *cpu,
 		    unsigned int zone, const struct iova_request *req,
 		    struct iova_range *range)
 {
-	int z;
-
-	if (req->size > IOVA_WORD)
-		return false;
-	if (words_alloc(cpu, zone, req, range))
-		return true;
-	for (z = zone; z >= 0; z--)
-		if (iova_pool_serves(pool, z, zone) &&
-		    reuse_slow(cpu, z, req, range))
-			return true;
-	return false;
+	return req->size <= IOVA_WORD &&
+	       (words_alloc(cpu, zone, req, range) ||
+		iova_cpu_alloc_kept(pool, cpu, zone, req, range));
 }
 
 /**
@@ -471,10 +493,18 @@ void iova_cpu_drain(struct iova_pool *pool, struct iova_cpu *cpu)
 {
 	unsigned long flags;
 	unsigned int zone;
+	bool done;
+
+	do {
+		raw_spin_lock_irqsave(&cpu->lock, flags);
+		done = ranges_drain(pool, cpu, IOVA_CPU_PUT_BACK);
+		raw_spin_unlock_irqrestore(&cpu->lock, flags);
+	} while (!done);
 
 	raw_spin_lock_irqsave(&cpu->lock, flags);
 	words_drain(pool, cpu, NULL);
-	ranges_drain(pool, cpu);
+	/* What has been kept since then */
+	ranges_drain(pool, cpu, IOVA_CPU_RANGES);
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
 		if (cpu->chunk[zone])
 			iova_pool_put_partial(pool, cpu->chunk[zone]);
@@ -517,6 +547,6 @@ void iova_cpu_drain_chunk(struct iova_pool *pool, struct iova_cpu *cpu,
 					iova_word_bits(kept->first, kept->size);
 		}
 	}
-	ranges_drain(pool, cpu);
+	ranges_drain(pool, cpu, IOVA_CPU_RANGES);
 	raw_spin_unlock_irqrestore(&cpu->lock, flags);
 }

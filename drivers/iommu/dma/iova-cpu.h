@@ -91,6 +91,9 @@ struct iova_cpu {
 };
 
 void iova_cpu_init(struct iova_cpu *cpu);
+bool iova_cpu_alloc_kept(const struct iova_pool *pool, struct iova_cpu *cpu,
+			 unsigned int zone, const struct iova_request *req,
+			 struct iova_range *range);
 bool iova_cpu_alloc(const struct iova_pool *pool, struct iova_cpu *cpu,
 		    unsigned int zone, const struct iova_request *req,
 		    struct iova_range *range);

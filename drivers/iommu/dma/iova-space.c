@@ -71,6 +71,9 @@
  */
 #define IOVA_SMALL_LOW		IOVA_WORD
 
+/* Most chunks to try that may have a place, or not */
+#define IOVA_CHANCES		4
+
 /* This CPU's cache, with its lock held and interrupts off, until cpu_put() */
 static __always_inline struct iova_cpu *cpu_get(struct iova_space *space,
 						unsigned long *flags)
@@ -183,15 +186,36 @@ static bool alloc_zone(struct iova_space *space, unsigned int z,
 
 	if (!(READ_ONCE(space->pool.classes[z]) & classes))
 		return false;
-	/* Where CPUs have no chunks, they keep ranges of any. */
+	/*
+	 * Where CPUs have no chunks, they keep ranges of any; and for longer ranges, few
+	 * of which are in one chunk, it pays to look at several.
+	 */
 	if (req->size <= IOVA_WORD)
-		many = wide ? classes & IOVA_FRAGMENTS : classes;
+		many = wide && req->size <= IOVA_WORD / 2 ?
+		       classes & IOVA_FRAGMENTS : classes;
 	if (many && alloc_gather(space, z, many, req, range))
 		return true;
 	if (!wide)
 		return iova_pool_take(&space->pool, z, classes, req, range);
 	c = iova_pool_get_partial(&space->pool, z, classes, req->limit);
 	return c && alloc_install(space, c, zone, req, range);
+}
+
+/*
+ * Try a few chunks of zone @z that may have a place. Those that have none are tried
+ * again after all others.
+ */
+static bool alloc_chance(struct iova_space *space, unsigned int z,
+			 const struct iova_request *req,
+			 struct iova_range *range)
+{
+	u32 classes = iova_request_chances(req);
+	unsigned int tries = IOVA_CHANCES;
+
+	while (READ_ONCE(space->pool.classes[z]) & classes && tries--)
+		if (alloc_gather(space, z, classes, req, range))
+			return true;
+	return false;
 }
 
 static bool alloc_new(struct iova_space *space, unsigned int zone,
@@ -234,7 +258,8 @@ static bool alloc_small(struct iova_space *space,
 	 */
 	for (z = zone; z >= 0; z--)
 		if (iova_pool_serves(&space->pool, z, zone) &&
-		    alloc_zone(space, z, zone, req, range))
+		    (alloc_zone(space, z, zone, req, range) ||
+		     alloc_chance(space, z, req, range)))
 			return true;
 	if (alloc_new(space, zone, req, range))
 		return true;
@@ -401,7 +426,9 @@ bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 		at_once = iova_cpu_reuse(cpu, zone, want, range) ||
 			  (word->zone == zone &&
 			   iova_cpu_word_alloc(word, want, range));
-		taken = at_once || cpu_alloc(space, cpu, zone, want, range);
+		taken = at_once || cpu_alloc(space, cpu, zone, want, range) ||
+			(want != req &&
+			 iova_cpu_alloc_kept(&space->pool, cpu, zone, req, range));
 		cpu_put(cpu, flags);
 	}
 	if (likely(at_once))

@@ -19,8 +19,9 @@
  * one more extent, in a tree of its own (&iova_pool.spanning), which is what a
  * claim finds.
  *
- * The lock is held for one extent at a time. So others may take granules of the
- * place meanwhile, and then the search begins again.
+ * The search holds the lock for one extent at a time. So others may take granules of
+ * the place meanwhile, and then it begins again. A place is taken in one go, unless it has
+ * very many pieces: what is taken in vain must not make another request fail.
  */
 
 #include <linux/bitops.h>
@@ -31,6 +32,9 @@
 
 /* Most places to lose to other CPUs before a request is refused */
 #define IOVA_LOST_PLACES	64
+
+/* Most pieces to take at a time: interrupts are off, and each takes up to 1,000 steps. */
+#define IOVA_PIECES	16
 
 /**
  * struct iova_search - a search from the limit downwards
@@ -193,59 +197,121 @@ static unsigned long free_pieces(struct iova_pool *pool, unsigned long first,
 	return first;
 }
 
+/* Extents for the gaps of a place, by &iova_extent.retired of epoch 0 */
+static struct iova_extent *pop_spare(struct llist_node **spare)
+{
+	struct llist_node *node = *spare;
+
+	*spare = node->next;
+	return container_of(node, struct iova_extent, retired[0]);
+}
+
+static void push_spare(struct llist_node **spare, struct iova_extent *x)
+{
+	x->retired[0].next = *spare;
+	*spare = &x->retired[0];
+}
+
 /*
  * Take the beginning of [first, last], in a gap with the help of @spare.
- * Return: the last granule taken; or IOVA_NONE if not all is free any more.
+ * Return: 0, and the last granule taken in @end; -EAGAIN if not all is free any more;
+ * -ENOENT if a spare extent is needed.
  */
-static unsigned long take_piece(struct iova_pool *pool, unsigned long first,
-				unsigned long last, struct iova_extent **spare)
+static int take_piece(struct iova_pool *pool, unsigned long first,
+		      unsigned long last, struct llist_node **spare,
+		      unsigned long *end)
 {
-	struct iova_extent *x = iova_extents_at(&pool->extents, first);
+	struct iova_extent *at = iova_extents_at(&pool->extents, first), *x;
 
 	lockdep_assert_held(&pool->lock);
-	if (x->first > first) {
-		**spare = (struct iova_extent) {
+	if (at->first > first) {
+		if (!*spare)
+			return -ENOENT;
+		x = pop_spare(spare);
+		*x = (struct iova_extent) {
 			.kind = IOVA_KIND_LARGE,
 			.first = first,
-			.last = min(last, x->first - 1),
+			.last = min(last, at->first - 1),
 		};
-		last = (*spare)->last;
-		iova_pool_insert(pool, *spare, x);
-		*spare = NULL;
-		return last;
+		*end = x->last;
+		iova_pool_insert(pool, x, at);
+		return 0;
 	}
-	last = min(last, x->last);
-	if (x->kind != IOVA_KIND_CHUNK ||
-	    to_chunk(x)->class == IOVA_CLASS_NONE ||
-	    !iova_pool_take_granules(pool, to_chunk(x), first - x->first,
-				     last - x->first))
-		return IOVA_NONE;
-	return last;
+	*end = min(last, at->last);
+	if (at->kind != IOVA_KIND_CHUNK ||
+	    to_chunk(at)->class == IOVA_CLASS_NONE ||
+	    !iova_pool_take_granules(pool, to_chunk(at), first - at->first,
+				     *end - at->first))
+		return -EAGAIN;
+	return 0;
+}
+
+/* Give [first, last] back, which take_piece() has just taken. */
+static void untake_pieces(struct iova_pool *pool, unsigned long first,
+			  unsigned long last, struct llist_node **spare)
+{
+	struct iova_extent *x;
+	unsigned long end;
+
+	lockdep_assert_held(&pool->lock);
+	for (; first <= last; first = end + 1) {
+		x = iova_extents_at(&pool->extents, first);
+		end = min(last, x->last);
+		if (x->kind == IOVA_KIND_CHUNK) {
+			iova_pool_free_granules(pool, to_chunk(x),
+						first - x->first, end - x->first);
+		} else {
+			iova_pool_erase(pool, x);
+			push_spare(spare, x);
+		}
+	}
+}
+
+/*
+ * Take up to IOVA_PIECES pieces of [*next, last], or none, and advance @next.
+ * Return: as take_piece().
+ */
+static int take_some(struct iova_pool *pool, unsigned long *next,
+		     unsigned long last, struct llist_node **spare)
+{
+	unsigned long at = *next, end, flags;
+	unsigned int n;
+	int ret = 0;
+
+	raw_spin_lock_irqsave(&pool->lock, flags);
+	for (n = 0; n < IOVA_PIECES && at <= last; n++) {
+		ret = take_piece(pool, at, last, spare, &end);
+		if (ret)
+			break;
+		at = end + 1;
+	}
+	if (ret && at > *next)
+		untake_pieces(pool, *next, at - 1, spare);
+	raw_spin_unlock_irqrestore(&pool->lock, flags);
+	if (!ret)
+		*next = at;
+	return ret;
 }
 
 static int take_pieces(struct iova_pool *pool, unsigned long first,
 		       unsigned long last)
 {
-	struct iova_extent *spare = NULL;
-	unsigned long next = first, end, flags;
+	struct llist_node *spare = NULL;
+	unsigned long next = first;
+	struct iova_extent *x;
 	int ret = 0;
 
 	while (!ret && next <= last) {
-		if (!spare)
-			spare = kmalloc(sizeof(*spare), IOVA_GFP);
-		if (!spare) {
-			ret = -ENOMEM;
-			break;
-		}
-		raw_spin_lock_irqsave(&pool->lock, flags);
-		end = take_piece(pool, next, last, &spare);
-		raw_spin_unlock_irqrestore(&pool->lock, flags);
-		if (end == IOVA_NONE)
-			ret = -EAGAIN;
-		else
-			next = end + 1;
+		ret = take_some(pool, &next, last, &spare);
+		if (ret != -ENOENT)
+			continue;
+		x = kmalloc(sizeof(*x), IOVA_GFP);
+		if (x)
+			push_spare(&spare, x);
+		ret = x ? 0 : -ENOMEM;
 	}
-	kfree(spare);
+	while (spare)
+		kfree(pop_spare(&spare));
 	if (ret && next > first)
 		free_pieces(pool, first, next - 1, ULONG_MAX);
 	return ret;

@@ -1342,6 +1342,47 @@ static void empty_test(void)
 	shim_report("room in place of empty chunks");
 }
 
+/*
+ * Holes of a length that is no power of two, all over an old space, are found without
+ * a search of everything.
+ */
+static void odd_holes_test(unsigned int one, unsigned int other)
+{
+	struct iova_request req = { .align = 1, .limit = BIT(18) - 1, .quick = true };
+	static unsigned long firsts[BIT(18)];
+	struct iova_space space;
+	struct iova_range range;
+	unsigned int i, n, searched = 0;
+
+	FAIL_IF(iova_space_init(&space, 1, req.limit, 12));
+	for (n = 0; ; n++) {
+		req.size = one;
+		if (!iova_space_alloc(&space, &req, &range))
+			break;
+		req.size = other;
+		if (!iova_space_alloc(&space, &req, &range))
+			break;
+		firsts[n] = range.first;
+	}
+	for (i = 0; i < n; i++) {
+		FAIL_IF(!iova_space_claim(&space, firsts[i], &range));
+		iova_space_release(&space, &range);
+	}
+	for (i = 0; i < n * 9 / 10; i++) {
+		req.quick = true;
+		if (iova_space_alloc(&space, &req, &range))
+			continue;
+		req.quick = false;
+		FAIL_IF(!iova_space_alloc(&space, &req, &range));
+		searched++;
+	}
+	FAIL_IF(searched > n / 50);
+	iova_space_destroy(&space);
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+	shim_report("holes of %u: %u of %u searched for", other, searched, n);
+}
+
 /* What CPUs keep of a narrow zone does not cost large ranges their alignment. */
 static void narrow_test(void)
 {
@@ -1655,6 +1696,9 @@ int main(int argc, char **argv)
 	others_tests(!plain);
 	empty_test();
 	narrow_test();
+	odd_holes_test(1, 3);
+	odd_holes_test(1, 7);
+	odd_holes_test(4, 12);
 	lower_zones_test();
 	for (i = 0; !tsan && i < ARRAY_SIZE(setups); i++)
 		random_test(&setups[i], divide);

@@ -8,6 +8,7 @@
  * second's.
  */
 
+#include "iova-cpu.h"
 #include "iova-space.h"
 
 #define CHUNK		IOVA_CHUNK_GRANULES
@@ -21,6 +22,7 @@ static int epoch;
 static struct iova_range kept[KEPT];	/* what was had last under each number */
 static bool handed_out[2 * CHUNK], reserved[2 * CHUNK];
 static unsigned int won;
+static bool got_all, got_some;
 
 static void mark(const struct iova_range *range, bool is)
 {
@@ -284,6 +286,39 @@ static void get_large(void)
 	get(1, CHUNK);
 }
 
+/* Free: 48 granules next to each other, most of them at the end of the lower chunk */
+static void across_chunks(void)
+{
+	unsigned long first = LAST + 1 - CHUNK - 40, g;
+	struct iova_range range;
+
+	while (get(0, 1))
+		;
+	for (g = first; g < first + 48; g++) {
+		FAIL_IF(!iova_space_claim(&space, g, &range));
+		mark(&range, false);
+		iova_space_release(&space, &range);
+	}
+	iova_cpu_drain(&space.pool, per_cpu_ptr(space.cpu, 0));
+	got_all = got_some = false;
+}
+
+static void get_across(void)
+{
+	got_all = get(1, 48);
+}
+
+/* Once it has one of them, nobody can have them all. */
+static void get_one_and_some(void)
+{
+	got_some = !get(2, 1) || get(3, 30);
+}
+
+static void some_had(void)
+{
+	FAIL_IF(!got_all && !got_some);
+}
+
 static const struct pair {
 	const char *name;
 	void (*prepare)(void), (*first)(void), (*second)(void), (*after)(void);
@@ -320,6 +355,8 @@ static const struct pair {
 	  one_won },
 	{ "releasing a large range, getting one", large, release_first,
 	  get_large },
+	{ "taking pieces in vain, getting some of them", across_chunks, get_across,
+	  get_one_and_some, some_had },
 };
 
 /* What is free can be had, all of it and nothing else. */
