@@ -108,6 +108,47 @@ void iommu_dma_report_size(struct device *dev,
 }
 
 /**
+ * iommu_dma_unmap_following - unmap mappings that are unmapped as one with another
+ * @dev: device that the mappings were made for
+ * @unmap: the unmap under way, of the lowest of them
+ * @addr: DMA address that the caller gave
+ * @size: bytes that the caller gave
+ *
+ * A driver that has mapped neighbours one by one may unmap them as one, and then
+ * believes that the device reaches none of them. They are told from a size that is wrong
+ * by the memory: it has to go on where the addresses do, and to end by @size.
+ *
+ * Context: Any.
+ */
+void iommu_dma_unmap_following(struct device *dev,
+			       const struct iommu_dma_unmap *unmap,
+			       dma_addr_t addr, size_t size)
+{
+	struct iommu_dma_unmap next = { .cookie = unmap->cookie };
+	struct iommu_domain *domain = unmap->cookie->domain;
+	u64 at = iommu_dma_unmap_iova_end(unmap), last = addr + size - 1;
+	phys_addr_t before = iommu_iova_to_phys(domain, at - 1);
+
+	if (!size || last < addr)
+		return;
+	last |= cookie_granule(next.cookie) - 1;
+	while (at < last && before &&
+	       iommu_iova_to_phys(domain, at) == before + 1 &&
+	       iommu_dma_claim_iova(next.cookie, at, last - at, &next.range)) {
+		if (iommu_dma_unmap_iova_end(&next) - 1 > last) {
+			iova_space_unclaim(&next.cookie->space, &next.range);
+			break;
+		}
+		at = iommu_dma_unmap_iova_end(&next);
+		before = iommu_iova_to_phys(domain, at - 1);
+		iommu_dma_unmap_start(&next, false);
+		iommu_dma_unmap_rest(dev, &next,
+				     iommu_dma_iova_addr(next.cookie, &next.range));
+		iommu_dma_unmap_end(dev, &next);
+	}
+}
+
+/**
  * iommu_dma_report_unmap - report that the IOMMU driver unmapped too little
  * @dev: device that the mapping was made for
  * @addr: first byte to be unmapped
@@ -261,13 +302,16 @@ int __iommu_dma_unmap(struct device *dev, dma_addr_t addr, size_t size)
 	return unmap_claimed(dev, &unmap, addr);
 }
 
-/* SMMUv2 has the hardware translate, which reports no more than 40 bits. */
-static bool maps_page(const struct iommu_dma_cookie *cookie, dma_addr_t addr,
-		      struct page *page)
+/*
+ * SMMUv2 has the hardware translate, which reports no more than 40 bits, and nothing
+ * while it is asleep.
+ */
+static bool maps_other(const struct iommu_dma_cookie *cookie, dma_addr_t addr,
+		       struct page *page)
 {
 	phys_addr_t phys = iommu_iova_to_phys(cookie->domain, addr);
 
-	return !((phys ^ page_to_phys(page)) & GENMASK_ULL(39, 0));
+	return phys && (phys ^ page_to_phys(page)) & GENMASK_ULL(39, 0);
 }
 
 /**
@@ -290,7 +334,7 @@ int iommu_dma_unmap_alloc(struct device *dev, dma_addr_t addr, size_t size,
 
 	if (!iommu_dma_unmap_claim(dev, &unmap, addr, size))
 		return -ENOENT;
-	if (!page || !maps_page(unmap.cookie, addr, page)) {
+	if (!page || maps_other(unmap.cookie, addr, page)) {
 		iova_space_unclaim(&unmap.cookie->space, &unmap.range);
 		dev_err_ratelimited(dev, "DMA free of %pad: size %zu, but that memory is not mapped there; freed twice?\n",
 				    &addr, size);

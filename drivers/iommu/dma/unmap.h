@@ -49,6 +49,9 @@ int iommu_dma_unmap_claim_slow(struct device *dev,
 void iommu_dma_report_size(struct device *dev,
 			   const struct iommu_dma_unmap *unmap, dma_addr_t addr,
 			   size_t size);
+void iommu_dma_unmap_following(struct device *dev,
+			       const struct iommu_dma_unmap *unmap,
+			       dma_addr_t addr, size_t size);
 void iommu_dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
 			    size_t unmapped);
 size_t iommu_dma_unmap_granules(struct iommu_dma_unmap *unmap, dma_addr_t addr,
@@ -68,6 +71,18 @@ static inline u64 iommu_dma_unmap_iova_size(const struct iommu_dma_unmap *unmap)
 {
 	return iommu_dma_unmap_iova_end(unmap) -
 	       ((u64)unmap->range.first << unmap->cookie->granule_shift);
+}
+
+/* Begin to unmap what has been claimed; @failed if it is not what the caller says. */
+static __always_inline void iommu_dma_unmap_start(struct iommu_dma_unmap *unmap,
+						  bool failed)
+{
+	unmap->failed = failed;
+	unmap->gather = (struct iommu_iotlb_gather) {
+		.start = ULONG_MAX,
+		.freelist = LIST_HEAD_INIT(unmap->gather.freelist),
+		.queued = iommu_dma_flush_enabled(&unmap->cookie->flush),
+	};
 }
 
 /**
@@ -99,12 +114,7 @@ static __always_inline bool iommu_dma_unmap_claim(struct device *dev,
 		if (elsewhere < 0)
 			return false;
 	}
-	unmap->failed = elsewhere;
-	unmap->gather = (struct iommu_iotlb_gather) {
-		.start = ULONG_MAX,
-		.freelist = LIST_HEAD_INIT(unmap->gather.freelist),
-		.queued = iommu_dma_flush_enabled(&cookie->flush),
-	};
+	iommu_dma_unmap_start(unmap, elsewhere);
 	return true;
 }
 
@@ -130,7 +140,8 @@ static __always_inline void iommu_dma_unmap_check(struct device *dev,
  * @size: bytes
  *
  * A mapping of another size is reported and unmapped as a whole: for the caller
- * it is gone, so the device must not reach it any more.
+ * it is gone, so the device must not reach it any more. So is what follows it in
+ * memory, see iommu_dma_unmap_following().
  *
  * Context: Any.
  * Return: false if there is no such mapping, which has been reported.
@@ -142,6 +153,8 @@ static __always_inline bool iommu_dma_unmap_begin(struct device *dev,
 	if (!iommu_dma_unmap_claim(dev, unmap, addr, size))
 		return false;
 	iommu_dma_unmap_check(dev, unmap, addr, size);
+	if (unlikely(unmap->failed))
+		iommu_dma_unmap_following(dev, unmap, addr, size);
 	return true;
 }
 

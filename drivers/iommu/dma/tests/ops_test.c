@@ -681,6 +681,69 @@ static void free_wrong_size(struct kunit *test)
 	put_page(pages[0]);
 }
 
+/* Map granules of a device's memory, which are there in this order. */
+static void map_each(struct kunit *test, struct test_device *td,
+		     const unsigned int *granules, dma_addr_t *addrs, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		addrs[i] = ops->map_resource(td->dev, BIT_ULL(43) +
+					     granules[i] * td->granule,
+					     td->granule, DMA_TO_DEVICE, 0);
+		KUNIT_ASSERT_NE(test, addrs[i], DMA_MAPPING_ERROR);
+		if (i)
+			KUNIT_ASSERT_EQ(test, addrs[i], addrs[i - 1] + td->granule);
+	}
+}
+
+/*
+ * Mapped one by one, unmapped as one: nothing of it stays mapped, if it can be told from
+ * a size that is wrong.
+ */
+static void unmap_as_one(struct kunit *test)
+{
+	static const unsigned int row[] = { 0, 1, 2 }, others[] = { 0, 1, 5 };
+	struct mock_iommu_options options = env_options(test);
+	struct test_device td;
+	dma_addr_t addrs[3];
+	unsigned int before;
+	size_t granule;
+
+	if (test_guard)
+		kunit_skip(test, "no address follows another");
+	options.aperture_last = 0;
+	test_device_init(test, mock_iommu_create(test, &options), &td);
+	granule = td.granule;
+	map_each(test, &td, row, addrs, ARRAY_SIZE(row));
+	ops->unmap_resource(td.dev, addrs[0], 3 * granule, DMA_TO_DEVICE, 0);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(td.dev).mapped);
+	test_device_settled(test, &td, 0);
+
+	/* The last is other memory. */
+	map_each(test, &td, others, addrs, ARRAY_SIZE(others));
+	ops->unmap_resource(td.dev, addrs[0], 3 * granule, DMA_TO_DEVICE, 0);
+	KUNIT_EXPECT_EQ(test, 1, mock_iommu_counts(td.dev).mapped);
+	KUNIT_EXPECT_NE(test, 0,
+			iommu_iova_to_phys(iommu_get_domain_for_dev(td.dev), addrs[2]));
+	ops->unmap_resource(td.dev, addrs[2], granule, DMA_TO_DEVICE, 0);
+
+	/* The second is longer than that; of two granules, it is at an even one. */
+	map_each(test, &td, row, addrs, 1);
+	before = !(addrs[0] & granule);
+	if (before)
+		map_each(test, &td, row, &addrs[1], 1);
+	addrs[2] = ops->map_resource(td.dev, BIT_ULL(43) + granule, 2 * granule,
+				     DMA_TO_DEVICE, 0);
+	KUNIT_ASSERT_EQ(test, addrs[2], addrs[before] + granule);
+	ops->unmap_resource(td.dev, addrs[before], 2 * granule, DMA_TO_DEVICE, 0);
+	KUNIT_EXPECT_EQ(test, 2 + before, mock_iommu_counts(td.dev).mapped);
+	ops->unmap_resource(td.dev, addrs[2], 2 * granule, DMA_TO_DEVICE, 0);
+	if (before)
+		ops->unmap_resource(td.dev, addrs[0], granule, DMA_TO_DEVICE, 0);
+	test_device_settled(test, &td, 0);
+}
+
 /* Map somebody else's pages until one of them has @addr; return their number. */
 static unsigned int take_address(struct kunit *test, struct test_device *td,
 				 dma_addr_t addr, dma_addr_t *others)
@@ -1441,6 +1504,7 @@ static struct kunit_case ops_cases[] = {
 	KUNIT_CASE_PARAM(undo_falls_short, test_env_gen_params),
 	KUNIT_CASE_PARAM(free_falls_short, test_env_gen_params),
 	KUNIT_CASE_PARAM(free_wrong_size, test_env_gen_params),
+	KUNIT_CASE_PARAM(unmap_as_one, test_env_gen_params),
 	KUNIT_CASE_PARAM(free_twice, test_env_gen_params),
 	KUNIT_CASE_PARAM(free_in_softirq, test_env_gen_params),
 	KUNIT_CASE_PARAM(attach_later, test_env_gen_params),
