@@ -123,7 +123,8 @@ static __always_inline bool in_memory_map(unsigned long pfn,
 {
 	if (likely(pfn >> (21 - PAGE_SHIFT) == *known))
 		return true;
-	if (!pfn_valid(pfn))
+	/* Without peers, nobody looks at the page itself. */
+	if (IS_ENABLED(CONFIG_PCI_P2PDMA) && !pfn_valid(pfn))
 		return false;
 	*known = pfn >> (21 - PAGE_SHIFT);
 	return true;
