@@ -4,7 +4,8 @@
 # Drivers of the base that ask for less usual things: masks of 32 bits, buffers that
 # must not cross 64 KiB, tables of their own in coherent memory. What they write is
 # read back, or compared with what the host has. e1000 says what buffers it cannot use
-# only if it is told to: e1000.debug=16.
+# only if it is told to: e1000.debug=16. With DMA_TEST_HEARD=1, what sound cards play
+# is at the file server.
 . "$(dirname "$0")/lib.sh"
 
 need_root
@@ -98,14 +99,61 @@ one_group() {
 	rmmod dma_edu
 }
 
+# bounced COMMAND...: it copies data of the device through other memory
+bounced() {
+	trace=/sys/kernel/tracing/instances/dma_drivers
+	mkdir "$trace" && echo 1 > "$trace/events/swiotlb/swiotlb_bounced/enable" || return 1
+	"$@"
+	code=$?
+	copies=$(grep -c "dev_name: $bdf " "$trace/trace")
+	rmdir "$trace"
+	echo "$copies copies for $bdf"
+	[ $code = 0 ] && [ "$copies" -gt 0 ]
+}
+
+untrusted_tests() {
+	what="untrusted NVMe: any sizes and offsets"
+	bdf=$(first_of nvme) && disk=$(disk_behind "$bdf") && may_write "$disk" || {
+		skip "$what" "no such disk"
+		return
+	}
+	unbind "$bdf"
+	load_module dma_distrust "device=$bdf" && bind "$bdf" nvme
+	try "$what" bounced disk_io "$disk" 4M
+	unbind "$bdf"
+	rmmod dma_distrust
+	bind "$bdf" nvme
+}
+
+# play HOW: noise, and was it heard?
+play() {
+	head -c 40000 /dev/urandom > "$TMP/noise"
+	"$DIR/dma_sound" "$1" /dev/snd/pcmC0D0p "$TMP/noise" || return 1
+	wget -q -O "$TMP/heard" "$(net_url "$iface")/heard" &&
+		"$DIR/dma_sound" heard "$TMP/noise" "$TMP/heard"
+}
+
+sound_tests() {
+	for how in write mmap; do
+		if [ -n "${DMA_TEST_HEARD:-}" ] && first_of snd_hda_intel > /dev/null; then
+			try "snd_hda_intel: what is played by $how is heard" play $how
+		else
+			skip "snd_hda_intel: what is played by $how is heard" \
+				"no such card, or nobody who hears it"
+		fi
+	done
+}
+
 ktap_print_header
-ktap_set_plan 9
+ktap_set_plan 12
 disk_tests megaraid_sas "a disk of a RAID controller" 8M
 disk_tests sdhci-pci "a memory card" 4M
 disk_tests ehci-pci "a USB 2 disk" 4M
 disk_tests uhci_hcd "a USB 1 disk" 512k
 one_group
+untrusted_tests
 iface=$(net_of_driver e1000)
+sound_tests
 if [ -n "$iface" ]; then
 	try "e1000: receive a file" fetch_file "$iface"
 	try "e1000: both ways, for a while" traffic "$iface"
