@@ -302,14 +302,18 @@ u32 iova_request_classes(const struct iova_request *req)
  * iova_request_chances - the classes that may have a place for a request, or not
  * @req: up to IOVA_SMALL_MAX granules
  *
- * Holes of 3 granules, or of 5 to 7, are in the same class as those of 2, or 4.
+ * Holes of 3 granules, or of 5 to 7, are in the same class as those of 2, or 4; and so
+ * are all longer ones that are no class of their own. And what is long enough may have an
+ * aligned place by chance, but for a power of two that is aligned to itself: the class
+ * says whether there is one.
  *
  * Context: Any.
  * Return: a bit for each of them.
  */
 u32 iova_request_chances(const struct iova_request *req)
 {
-	if (req->size > IOVA_WORD || req->align > IOVA_WORD)
+	if (req->size > IOVA_WORD || req->align > IOVA_WORD ||
+	    (req->align == req->size && is_power_of_2(req->size)))
 		return 0;
 	return GENMASK(IOVA_CLASS_EMPTY, 2 * run_number(req->size)) &
 	       ~iova_request_classes(req);

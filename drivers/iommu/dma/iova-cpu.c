@@ -13,11 +13,11 @@
  *
  * When there is no room to keep a range, a part of the largest stack is put back,
  * with the lock of the pool taken once. Likewise, where the pool has fragments
- * left, and no whole words, or the zone is too small for CPU chunks, ranges for the
- * same request are gathered to take up a part of what is unused. So ranges of one
- * size go many at a time, and of many sizes none gets all of the room. How many
- * granules a CPU may keep follows from the size of the zone and the number of CPUs
- * (&iova_pool.keep_max).
+ * left, and no whole words, or the zone is too small for CPU chunks, or ranges are of
+ * more than half a word, ranges for the same request are gathered to take up a part of
+ * what is unused. So ranges of one size go many at a time, and of many sizes none gets
+ * all of the room. How many granules a CPU may keep follows from the size of the zone
+ * and the number of CPUs (&iova_pool.keep_max).
  *
  * Other CPUs only drain a cache: before a request is refused, and when granules
  * become reserved. While a CPU is short of addresses, none caches anything, as
@@ -275,13 +275,13 @@ static bool ranges_drain(struct iova_pool *pool, struct iova_cpu *cpu,
  * @cpu: this CPU's cache
  * @from: zone of the chunks to take them from; if it does not serve that of @req,
  *	the range is all that is taken
- * @classes: of the chunks that will do, a bit for each
+ * @classes: of the chunks to look at, a bit for each
  * @req: what the range has to satisfy; up to IOVA_WORD granules
  * @range: where to store it
  *
  * Context: The caller holds &iova_cpu.lock, interrupts are off. It ends with
  * iova_pool_reap().
- * Return: false if there is no such chunk.
+ * Return: false if there is no such chunk, or the first of them has no place.
  */
 bool iova_cpu_gather(struct iova_pool *pool, struct iova_cpu *cpu,
 		     unsigned int from, u32 classes,
@@ -485,7 +485,8 @@ struct iova_chunk *iova_cpu_install(struct iova_cpu *cpu, unsigned int zone,
 /**
  * iova_cpu_drain - give back all that a CPU has
  * @pool: of the address space
- * @cpu: the cache of any CPU
+ * @cpu: the cache of any CPU; it keeps nothing meanwhile, as it is offline or
+ *	&iova_pool.nr_short is not 0
  *
  * Context: Any. The caller ends with iova_pool_reap().
  */
@@ -503,8 +504,6 @@ void iova_cpu_drain(struct iova_pool *pool, struct iova_cpu *cpu)
 
 	raw_spin_lock_irqsave(&cpu->lock, flags);
 	words_drain(pool, cpu, NULL);
-	/* What has been kept since then */
-	ranges_drain(pool, cpu, IOVA_CPU_RANGES);
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
 		if (cpu->chunk[zone])
 			iova_pool_put_partial(pool, cpu->chunk[zone]);

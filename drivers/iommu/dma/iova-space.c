@@ -427,7 +427,7 @@ bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 			  (word->zone == zone &&
 			   iova_cpu_word_alloc(word, want, range));
 		taken = at_once || cpu_alloc(space, cpu, zone, want, range) ||
-			(want != req &&
+			(want != req && want->spare &&
 			 iova_cpu_alloc_kept(&space->pool, cpu, zone, req, range));
 		cpu_put(cpu, flags);
 	}

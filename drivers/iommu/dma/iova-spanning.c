@@ -33,8 +33,11 @@
 /* Most places to lose to other CPUs before a request is refused */
 #define IOVA_LOST_PLACES	64
 
-/* Most pieces to take at a time: interrupts are off, and each takes up to 1,000 steps. */
-#define IOVA_PIECES	16
+/*
+ * Most pieces to take at a time: interrupts are off, and each takes up to 1,000
+ * instructions, and as many again if it is given back.
+ */
+#define IOVA_PIECES	8
 
 /**
  * struct iova_search - a search from the limit downwards

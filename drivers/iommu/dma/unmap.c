@@ -118,6 +118,8 @@ void iommu_dma_report_size(struct device *dev,
  * believes that the device reaches none of them. They are told from a size that is wrong
  * by the memory: it has to go on where the addresses do, and to end by @size.
  *
+ * What needs a sync for the CPU stays: for that, too, it is a mapping of its own.
+ *
  * Context: Any.
  */
 void iommu_dma_unmap_following(struct device *dev,
@@ -126,26 +128,32 @@ void iommu_dma_unmap_following(struct device *dev,
 {
 	struct iommu_dma_unmap next = { .cookie = unmap->cookie };
 	struct iommu_domain *domain = unmap->cookie->domain;
-	u64 at = iommu_dma_unmap_iova_end(unmap), last = addr + size - 1;
-	phys_addr_t before = iommu_iova_to_phys(domain, at - 1);
+	u64 begin = iommu_dma_unmap_iova_end(unmap), at = begin, end;
+	u64 last = (addr + size - 1) | (cookie_granule(unmap->cookie) - 1);
+	phys_addr_t phys;
 
-	if (!size || last < addr)
+	if (last < addr || last <= at || !dev_is_dma_coherent(dev) ||
+	    iommu_dma_any_bounces(unmap->cookie))
 		return;
-	last |= cookie_granule(next.cookie) - 1;
-	while (at < last && before &&
-	       iommu_iova_to_phys(domain, at) == before + 1 &&
+	phys = iommu_iova_to_phys(domain, at - 1) + 1;
+	while (at < last && iommu_iova_to_phys(domain, at) == phys &&
 	       iommu_dma_claim_iova(next.cookie, at, last - at, &next.range)) {
-		if (iommu_dma_unmap_iova_end(&next) - 1 > last) {
+		end = iommu_dma_unmap_iova_end(&next);
+		/* Only what is claimed stays what it is. */
+		if (end - 1 > last || iommu_iova_to_phys(domain, at) != phys ||
+		    iommu_iova_to_phys(domain, end - 1) != phys + (end - 1 - at)) {
 			iova_space_unclaim(&next.cookie->space, &next.range);
 			break;
 		}
-		at = iommu_dma_unmap_iova_end(&next);
-		before = iommu_iova_to_phys(domain, at - 1);
-		iommu_dma_unmap_start(&next, false);
-		iommu_dma_unmap_rest(dev, &next,
-				     iommu_dma_iova_addr(next.cookie, &next.range));
+		/* Whatever it is, what is mapped of it is unmapped. */
+		iommu_dma_unmap_start(&next, true);
 		iommu_dma_unmap_end(dev, &next);
+		phys += end - at;
+		at = end;
 	}
+	if (at > begin)
+		dev_err_ratelimited(dev, "DMA unmap of %pad: the %llu bytes that follow were mapped one by one; unmapped, too\n",
+				    &addr, at - begin);
 }
 
 /**
@@ -302,16 +310,13 @@ int __iommu_dma_unmap(struct device *dev, dma_addr_t addr, size_t size)
 	return unmap_claimed(dev, &unmap, addr);
 }
 
-/*
- * SMMUv2 has the hardware translate, which reports no more than 40 bits, and nothing
- * while it is asleep.
- */
-static bool maps_other(const struct iommu_dma_cookie *cookie, dma_addr_t addr,
-		       struct page *page)
+/* SMMUv2 has the hardware translate, which reports no more than 40 bits. */
+static bool maps_page(const struct iommu_dma_cookie *cookie, dma_addr_t addr,
+		      struct page *page)
 {
 	phys_addr_t phys = iommu_iova_to_phys(cookie->domain, addr);
 
-	return phys && (phys ^ page_to_phys(page)) & GENMASK_ULL(39, 0);
+	return !((phys ^ page_to_phys(page)) & GENMASK_ULL(39, 0));
 }
 
 /**
@@ -334,7 +339,7 @@ int iommu_dma_unmap_alloc(struct device *dev, dma_addr_t addr, size_t size,
 
 	if (!iommu_dma_unmap_claim(dev, &unmap, addr, size))
 		return -ENOENT;
-	if (!page || maps_other(unmap.cookie, addr, page)) {
+	if (!page || !maps_page(unmap.cookie, addr, page)) {
 		iova_space_unclaim(&unmap.cookie->space, &unmap.range);
 		dev_err_ratelimited(dev, "DMA free of %pad: size %zu, but that memory is not mapped there; freed twice?\n",
 				    &addr, size);

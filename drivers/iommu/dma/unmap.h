@@ -118,18 +118,25 @@ static __always_inline bool iommu_dma_unmap_claim(struct device *dev,
 	return true;
 }
 
-/* Check that the mapping is as large as the caller says. */
-static __always_inline void iommu_dma_unmap_check(struct device *dev,
+/*
+ * Check that the mapping is as large as the caller says.
+ * Return: false if not, and it begins where the caller says; that has been reported.
+ */
+static __always_inline bool iommu_dma_unmap_check(struct device *dev,
 						  struct iommu_dma_unmap *unmap,
 						  dma_addr_t addr, size_t size)
 {
+	bool elsewhere = unmap->failed;
+
 	/* The difference wraps if @size is too large. */
 	if (unlikely(!size || iommu_dma_unmap_iova_end(unmap) - addr - size >=
 				      cookie_granule(unmap->cookie))) {
-		if (!unmap->failed)
+		if (!elsewhere)
 			iommu_dma_report_size(dev, unmap, addr, size);
 		unmap->failed = true;
+		return elsewhere;
 	}
+	return true;
 }
 
 /**
@@ -152,8 +159,7 @@ static __always_inline bool iommu_dma_unmap_begin(struct device *dev,
 {
 	if (!iommu_dma_unmap_claim(dev, unmap, addr, size))
 		return false;
-	iommu_dma_unmap_check(dev, unmap, addr, size);
-	if (unlikely(unmap->failed))
+	if (!iommu_dma_unmap_check(dev, unmap, addr, size))
 		iommu_dma_unmap_following(dev, unmap, addr, size);
 	return true;
 }

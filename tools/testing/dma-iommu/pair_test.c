@@ -311,7 +311,7 @@ static void get_across(void)
 /* Once it has one of them, nobody can have them all. */
 static void get_one_and_some(void)
 {
-	got_some = !get(2, 1) || get(3, 30);
+	got_some = get(2, 1) && get(3, 30);
 }
 
 static void some_had(void)
