@@ -207,6 +207,45 @@ static void unmap_remains(struct device *dev, struct iommu_dma_unmap *unmap)
 	}
 }
 
+/*
+ * Invalidate what has been unmapped, then free page tables and bounces.
+ * Return: false if the device may still reach the memory; bounces are leaked, then.
+ */
+static bool unmap_wait(struct iommu_dma_unmap *unmap)
+{
+	struct iommu_dma_cookie *cookie = unmap->cookie;
+	LIST_HEAD(pages);
+
+	iommu_dma_bounce_drop(cookie,
+			      iommu_dma_iova_addr(cookie, &unmap->range),
+			      iommu_dma_unmap_iova_end(unmap) - 1, &pages);
+	if (unmap->gather.queued) {
+		iommu_flush_iotlb_all(cookie->domain);
+		iommu_put_pages_list(&unmap->gather.freelist);
+	} else {
+		iommu_iotlb_sync(cookie->domain, &unmap->gather);
+	}
+	if (!unmap->failed)
+		iommu_put_pages_list(&pages);
+	return !unmap->failed;
+}
+
+/**
+ * iommu_dma_unmap_keep - finish an unmap of which the addresses are kept
+ * @dev: device
+ * @unmap: the unmap under way; its range is what is unmapped, and its gather is not
+ *	queued
+ *
+ * Context: Any.
+ * Return: false if the device may still reach the memory, which has been reported.
+ */
+bool iommu_dma_unmap_keep(struct device *dev, struct iommu_dma_unmap *unmap)
+{
+	if (unmap->failed)
+		unmap_remains(dev, unmap);
+	return unmap_wait(unmap);
+}
+
 /**
  * iommu_dma_unmap_end_slow - finish an unmap with bounces or after a failure
  * @dev: as in iommu_dma_unmap_begin()
@@ -221,28 +260,18 @@ void iommu_dma_unmap_end_slow(struct device *dev, struct iommu_dma_unmap *unmap)
 
 	if (unmap->failed)
 		unmap_remains(dev, unmap);
-	iommu_dma_bounce_drop(cookie,
-			      iommu_dma_iova_addr(cookie, &unmap->range),
-			      iommu_dma_unmap_iova_end(unmap) - 1, &pages);
 	if (unmap->gather.queued && !unmap->failed) {
+		iommu_dma_bounce_drop(cookie,
+				      iommu_dma_iova_addr(cookie, &unmap->range),
+				      iommu_dma_unmap_iova_end(unmap) - 1,
+				      &pages);
 		list_splice_tail_init(&unmap->gather.freelist, &pages);
 		iommu_dma_flush_retire(&cookie->flush, &unmap->range, &pages);
 		return;
 	}
-	if (unmap->gather.queued) {
-		iommu_flush_iotlb_all(cookie->domain);
-		iommu_put_pages_list(&unmap->gather.freelist);
-	} else {
-		iommu_iotlb_sync(cookie->domain, &unmap->gather);
-	}
-	/*
-	 * The device may still reach memory and bounces: leak them and the
-	 * addresses.
-	 */
-	if (unmap->failed)
-		return;
-	iommu_put_pages_list(&pages);
-	iova_space_release(&cookie->space, &unmap->range);
+	/* If the device may still reach the memory, the addresses are leaked, too. */
+	if (unmap_wait(unmap))
+		iova_space_release(&cookie->space, &unmap->range);
 }
 
 /**

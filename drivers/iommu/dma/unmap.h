@@ -58,6 +58,7 @@ size_t iommu_dma_unmap_granules(struct iommu_dma_unmap *unmap, dma_addr_t addr,
 				size_t size);
 void iommu_dma_unmap_end_slow(struct device *dev,
 			      struct iommu_dma_unmap *unmap);
+bool iommu_dma_unmap_keep(struct device *dev, struct iommu_dma_unmap *unmap);
 
 /* The first byte behind the mapping; space_init() has made it fit. */
 static inline u64 iommu_dma_unmap_iova_end(const struct iommu_dma_unmap *unmap)
