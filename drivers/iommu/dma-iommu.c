@@ -10,6 +10,7 @@
  *   resv.c, msi.c   windows and reserved regions; doorbells
  *   sg.c            mapping scatterlists
  *   alloc.c         coherent and non-contiguous memory
+ *   link.c          addresses first, memory later: dma_iova_link()
  *   batch.c         a mapping made of pieces of memory
  *   map.c, unmap.c  addresses and translation for one piece of memory
  *   bounce.c        granules that a device sees in place of memory

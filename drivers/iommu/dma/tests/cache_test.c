@@ -419,6 +419,59 @@ static void cache_left_alone(struct kunit *test)
 	test_device_settled(test, &td, 0);
 }
 
+/* Pieces that are linked: each by itself, and one wait for all of them */
+static void cache_linked(struct kunit *test)
+{
+	struct dma_iova_state state;
+	enum dma_data_direction dir;
+	struct memory memory;
+	struct test_mapping *m;
+	struct test_device td;
+	unsigned int i;
+	size_t g;
+
+	test_device_init(test, test_iommu(test, 0), &td);
+	m = test_mapping_create(test, &td);
+	g = td.granule;
+	/* Its end as it is, and copied as it shares its cache lines */
+	for (i = 0; i < 2 * TEST_DIRS; i++) {
+		size_t size = 3 * g + (i & 1 ? 20 : 256);
+
+		dir = test_dirs[i / 2];
+		KUNIT_ASSERT_TRUE(test, dma_iova_try_alloc(td.dev, &state, 0, size));
+		watch();
+		KUNIT_ASSERT_EQ(test, 0, dma_iova_link(td.dev, &state,
+						       virt_to_phys(m->memory + 4 * g),
+						       0, 2 * g, dir, 0));
+		KUNIT_ASSERT_EQ(test, 0, dma_iova_link(td.dev, &state,
+						       virt_to_phys(m->memory),
+						       2 * g, size - 2 * g, dir, 0));
+		KUNIT_ASSERT_EQ(test, 0, dma_iova_sync(td.dev, &state, 0, size));
+		memory.count = 0;
+		memory_add(test, &td, state.addr, size, &memory);
+		expect_maintained(test, &memory, CLEAN, "link");
+		watch();
+		dma_iova_destroy(td.dev, &state, size, dir, 0);
+		expect_for_cpu(test, &memory, dir, "destroy");
+	}
+
+	/* Registers, and what a driver does by itself */
+	for (i = 0; i < 2; i++) {
+		unsigned long attrs = i ? DMA_ATTR_MMIO : DMA_ATTR_SKIP_CPU_SYNC;
+
+		KUNIT_ASSERT_TRUE(test, dma_iova_try_alloc(td.dev, &state, 0, g));
+		watch();
+		KUNIT_ASSERT_EQ(test, 0, dma_iova_link(td.dev, &state,
+						       virt_to_phys(m->memory),
+						       0, g, DMA_BIDIRECTIONAL,
+						       attrs));
+		KUNIT_ASSERT_EQ(test, 0, dma_iova_sync(td.dev, &state, 0, g));
+		dma_iova_destroy(td.dev, &state, g, DMA_BIDIRECTIONAL, attrs);
+		expect_nothing(test, "told to do nothing");
+	}
+	test_device_settled(test, &td, 0);
+}
+
 /* A part of a mapping, and it alone */
 static void cache_parts(struct kunit *test)
 {
@@ -576,6 +629,7 @@ static void cache_mappings(struct kunit *test)
 }
 
 #define cache_left_alone	cache_mappings
+#define cache_linked		cache_mappings
 #define cache_parts		cache_mappings
 #define cache_page_zero		cache_mappings
 #define cache_neighbours	cache_mappings
@@ -586,6 +640,7 @@ static void cache_mappings(struct kunit *test)
 static struct kunit_case cache_cases[] = {
 	KUNIT_CASE_PARAM(cache_mappings, test_noncoherent_gen_params),
 	KUNIT_CASE_PARAM(cache_left_alone, test_noncoherent_gen_params),
+	KUNIT_CASE_PARAM(cache_linked, test_noncoherent_gen_params),
 	KUNIT_CASE_PARAM(cache_parts, test_noncoherent_gen_params),
 	KUNIT_CASE_PARAM(cache_page_zero, test_noncoherent_gen_params),
 	KUNIT_CASE_PARAM(cache_neighbours, test_noncoherent_gen_params),

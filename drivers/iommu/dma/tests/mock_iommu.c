@@ -891,6 +891,28 @@ struct mock_iommu_counts mock_iommu_counts(struct device *dev)
 }
 
 /**
+ * mock_iommu_forgive - take what was wrong for right
+ * @dev: device
+ *
+ * For a test that does something wrong and looks at what comes of it.
+ *
+ * Context: Any.
+ * Return: &mock_iommu_counts.wrong until now; it begins again at 0.
+ */
+unsigned int mock_iommu_forgive(struct device *dev)
+{
+	struct mock_domain *mock = mock_of(dev);
+	unsigned long flags;
+	unsigned int wrong;
+
+	xa_lock_irqsave(&mock->table, flags);
+	wrong = mock->counts.wrong;
+	mock->counts.wrong = 0;
+	xa_unlock_irqrestore(&mock->table, flags);
+	return wrong;
+}
+
+/**
  * mock_iommu_fail - let something fail once
  * @dev: device whose domain it is about
  * @fault: what

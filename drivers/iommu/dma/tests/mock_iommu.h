@@ -104,6 +104,7 @@ struct device *mock_plain_device_noncoherent(struct kunit *test);
 struct mock_iommu_counts mock_iommu_counts(struct device *dev);
 void mock_iommu_fail(struct device *dev, enum mock_iommu_fault fault, int after);
 void mock_iommu_defer(struct kunit *test, struct device *dev);
+unsigned int mock_iommu_forgive(struct device *dev);
 bool mock_iommu_lookup(struct device *dev, dma_addr_t addr, phys_addr_t *phys,
 		       int *prot);
 bool mock_iommu_reaches(struct device *dev, dma_addr_t addr, phys_addr_t *phys);

@@ -223,6 +223,88 @@ static void untrusted_spoilt(struct kunit *test, struct test_mapping *m)
 	KUNIT_EXPECT_EQ(test, 0, mock_iommu_counts(dev).mapped);
 }
 
+/*
+ * The same of pieces that are linked: between them nothing is copied, and what stands for
+ * their ends is there for as long as the device may know it.
+ */
+static void untrusted_linked(struct kunit *test)
+{
+	struct fake_pci *pci = pci_create(test, test_iommu(test, 0));
+	struct test_mapping *m = test_mapping_create(test, &pci->td);
+	size_t g = pci->td.granule, size = 3 * g - 40 + 300, i;
+	const struct {
+		size_t offset, at, size;
+	} *row, rows[] = {
+		{ 0, 3 * g + 40, g - 40 },
+		{ g - 40, 0, 2 * g },
+		{ 3 * g - 40, 5 * g, 300 },
+	};
+	struct device *dev = pci->td.dev;
+	static const u8 word[4] = { 1, 2, 3, 4 };
+	u8 *bytes = kunit_kmalloc(test, g, GFP_KERNEL);
+	struct dma_iova_state state;
+	struct page *page;
+	phys_addr_t phys;
+	int prot;
+
+	KUNIT_ASSERT_NOT_NULL(test, bytes);
+	pci->pdev.untrusted = true;
+	memset(m->memory, FILL, m->room);
+	KUNIT_ASSERT_TRUE(test, dma_iova_try_alloc(dev, &state, 40, size));
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, !i && pci->td.noncoherent ? -EOPNOTSUPP :
+								  -EPERM,
+				dma_iova_link(dev, &state,
+					      virt_to_phys(m->memory + 40), 0,
+					      100, DMA_BIDIRECTIONAL,
+					      i ? DMA_ATTR_MMIO :
+						  DMA_ATTR_REQUIRE_COHERENT));
+	for (row = rows; row < rows + ARRAY_SIZE(rows); row++)
+		KUNIT_ASSERT_EQ(test, 0,
+				dma_iova_link(dev, &state,
+					      virt_to_phys(m->memory + row->at),
+					      row->offset, row->size,
+					      DMA_BIDIRECTIONAL, 0));
+	/* Again: those that are there stay. */
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			dma_iova_link(dev, &state,
+				      virt_to_phys(m->memory + 6 * g + 40), 0,
+				      100, DMA_BIDIRECTIONAL, 0));
+	KUNIT_ASSERT_EQ(test, 0, dma_iova_sync(dev, &state, 0, size));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_read(dev, state.addr - 40, bytes, 41));
+	KUNIT_EXPECT_NULL(test, memchr_inv(bytes, 0, 40));
+	KUNIT_EXPECT_EQ(test, FILL, bytes[40]);
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_read(dev, state.addr + size - 1,
+						 bytes, g - 299));
+	KUNIT_EXPECT_EQ(test, FILL, bytes[0]);
+	KUNIT_EXPECT_NULL(test, memchr_inv(bytes + 1, 0, g - 300));
+
+	KUNIT_ASSERT_TRUE(test, mock_iommu_lookup(dev, state.addr, &phys, &prot));
+	KUNIT_EXPECT_NE(test, virt_to_phys(m->memory + 3 * g + 40), phys);
+	page = pfn_to_page(PHYS_PFN(phys));
+	get_page(page);
+	for (row = rows; row < rows + ARRAY_SIZE(rows); row++)
+		KUNIT_EXPECT_EQ(test, 0,
+				mock_iommu_write(dev, state.addr + row->offset,
+						 word, 4));
+	KUNIT_EXPECT_EQ(test, 0, mock_iommu_write(dev, state.addr - 8, word, 4));
+	dma_iova_unlink(dev, &state, 0, rows[0].size, DMA_BIDIRECTIONAL, 0);
+	KUNIT_EXPECT_EQ(test, 1, page_ref_count(page));
+	put_page(page);
+	KUNIT_ASSERT_EQ(test, 0,
+			dma_iova_link(dev, &state,
+				      virt_to_phys(m->memory + 3 * g + 40), 0,
+				      rows[0].size, DMA_BIDIRECTIONAL, 0));
+	KUNIT_ASSERT_EQ(test, 0, dma_iova_sync(dev, &state, 0, rows[0].size));
+	dma_iova_destroy(dev, &state, size, DMA_BIDIRECTIONAL, 0);
+	for (row = rows; row < rows + ARRAY_SIZE(rows); row++) {
+		KUNIT_EXPECT_FALSE(test, memcmp(m->memory + row->at, word, 4));
+		memset(m->memory + row->at, FILL, 4);
+	}
+	KUNIT_EXPECT_NULL(test, memchr_inv(m->memory, FILL, m->room));
+	test_device_settled(test, &pci->td, 0);
+}
+
 static void expect_skips_sync(struct kunit *test, struct device *dev, bool want)
 {
 #ifdef CONFIG_DMA_NEED_SYNC
@@ -546,6 +628,7 @@ static void below_4g(struct kunit *test)
 static struct kunit_case pci_cases[] = {
 	KUNIT_CASE_PARAM(windows, test_env_gen_params),
 	KUNIT_CASE_PARAM(untrusted, test_env_gen_params),
+	KUNIT_CASE_PARAM(untrusted_linked, test_env_gen_params),
 	KUNIT_CASE_PARAM(untrusted_left, test_env_gen_params),
 	KUNIT_CASE_PARAM(untrusted_refused, test_env_gen_params),
 	KUNIT_CASE_PARAM(untrusted_files, test_env_gen_params),

@@ -69,7 +69,7 @@ done < "$TMP/cases"
 
 # A suite that breaks off has no cases that could fail.
 all_suites() {
-	suites="dma_layout dma_list dma_mapping dma_contiguity"
+	suites="dma_layout dma_list dma_link dma_mapping dma_contiguity"
 	suites="$suites dma_cache dma_invariants dma_ops dma_shadow dma_space"
 	[ ! -e /sys/bus/pci ] || suites="$suites dma_pci"
 	for suite in $suites; do
