@@ -167,7 +167,7 @@ bool iova_chunk_take_bits(struct iova_chunk *c, unsigned int w, u64 bits)
 unsigned long iova_chunk_take_run(struct iova_chunk *c,
 				  const struct iova_request *req)
 {
-	unsigned long first = c->extent.first;
+	unsigned long first = c->first;
 	unsigned int w, bit;
 	u64 starts;
 
@@ -195,7 +195,7 @@ static bool take_pair(struct iova_chunk *c, const struct iova_request *req,
 		    !iova_chunk_take_bits(c, w, ~0ULL))
 			continue;
 		if (iova_chunk_take_bits(c, w + 1, rest)) {
-			iova_chunk_set_range(c, c->extent.first + w * IOVA_WORD,
+			iova_chunk_set_range(c, c->first + w * IOVA_WORD,
 					     req, range);
 			return true;
 		}

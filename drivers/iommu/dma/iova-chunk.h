@@ -54,10 +54,12 @@ static_assert(IOVA_SMALL_MAX == IOVA_SIZE_ROUNDED && IOVA_WORD < IOVA_SMALL_MAX,
  * @zone: narrowest zone that holds the chunk; immutable
  * @rounded: some @size has had IOVA_SIZE_ROUNDED
  * @queued: bit per epoch, set while on that epoch's list; or IOVA_QUEUED_DEAD
- * @list: in &iova_pool.partial; protected by &iova_pool.lock
- * @rcu: frees the chunk after the last lookup that may have found it
+ * @first: first granule, as in @extent; here it shares a cache line with what else
+ *	every operation reads
  * @reserved: granules that stay in @used for ever; NULL if there are none; set
  *	once, its bits written under &iova_pool.lock
+ * @list: in &iova_pool.partial; protected by &iova_pool.lock
+ * @rcu: frees the chunk after the last lookup that may have found it
  * @used: granules that are not free
  * @dirty: per epoch, granules that wait for its flush; a subset of @used
  * @size: granules of the mapped range that begins here, or 0; with
@@ -69,11 +71,12 @@ struct iova_chunk {
 	u8 zone;
 	bool rounded;
 	atomic_t queued;
+	unsigned long first;
+	u64 *reserved;
 	union {
 		struct list_head list;
 		struct rcu_head rcu;
 	};
-	u64 *reserved;
 	atomic64_t used[IOVA_WORDS];
 	atomic64_t dirty[IOVA_EPOCHS][IOVA_WORDS];
 	u8 size[IOVA_CHUNK_GRANULES];

@@ -123,7 +123,7 @@ static bool words_alloc(struct iova_cpu *cpu, unsigned int zone,
 static void word_refill(struct iova_pool *pool, struct iova_cpu *cpu,
 			struct iova_chunk *c, unsigned int w, unsigned int zone)
 {
-	unsigned long base = c->extent.first + w * IOVA_WORD;
+	unsigned long base = c->first + w * IOVA_WORD;
 	u64 free = ~atomic64_fetch_or(~0ULL, &c->used[w]);
 	const u64 *reserved = READ_ONCE(c->reserved);
 	struct iova_cpu_word *word;
@@ -155,7 +155,7 @@ static bool words_refill(struct iova_pool *pool, struct iova_cpu *cpu,
 		w = __ffs(cpu->unseen[zone]);
 		cpu->unseen[zone] &= cpu->unseen[zone] - 1;
 		free = iova_chunk_free_mask(c, w);
-		if (!free || !iova_request_starts(free, c->extent.first +
+		if (!free || !iova_request_starts(free, c->first +
 						   w * IOVA_WORD, req))
 			continue;
 		word_refill(pool, cpu, c, w, zone);
@@ -339,7 +339,7 @@ static bool reuse_slow(struct iova_cpu *cpu, unsigned int zone,
 		at = *link;
 		kept = &cpu->range[at - 1];
 		c = cpu->range_chunk[at - 1];
-		first = c->extent.first + kept->first;
+		first = c->first + kept->first;
 		if (kept->size < req->size || first & (req->align - 1) ||
 		    first + req->size - 1 > req->limit)
 			continue;

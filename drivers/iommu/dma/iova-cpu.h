@@ -183,7 +183,7 @@ static __always_inline bool iova_cpu_reuse(struct iova_cpu *cpu,
 		return false;
 	kept = cpu->range[*top - 1];
 	c = cpu->range_chunk[*top - 1];
-	first = c->extent.first + kept.first;
+	first = c->first + kept.first;
 	if (unlikely(kept.size != req->size || first & (req->align - 1) ||
 		     first + kept.size - 1 > req->limit))
 		return false;

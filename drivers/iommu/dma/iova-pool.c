@@ -327,9 +327,9 @@ static void put_partial(struct iova_pool *pool, struct iova_chunk *c)
  */
 static void chunk_erase(struct iova_pool *pool, struct iova_chunk *c)
 {
-	struct iova_chunk **recent = iova_pool_recent(pool, c->extent.first);
+	struct iova_chunk **recent = iova_pool_recent(pool, c->first);
 
-	__xa_erase(&pool->chunks, iova_pool_index(pool, c->extent.first));
+	__xa_erase(&pool->chunks, iova_pool_index(pool, c->first));
 	if (*recent == c)
 		WRITE_ONCE(*recent, NULL);
 	raw_spin_lock(&pool->lock);
@@ -451,13 +451,14 @@ static int chunk_index(struct iova_pool *pool, struct iova_chunk *c)
 {
 	void *err;
 
+	c->first = c->extent.first;
 	c->zone = iova_pool_zone(pool, c->extent.last);
-	err = __xa_store(&pool->chunks, iova_pool_index(pool, c->extent.first),
+	err = __xa_store(&pool->chunks, iova_pool_index(pool, c->first),
 			 c, IOVA_GFP);
 	if (xa_is_err(err))
 		return -ENOMEM;
 	/* Pairs with the address dependency in iova_space_claim(). */
-	smp_store_release(iova_pool_recent(pool, c->extent.first), c);
+	smp_store_release(iova_pool_recent(pool, c->first), c);
 	raw_spin_lock(&pool->lock);
 	WRITE_ONCE(c->class, IOVA_CLASS_CPU);
 	raw_spin_unlock(&pool->lock);
@@ -796,7 +797,7 @@ void iova_pool_trim(struct iova_pool *pool, struct iova_chunk *c)
 		    cmpxchg(&c->size[i], noted,
 			    noted - IOVA_SIZE_ROUNDED) != noted)
 			continue;
-		iova_chunk_get_range(c, c->extent.first + i, noted, &range);
+		iova_chunk_get_range(c, c->first + i, noted, &range);
 		end = i + iova_range_granules(&range);
 		clear_granules(c, end - range.spare, end - 1);
 	}

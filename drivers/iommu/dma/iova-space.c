@@ -590,7 +590,7 @@ bool iova_space_claim(struct iova_space *space, unsigned long first,
 
 	local_irq_save(flags);
 	c = READ_ONCE(*iova_pool_recent(&space->pool, first));
-	if (likely(c && first - c->extent.first < IOVA_CHUNK_GRANULES))
+	if (likely(c && first - c->first < IOVA_CHUNK_GRANULES))
 		claimed = claim_small(c, first, range);
 	local_irq_restore(flags);
 	return likely(claimed) ? true : claim_slow(space, first, range);

@@ -115,7 +115,7 @@ static unsigned long search_chunk(struct iova_search *s,
 {
 	unsigned long base, place = IOVA_NONE;
 
-	while (place == IOVA_NONE && s->end > c->extent.first) {
+	while (place == IOVA_NONE && s->end > c->first) {
 		base = ALIGN_DOWN(s->end - 1, IOVA_WORD);
 		place = search_word(s, base,
 				    iova_chunk_free_mask(c,
@@ -383,8 +383,8 @@ static int take_place(struct iova_pool *pool, unsigned long first,
 	raw_spin_lock_irqsave(&pool->lock, flags);
 	c = chunk_of(pool, first, last);
 	if (c) {
-		taken = iova_pool_take_granules(pool, c, first - c->extent.first,
-						last - c->extent.first);
+		taken = iova_pool_take_granules(pool, c, first - c->first,
+						last - c->first);
 		if (taken)
 			iova_chunk_set_range(c, first, req, range);
 	}

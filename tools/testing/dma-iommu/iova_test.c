@@ -840,6 +840,7 @@ static void class_test(void)
 		c = (struct iova_chunk) {
 			.extent.first = IOVA_CHUNK_GRANULES,
 			.extent.last = 2 * IOVA_CHUNK_GRANULES - 1,
+			.first = IOVA_CHUNK_GRANULES,
 		};
 		dense = 1 + shim_below(8);
 		for (i = 0; i < IOVA_WORDS; i++)
