@@ -214,6 +214,18 @@ static void sync_for_cpu(struct device *dev, struct iommu_dma_cookie *cookie,
 		arch_sync_dma_for_cpu(phys, size, dir);
 }
 
+/* Claim a single mapping; with what follows it, if they are unmapped as one. */
+static __always_inline bool unmap_begin(struct device *dev,
+					struct iommu_dma_unmap *unmap,
+					dma_addr_t addr, size_t size, bool sync)
+{
+	if (!iommu_dma_unmap_claim(dev, unmap, addr, size))
+		return false;
+	if (!iommu_dma_unmap_check(dev, unmap, addr, size))
+		iommu_dma_unmap_following(dev, unmap, addr, size, sync);
+	return true;
+}
+
 /**
  * iommu_dma_unmap_page - undo iommu_dma_map_page()
  * @dev: device
@@ -228,10 +240,11 @@ void iommu_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 			  enum dma_data_direction dir, unsigned long attrs)
 {
 	struct iommu_dma_unmap unmap __uninitialized;
+	bool sync = !(attrs & DMA_ATTR_SKIP_CPU_SYNC);
 
-	if (!iommu_dma_unmap_begin(dev, &unmap, addr, size))
+	if (!unmap_begin(dev, &unmap, addr, size, sync))
 		return;
-	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) &&
+	if (sync &&
 	    (!dev_is_dma_coherent(dev) ||
 	     unlikely(iommu_dma_any_bounces(unmap.cookie))) &&
 	    addr < iommu_dma_unmap_iova_end(&unmap))
@@ -276,7 +289,12 @@ dma_addr_t iommu_dma_map_resource(struct device *dev, phys_addr_t phys,
 void iommu_dma_unmap_resource(struct device *dev, dma_addr_t addr, size_t size,
 			      enum dma_data_direction dir, unsigned long attrs)
 {
-	__iommu_dma_unmap(dev, addr, size);
+	struct iommu_dma_unmap unmap __uninitialized;
+
+	if (!unmap_begin(dev, &unmap, addr, size, false))
+		return;
+	iommu_dma_unmap_rest(dev, &unmap, addr);
+	iommu_dma_unmap_end(dev, &unmap);
 }
 
 /**

@@ -302,10 +302,10 @@ u32 iova_request_classes(const struct iova_request *req)
  * iova_request_chances - the classes that may have a place for a request, or not
  * @req: up to IOVA_SMALL_MAX granules
  *
- * Holes of 3 granules, or of 5 to 7, are in the same class as those of 2, or 4; and so
- * are all longer ones that are no class of their own. And what is long enough may have an
- * aligned place by chance, but for a power of two that is aligned to itself: the class
- * says whether there is one.
+ * A class stands for runs of several lengths: 3 is in the class of 2, and 5 to 7 are in
+ * that of 4, so a chunk of such a class may have a place. So may one whose run is long
+ * enough, by its alignment. Whether there is a power of two that is aligned to itself the
+ * class tells: there are no chances for that.
  *
  * Context: Any.
  * Return: a bit for each of them.

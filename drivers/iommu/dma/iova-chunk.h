@@ -159,6 +159,9 @@ static __always_inline u64 iova_request_starts(u64 free, unsigned long base,
 	u64 aligned;
 
 	free = iova_run_starts(free, req->size);
+	/* Most words of a chunk that is searched have no run. */
+	if (!free)
+		return 0;
 	if (req->align > 1)
 		free &= iova_aligned_starts(base, req->align);
 	if (req->size > req->align && free) {

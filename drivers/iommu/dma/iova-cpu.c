@@ -520,32 +520,43 @@ void iova_cpu_drain(struct iova_pool *pool, struct iova_cpu *cpu)
  * @c: the chunk
  * @drained: by word of the chunk, where to add the granules that were cached
  *
- * Kept ranges of other chunks are put back, too.
- *
  * Context: Any. The caller ends with iova_pool_reap().
  */
 void iova_cpu_drain_chunk(struct iova_pool *pool, struct iova_cpu *cpu,
-			  const struct iova_chunk *c, u64 *drained)
+			  struct iova_chunk *c, u64 *drained)
 {
+	unsigned int zone = c->zone, order, w;
 	const struct iova_cpu_range *kept;
+	u64 ranges[IOVA_WORDS] = {};
 	struct iova_cpu_word *word;
 	unsigned long flags;
-	unsigned int i, at;
+	u8 *link;
 
 	raw_spin_lock_irqsave(&cpu->lock, flags);
 	for (word = cpu->word; word < cpu->word + IOVA_CPU_WORDS; word++)
 		if (word->free && word->chunk == c)
 			drained[iova_base_word(word->base)] |= word->free;
 	words_drain(pool, cpu, c);
-	for (i = 0; i < IOVA_ZONES * IOVA_CPU_ORDERS; i++) {
-		at = cpu->top[i / IOVA_CPU_ORDERS][i % IOVA_CPU_ORDERS];
-		for (; at; at = cpu->next[at - 1]) {
-			kept = &cpu->range[at - 1];
-			if (cpu->range_chunk[at - 1] == c)
-				drained[kept->first / IOVA_WORD] |=
-					iova_word_bits(kept->first, kept->size);
+	for (order = 0; order < IOVA_CPU_ORDERS; order++) {
+		link = &cpu->top[zone][order];
+		while (*link) {
+			if (cpu->range_chunk[*link - 1] != c) {
+				link = &cpu->next[*link - 1];
+				continue;
+			}
+			kept = &cpu->range[*link - 1];
+			ranges[kept->first / IOVA_WORD] |=
+				iova_word_bits(kept->first, kept->size);
+			cpu->kept[zone] -= kept->size;
+			iova_cpu_pop(cpu, zone, order, link);
 		}
 	}
-	ranges_drain(pool, cpu, IOVA_CPU_RANGES);
+	raw_spin_lock(&pool->lock);
+	for (w = 0; w < IOVA_WORDS; w++) {
+		drained[w] |= ranges[w];
+		if (ranges[w])
+			iova_pool_free_bits_locked(pool, c, w, ranges[w]);
+	}
+	raw_spin_unlock(&pool->lock);
 	raw_spin_unlock_irqrestore(&cpu->lock, flags);
 }

@@ -110,7 +110,7 @@ struct iova_chunk *iova_cpu_install(struct iova_cpu *cpu, unsigned int zone,
 				    struct iova_chunk *c);
 void iova_cpu_drain(struct iova_pool *pool, struct iova_cpu *cpu);
 void iova_cpu_drain_chunk(struct iova_pool *pool, struct iova_cpu *cpu,
-			  const struct iova_chunk *c, u64 *drained);
+			  struct iova_chunk *c, u64 *drained);
 
 /* Allocate from a cached word; the caller holds @lock. */
 static __always_inline bool iova_cpu_word_alloc(struct iova_cpu_word *word,

@@ -202,19 +202,25 @@ static bool alloc_zone(struct iova_space *space, unsigned int z,
 }
 
 /*
- * Try a few chunks of zone @z that may have a place. Those that have none are tried
- * again after all others.
+ * Try a few chunks of zone @z that may have a place, of each class in turn, the longest runs
+ * first. One that has none goes behind all others of its class.
  */
 static bool alloc_chance(struct iova_space *space, unsigned int z,
 			 const struct iova_request *req,
 			 struct iova_range *range)
 {
-	u32 classes = iova_request_chances(req);
-	unsigned int tries = IOVA_CHANCES;
+	unsigned long all = READ_ONCE(space->pool.classes[z]) &
+			    iova_request_chances(req);
+	unsigned int tries = IOVA_CHANCES, class;
+	unsigned long left = all;
 
-	while (READ_ONCE(space->pool.classes[z]) & classes && tries--)
-		if (alloc_gather(space, z, classes, req, range))
+	/* In turn, as those of a class are likely to be alike. */
+	while (left && tries--) {
+		class = __fls(left);
+		if (alloc_gather(space, z, BIT(class), req, range))
 			return true;
+		left = left & ~BIT(class) ?: all;
+	}
 	return false;
 }
 
@@ -420,14 +426,15 @@ bool iova_space_alloc(struct iova_space *space, const struct iova_request *req,
 		if (!is_power_of_2(req->size)) {
 			rounded = *req;
 			take_rounded(space, zone, &rounded);
-			want = &rounded;
+			if (rounded.spare)
+				want = &rounded;
 		}
 		word = &cpu->word[cpu->at];
 		at_once = iova_cpu_reuse(cpu, zone, want, range) ||
 			  (word->zone == zone &&
 			   iova_cpu_word_alloc(word, want, range));
 		taken = at_once || cpu_alloc(space, cpu, zone, want, range) ||
-			(want != req && want->spare &&
+			(want != req &&
 			 iova_cpu_alloc_kept(&space->pool, cpu, zone, req, range));
 		cpu_put(cpu, flags);
 	}
@@ -549,6 +556,51 @@ bool iova_space_claim_large(struct iova_space *space, unsigned long first,
 	return claimed;
 }
 EXPORT_SYMBOL_IF_KUNIT(iova_space_claim_large);
+
+static unsigned long extent_size(struct iova_extents *extents,
+				 unsigned long first)
+{
+	const struct iova_extent *x = iova_extents_at(extents, first);
+
+	return x && x->first == first && x->mapped ? x->last - first + 1 : 0;
+}
+
+/**
+ * iova_space_size - how long the range is that begins at a granule
+ * @space: address space
+ * @first: the granule
+ *
+ * For who does not know yet whether to claim it. Until that has been done, the range may
+ * be freed, and another may begin there.
+ *
+ * Context: Any.
+ * Return: granules; 0 if none begins there, or it has been claimed.
+ */
+unsigned long iova_space_size(struct iova_space *space, unsigned long first)
+{
+	struct iova_range range;
+	struct iova_chunk *c;
+	unsigned long size = 0, flags;
+	unsigned int noted = 0;
+
+	rcu_read_lock();
+	c = xa_load(&space->pool.chunks, iova_pool_index(&space->pool, first));
+	if (c)
+		noted = READ_ONCE(c->size[first % IOVA_CHUNK_GRANULES]);
+	if (noted) {
+		iova_chunk_get_range(c, first, noted, &range);
+		size = range.last - first + 1;
+	}
+	rcu_read_unlock();
+	if (noted)
+		return size;
+	raw_spin_lock_irqsave(&space->pool.lock, flags);
+	size = extent_size(&space->pool.extents, first) ?:
+	       extent_size(&space->pool.spanning, first);
+	raw_spin_unlock_irqrestore(&space->pool.lock, flags);
+	return size;
+}
+EXPORT_SYMBOL_IF_KUNIT(iova_space_size);
 
 static noinline bool claim_slow(struct iova_space *space, unsigned long granule,
 				struct iova_range *range)

@@ -54,6 +54,7 @@ bool iova_space_claim(struct iova_space *space, unsigned long first,
 		      struct iova_range *range);
 bool iova_space_claim_large(struct iova_space *space, unsigned long first,
 			    struct iova_range *range);
+unsigned long iova_space_size(struct iova_space *space, unsigned long first);
 void iova_space_unclaim(struct iova_space *space,
 			const struct iova_range *range);
 void iova_space_release(struct iova_space *space,

@@ -791,7 +791,7 @@ static __always_inline int map_any(struct device *dev, struct scatterlist *sgl,
  *
  * Context: Any.
  * Return: the number of segments; -EINVAL if the list has no bytes or fewer
- * entries than @nents, or if an entry is not memory, or if @dir allows no
+ * entries than @nents, or if an entry has no page, or if @dir allows no
  * access, or if the list is to be one segment and cannot be, or if the IOMMU
  * driver refuses it; -EREMOTEIO if it has memory of another device that @dev
  * cannot reach; -ENOMEM if memory or addresses are short.

@@ -2,7 +2,7 @@
 /*
  * Unmapping, in the order claim, translation, invalidation, addresses:
  *
- *   iommu_dma_unmap_begin()  claims the range, or reports a wrong unmap
+ *   iommu_dma_unmap_claim()  claims the range, or reports a wrong unmap
  *   iommu_dma_unmap_range()  clears the translation of a part; once or more
  *   iommu_dma_unmap_end()    strict: invalidates and frees the range
  *                            deferred: lets the range wait for the flush
@@ -107,47 +107,65 @@ void iommu_dma_report_size(struct device *dev,
 			    iommu_dma_unmap_iova_end(unmap) - addr);
 }
 
+/* Whether [@start, @end) goes on in memory at @phys, as far as its ends tell */
+static bool goes_on(const struct iommu_dma_cookie *cookie, u64 start, u64 end,
+		    phys_addr_t phys)
+{
+	return iommu_iova_to_phys(cookie->domain, start) == phys &&
+	       iommu_iova_to_phys(cookie->domain, end - 1) ==
+		       phys + (end - 1 - start);
+}
+
 /**
  * iommu_dma_unmap_following - unmap mappings that are unmapped as one with another
  * @dev: device that the mappings were made for
  * @unmap: the unmap under way, of the lowest of them
  * @addr: DMA address that the caller gave
  * @size: bytes that the caller gave
+ * @sync: it is synced for the CPU
  *
  * A driver that has mapped neighbours one by one may unmap them as one, and then
  * believes that the device reaches none of them. They are told from a size that is wrong
  * by the memory: it has to go on where the addresses do, and to end by @size.
  *
- * What needs a sync for the CPU stays: for that, too, it is a mapping of its own.
+ * What would need a sync, too, stays: for that it is a mapping of its own.
  *
  * Context: Any.
  */
 void iommu_dma_unmap_following(struct device *dev,
 			       const struct iommu_dma_unmap *unmap,
-			       dma_addr_t addr, size_t size)
+			       dma_addr_t addr, size_t size, bool sync)
 {
 	struct iommu_dma_unmap next = { .cookie = unmap->cookie };
-	struct iommu_domain *domain = unmap->cookie->domain;
+	unsigned int shift = unmap->cookie->granule_shift;
 	u64 begin = iommu_dma_unmap_iova_end(unmap), at = begin, end;
 	u64 last = (addr + size - 1) | (cookie_granule(unmap->cookie) - 1);
+	unsigned long granules;
 	phys_addr_t phys;
 
-	if (last < addr || last <= at || !dev_is_dma_coherent(dev) ||
-	    iommu_dma_any_bounces(unmap->cookie))
+	if (last < addr || last <= at ||
+	    (sync && (!dev_is_dma_coherent(dev) ||
+		      iommu_dma_any_bounces(unmap->cookie))))
 		return;
-	phys = iommu_iova_to_phys(domain, at - 1) + 1;
-	while (at < last && iommu_iova_to_phys(domain, at) == phys &&
-	       iommu_dma_claim_iova(next.cookie, at, last - at, &next.range)) {
-		end = iommu_dma_unmap_iova_end(&next);
-		/* Only what is claimed stays what it is. */
-		if (end - 1 > last || iommu_iova_to_phys(domain, at) != phys ||
-		    iommu_iova_to_phys(domain, end - 1) != phys + (end - 1 - at)) {
+	phys = iommu_iova_to_phys(unmap->cookie->domain, at - 1) + 1;
+	while (at < last) {
+		granules = iova_space_size(&next.cookie->space, at >> shift);
+		end = at + ((u64)(granules - next.cookie->guard) << shift);
+		if (!granules || end - 1 > last ||
+		    !goes_on(next.cookie, at, end, phys) ||
+		    !iommu_dma_claim_iova(next.cookie, at, end - at, &next.range))
+			break;
+		/* Before the claim, its owner could still unmap it. */
+		if (iommu_dma_unmap_iova_end(&next) != end ||
+		    !goes_on(next.cookie, at, end, phys)) {
 			iova_space_unclaim(&next.cookie->space, &next.range);
 			break;
 		}
-		/* Whatever it is, what is mapped of it is unmapped. */
+		/* A list may have holes, so this looks for what is mapped. */
 		iommu_dma_unmap_start(&next, true);
 		iommu_dma_unmap_end(dev, &next);
+		if (next.failed)
+			break;
 		phys += end - at;
 		at = end;
 	}
@@ -248,7 +266,7 @@ bool iommu_dma_unmap_keep(struct device *dev, struct iommu_dma_unmap *unmap)
 
 /**
  * iommu_dma_unmap_end_slow - finish an unmap with bounces or after a failure
- * @dev: as in iommu_dma_unmap_begin()
+ * @dev: as in iommu_dma_unmap_claim()
  * @unmap: the unmap under way
  *
  * Context: Any.
@@ -334,8 +352,9 @@ int __iommu_dma_unmap(struct device *dev, dma_addr_t addr, size_t size)
 {
 	struct iommu_dma_unmap unmap __uninitialized;
 
-	if (!iommu_dma_unmap_begin(dev, &unmap, addr, size))
+	if (!iommu_dma_unmap_claim(dev, &unmap, addr, size))
 		return -ENOENT;
+	iommu_dma_unmap_check(dev, &unmap, addr, size);
 	return unmap_claimed(dev, &unmap, addr);
 }
 

@@ -51,7 +51,7 @@ void iommu_dma_report_size(struct device *dev,
 			   size_t size);
 void iommu_dma_unmap_following(struct device *dev,
 			       const struct iommu_dma_unmap *unmap,
-			       dma_addr_t addr, size_t size);
+			       dma_addr_t addr, size_t size, bool sync);
 void iommu_dma_report_unmap(struct device *dev, dma_addr_t addr, size_t size,
 			    size_t unmapped);
 size_t iommu_dma_unmap_granules(struct iommu_dma_unmap *unmap, dma_addr_t addr,
@@ -120,8 +120,10 @@ static __always_inline bool iommu_dma_unmap_claim(struct device *dev,
 }
 
 /*
- * Check that the mapping is as large as the caller says.
- * Return: false if not, and it begins where the caller says; that has been reported.
+ * Check that the mapping is as large as the caller says. One of another size is unmapped as
+ * a whole: for the caller it is gone, so the device must not reach it any more.
+ * Return: false if it has another size and begins where the caller says, which has been
+ * reported.
  */
 static __always_inline bool iommu_dma_unmap_check(struct device *dev,
 						  struct iommu_dma_unmap *unmap,
@@ -141,33 +143,8 @@ static __always_inline bool iommu_dma_unmap_check(struct device *dev,
 }
 
 /**
- * iommu_dma_unmap_begin - claim a mapping whose size is known
- * @dev: device that the mapping was made for
- * @unmap: to be filled in
- * @addr: DMA address of its first byte
- * @size: bytes
- *
- * A mapping of another size is reported and unmapped as a whole: for the caller
- * it is gone, so the device must not reach it any more. So is what follows it in
- * memory, see iommu_dma_unmap_following().
- *
- * Context: Any.
- * Return: false if there is no such mapping, which has been reported.
- */
-static __always_inline bool iommu_dma_unmap_begin(struct device *dev,
-						  struct iommu_dma_unmap *unmap,
-						  dma_addr_t addr, size_t size)
-{
-	if (!iommu_dma_unmap_claim(dev, unmap, addr, size))
-		return false;
-	if (!iommu_dma_unmap_check(dev, unmap, addr, size))
-		iommu_dma_unmap_following(dev, unmap, addr, size);
-	return true;
-}
-
-/**
  * iommu_dma_unmap_range - clear the translation of a part of a mapping
- * @dev: as in iommu_dma_unmap_begin()
+ * @dev: as in iommu_dma_unmap_claim()
  * @unmap: the unmap under way
  * @addr: first byte, at a granule
  * @size: bytes, whole granules that are all mapped
@@ -195,7 +172,7 @@ static __always_inline void iommu_dma_unmap_range(struct device *dev,
 
 /**
  * iommu_dma_unmap_rest - clear the translation from an address to the end
- * @dev: as in iommu_dma_unmap_begin()
+ * @dev: as in iommu_dma_unmap_claim()
  * @unmap: the unmap under way, of a mapping without holes
  * @addr: in the first granule to unmap
  *
@@ -217,7 +194,7 @@ static __always_inline void iommu_dma_unmap_rest(struct device *dev,
 
 /**
  * iommu_dma_unmap_end - finish an unmap whose translation has been cleared
- * @dev: as in iommu_dma_unmap_begin()
+ * @dev: as in iommu_dma_unmap_claim()
  * @unmap: the unmap under way
  *
  * In strict mode, when this returns, the device cannot reach the memory, unless

@@ -408,7 +408,10 @@ static void claim(unsigned int i)
 {
 	struct iova_range range, again, *expected = &live[i];
 
+	FAIL_IF(iova_space_size(&space, expected->first) !=
+		expected->last - expected->first + 1);
 	FAIL_IF(!iova_space_claim(&space, expected->first, &range));
+	FAIL_IF(iova_space_size(&space, expected->first));
 	FAIL_IF(range.first != expected->first || range.last != expected->last ||
 		(expected->extent && range.extent != expected->extent));
 	FAIL_IF(iova_space_claim(&space, expected->first, &again));

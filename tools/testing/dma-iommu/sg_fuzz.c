@@ -199,6 +199,14 @@ bool iova_space_claim(struct iova_space *space, unsigned long first,
 	return true;
 }
 
+unsigned long iova_space_size(struct iova_space *space, unsigned long first)
+{
+	FAIL_IF(space != &machine.cookie.space);
+	if (!range_taken || range_claimed || first != machine.start / granule())
+		return 0;
+	return (machine.end - machine.start) / granule() + machine.cookie.guard;
+}
+
 /* The caller cannot tell for sure which ranges are large, so it tries both. */
 bool iova_space_claim_large(struct iova_space *space, unsigned long first,
 			    struct iova_range *range)
