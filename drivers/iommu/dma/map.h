@@ -109,9 +109,9 @@ int iommu_dma_map_failed(struct iommu_dma_cookie *cookie, dma_addr_t addr,
  * Return: 0; or the error of the IOMMU driver, and then nothing is mapped, unless
  * it is -EBUSY.
  */
-static inline int iommu_dma_map_nosync(struct iommu_dma_cookie *cookie,
-				       dma_addr_t addr, phys_addr_t phys,
-				       size_t size, int prot)
+static __always_inline int
+iommu_dma_map_nosync(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+		     phys_addr_t phys, size_t size, int prot)
 {
 	int ret;
 
