@@ -100,20 +100,17 @@ void iova_pool_activate_zone(struct iova_pool *pool, unsigned int zone)
 
 /* Count @x, @granules long or minus that, in its zone and all that hold this. */
 static void count(struct iova_pool *pool, const struct iova_extent *x,
-		  unsigned long granules)
+		  long granules)
 {
 	unsigned int zone = iova_pool_zone(pool, x->last);
-	u8 low = pool->low_zones;
+	u8 low = pool->low_zones & (BIT(zone) - 1);
 
 	lockdep_assert_held(&pool->lock);
+	if (x->kind != IOVA_KIND_RESERVED)
+		granules *= 2;
 	for (; zone < IOVA_ZONES; zone++) {
-		if (x->kind == IOVA_KIND_RESERVED)
-			pool->usable[zone] -= granules;
-		else
-			pool->taken[zone] += granules;
-		low &= ~BIT(zone);
-		if (pool->taken[zone] > pool->usable[zone] / 2)
-			low |= BIT(zone);
+		pool->room[zone] -= granules;
+		low |= (pool->room[zone] < 0) << zone;
 	}
 	if (low != pool->low_zones)
 		WRITE_ONCE(pool->low_zones, low);
@@ -126,7 +123,7 @@ static void count_taken(struct iova_pool *pool, const struct iova_extent *x)
 
 static void count_freed(struct iova_pool *pool, const struct iova_extent *x)
 {
-	count(pool, x, -(x->last - x->first + 1));
+	count(pool, x, x->first - x->last - 1);
 }
 
 /**
@@ -880,8 +877,8 @@ void iova_pool_init(struct iova_pool *pool, unsigned long first,
 	pool->top_chunk = last >> IOVA_CHUNK_SHIFT;
 	for (zone = 0; zone < IOVA_ZONES; zone++) {
 		pool->zone_for[zone] = zone;
-		pool->usable[zone] = zone_granules(pool, zone);
-		most = pool->usable[zone] >> IOVA_KEEP_SHIFT;
+		pool->room[zone] = zone_granules(pool, zone);
+		most = pool->room[zone] >> IOVA_KEEP_SHIFT;
 		if (zone > IOVA_ZONE_UNCACHED) {
 			pool->keep_max[zone] = min(most / cpus, INT_MAX);
 			if (most / cpus >= IOVA_CHUNK_GRANULES)

@@ -62,9 +62,8 @@
  *	epoch 0
  * @late: extents to be reserved when the large ranges that they are in are freed,
  *	by &iova_extent.retired of epoch 0
- * @taken: by zone, granules of the chunks and large ranges that end in it or
- *	below
- * @usable: by zone, granules up to its end that are not reserved
+ * @room: by zone, granules up to its end that are not reserved, less twice those of
+ *	the chunks and large ranges that end in it or below
  * @low_zones: bit per zone, set while more than half of what is usable in it is
  *	taken
  * @active_zones: bit per zone, set when a request needs a limit in it
@@ -98,8 +97,7 @@ struct iova_pool {
 	unsigned long nr_erased;
 	struct llist_head dying;
 	struct llist_node *late;
-	unsigned long taken[IOVA_ZONES];
-	unsigned long usable[IOVA_ZONES];
+	long room[IOVA_ZONES];
 	u8 low_zones;
 	u8 active_zones;
 	u8 zone_for[IOVA_ZONES];
