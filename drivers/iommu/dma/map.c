@@ -370,7 +370,7 @@ static __always_inline int map_range(struct device *dev, phys_addr_t phys,
 		return -ENOSPC;
 	start = *addr - offset;
 	size = ALIGN(offset + size, cookie_granule(cookie));
-	ret = iommu_dma_map_nosync(cookie, start, phys - offset, size, prot);
+	ret = __iommu_dma_map_nosync(cookie, start, phys - offset, size, prot);
 	undone = ret != -EBUSY;
 	if (ret)
 		goto drop;

@@ -97,21 +97,10 @@ int iommu_dma_map_granules(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 int iommu_dma_map_failed(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 			 size_t size, int error);
 
-/**
- * iommu_dma_map_nosync - map whole granules; iommu_sync_map() is yet to come
- * @cookie: cookie of the domain
- * @addr: device address
- * @phys: memory
- * @size: bytes
- * @prot: IOMMU_*
- *
- * Context: Any.
- * Return: 0; or the error of the IOMMU driver, and then nothing is mapped, unless
- * it is -EBUSY.
- */
+/* iommu_dma_map_nosync(), inlined wherever it is called */
 static __always_inline int
-iommu_dma_map_nosync(struct iommu_dma_cookie *cookie, dma_addr_t addr,
-		     phys_addr_t phys, size_t size, int prot)
+__iommu_dma_map_nosync(struct iommu_dma_cookie *cookie, dma_addr_t addr,
+		       phys_addr_t phys, size_t size, int prot)
 {
 	int ret;
 
@@ -124,6 +113,25 @@ iommu_dma_map_nosync(struct iommu_dma_cookie *cookie, dma_addr_t addr,
 		ret = iommu_map_nosync(cookie->domain, addr, phys, size, prot,
 				       GFP_ATOMIC);
 	return likely(!ret) ? 0 : iommu_dma_map_failed(cookie, addr, size, ret);
+}
+
+/**
+ * iommu_dma_map_nosync - map whole granules; iommu_sync_map() is yet to come
+ * @cookie: cookie of the domain
+ * @addr: device address
+ * @phys: memory
+ * @size: bytes
+ * @prot: IOMMU_*
+ *
+ * Context: Any.
+ * Return: 0; or the error of the IOMMU driver, and then nothing is mapped, unless
+ * it is -EBUSY.
+ */
+static inline int iommu_dma_map_nosync(struct iommu_dma_cookie *cookie,
+				       dma_addr_t addr, phys_addr_t phys,
+				       size_t size, int prot)
+{
+	return __iommu_dma_map_nosync(cookie, addr, phys, size, prot);
 }
 
 /**
