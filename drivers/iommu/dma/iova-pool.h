@@ -132,11 +132,11 @@ iova_pool_zone(const struct iova_pool *pool, unsigned long last)
 	return zones[fls_long(min(last, pool->last)) + pool->granule_shift];
 }
 
-/* Whether requests of @zone are those that the chunks in zone @z are for */
+/* Whether the chunks in zone @z are for requests of @zone, and for none narrower */
 static inline bool iova_pool_serves(const struct iova_pool *pool,
 				    unsigned int z, unsigned int zone)
 {
-	return z == zone || READ_ONCE(pool->zone_for[z]) == zone;
+	return z == zone || READ_ONCE(pool->zone_for[z]) >= zone;
 }
 
 /* Whether a zone is short of addresses: most of what is usable in it is taken. */

@@ -1490,11 +1490,49 @@ static void lower_zone_test(bool soft, bool narrow, unsigned int taken_shift)
 	FAIL_IF(shim_live());
 }
 
+/*
+ * Who would rather have an address below 4 GiB finds what is free in the zones below that,
+ * if nobody needs those: here 28 to 30 bits.
+ */
+static void preferred_test(void)
+{
+	struct iova_request req = {
+		.size = 16, .align = 16, .limit = BIT(36) - 1,
+	};
+	unsigned int migrate = shim_migrate_one_in, i, n = 0;
+	static unsigned long below[BIT(16)];
+	struct iova_space space;
+	struct iova_range range;
+
+	/* What another CPU keeps is not found at once. */
+	shim_migrate_one_in = 0;
+	FAIL_IF(iova_space_init(&space, 1, req.limit, 12));
+	FAIL_IF(!iova_space_alloc(&space, &req, &range));
+	req.limit = BIT(20) - 1;
+	req.soft = true;
+	while (iova_space_alloc(&space, &req, &range))
+		if (range.first >= BIT(16) && range.last < BIT(18))
+			below[n++] = range.first;
+	FAIL_IF(n < 1000);
+	req.quick = true;
+	for (i = 0; i < n; i++) {
+		FAIL_IF(!iova_space_claim(&space, below[i], &range));
+		iova_space_release(&space, &range);
+		FAIL_IF(!iova_space_alloc(&space, &req, &range));
+	}
+	iova_space_destroy(&space);
+	shim_rcu_barrier();
+	FAIL_IF(shim_live());
+	shim_migrate_one_in = migrate;
+	shim_report("what is preferred: %u in the zones below", n);
+}
+
 static void lower_zones_test(void)
 {
 	lower_zone_test(true, false, 18);
 	lower_zone_test(false, false, 18);
 	lower_zone_test(false, true, 16);
+	preferred_test();
 	shim_report("small ranges from a lower zone");
 }
 
